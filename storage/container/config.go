@@ -1,0 +1,208 @@
+package container
+
+import (
+	"time"
+)
+
+// Version is the format of config.json that this program writes.
+const Version = 1
+
+// Config is the one model of a container: what the user asked for together
+// with what the image said, fixed when the container was made. The JSON names
+// are docker's inspect names, so that inspect, commit and a later API print it
+// without a translation. runtime/spec is the only translator to OCI.
+type Config struct {
+	Version int       `json:"Version"`
+	ID      string    `json:"Id"`   // 64 lower-case hex digits
+	Name    string    `json:"Name"` // without docker's leading slash
+	Created time.Time `json:"Created"`
+	// ImageID is the digest of the image's config, "sha256:<hex>"; empty for a
+	// container without an image.
+	ImageID string `json:"Image"`
+	// ImagePlatform is os/arch[/variant] of the image.
+	ImagePlatform string `json:"ImagePlatform,omitempty"`
+	// Layers are the containers/storage layer ids below the writable layer,
+	// topmost first. Store.Layers()/<id>/diff is the content of one.
+	Layers []string `json:"Layers"`
+	// Path and Args are the process that is started: entrypoint and command.
+	Path   string   `json:"Path"`
+	Args   []string `json:"Args"`
+	Config Process  `json:"Config"`
+	Host   Host     `json:"HostConfig"`
+	Mounts []Mount  `json:"Mounts"`
+}
+
+// Process is docker's "Config": what the image gives defaults for.
+type Process struct {
+	Hostname     string              `json:"Hostname"`
+	Domainname   string              `json:"Domainname"`
+	User         string              `json:"User"`
+	AttachStdin  bool                `json:"AttachStdin"`
+	AttachStdout bool                `json:"AttachStdout"`
+	AttachStderr bool                `json:"AttachStderr"`
+	ExposedPorts map[string]struct{} `json:"ExposedPorts,omitempty"`
+	Tty          bool                `json:"Tty"`
+	OpenStdin    bool                `json:"OpenStdin"`
+	StdinOnce    bool                `json:"StdinOnce"`
+	Env          []string            `json:"Env"`
+	Cmd          []string            `json:"Cmd"`
+	Healthcheck  *Healthcheck        `json:"Healthcheck,omitempty"`
+	Image        string              `json:"Image"` // as the user typed it
+	Volumes      map[string]struct{} `json:"Volumes"`
+	WorkingDir   string              `json:"WorkingDir"`
+	Entrypoint   []string            `json:"Entrypoint"`
+	OnBuild      []string            `json:"OnBuild"`
+	Labels       map[string]string   `json:"Labels"`
+	StopSignal   string              `json:"StopSignal,omitempty"`
+	StopTimeout  *int                `json:"StopTimeout,omitempty"` // seconds; -1 waits for ever
+	Shell        []string            `json:"Shell,omitempty"`
+}
+
+// Healthcheck is docker's, durations in nanoseconds; zero means the default.
+type Healthcheck struct {
+	Test          []string      `json:"Test,omitempty"`
+	Interval      time.Duration `json:"Interval,omitempty"`
+	Timeout       time.Duration `json:"Timeout,omitempty"`
+	StartPeriod   time.Duration `json:"StartPeriod,omitempty"`
+	StartInterval time.Duration `json:"StartInterval,omitempty"`
+	Retries       int           `json:"Retries,omitempty"`
+}
+
+// Host is docker's "HostConfig": what concerns this machine.
+type Host struct {
+	Binds           []string                 `json:"Binds"` // -v as typed, sources made absolute
+	ContainerIDFile string                   `json:"ContainerIDFile"`
+	LogConfig       LogConfig                `json:"LogConfig"`
+	NetworkMode     string                   `json:"NetworkMode"` // default, none, host, container:<id>, ...
+	PortBindings    map[string][]PortBinding `json:"PortBindings"`
+	RestartPolicy   RestartPolicy            `json:"RestartPolicy"`
+	AutoRemove      bool                     `json:"AutoRemove"`
+	VolumesFrom     []string                 `json:"VolumesFrom"`
+	CapAdd          []string                 `json:"CapAdd"`
+	CapDrop         []string                 `json:"CapDrop"`
+	CgroupnsMode    string                   `json:"CgroupnsMode"`
+	DNS             []string                 `json:"Dns"`
+	DNSOptions      []string                 `json:"DnsOptions"`
+	DNSSearch       []string                 `json:"DnsSearch"`
+	ExtraHosts      []string                 `json:"ExtraHosts"`
+	GroupAdd        []string                 `json:"GroupAdd"`
+	IpcMode         string                   `json:"IpcMode"`
+	Links           []string                 `json:"Links"`
+	OomScoreAdj     int                      `json:"OomScoreAdj"`
+	PidMode         string                   `json:"PidMode"`
+	Privileged      bool                     `json:"Privileged"`
+	PublishAllPorts bool                     `json:"PublishAllPorts"`
+	ReadonlyRootfs  bool                     `json:"ReadonlyRootfs"`
+	SecurityOpt     []string                 `json:"SecurityOpt"`
+	Tmpfs           map[string]string        `json:"Tmpfs,omitempty"` // destination -> mount options
+	UTSMode         string                   `json:"UTSMode"`
+	UsernsMode      string                   `json:"UsernsMode"`
+	ShmSize         int64                    `json:"ShmSize"` // bytes
+	Sysctls         map[string]string        `json:"Sysctls,omitempty"`
+	Runtime         string                   `json:"Runtime"`
+	Memory          int64                    `json:"Memory"`            // bytes, 0 unlimited
+	MemorySwap      int64                    `json:"MemorySwap"`        // bytes, memory and swap together
+	MemoryReserved  int64                    `json:"MemoryReservation"` // bytes
+	NanoCpus        int64                    `json:"NanoCpus"`
+	CPUShares       int64                    `json:"CpuShares"`
+	CPUPeriod       int64                    `json:"CpuPeriod"` // microseconds
+	CPUQuota        int64                    `json:"CpuQuota"`  // microseconds
+	CpusetCpus      string                   `json:"CpusetCpus"`
+	CpusetMems      string                   `json:"CpusetMems"`
+	PidsLimit       *int64                   `json:"PidsLimit"`
+	Ulimits         []Ulimit                 `json:"Ulimits"`
+	Devices         []Device                 `json:"Devices"`
+	Mounts          []MountSpec              `json:"Mounts,omitempty"` // --mount as typed
+	MaskedPaths     []string                 `json:"MaskedPaths"`
+	ReadonlyPaths   []string                 `json:"ReadonlyPaths"`
+	Init            *bool                    `json:"Init,omitempty"`
+	Annotations     map[string]string        `json:"Annotations,omitempty"`
+}
+
+// LogConfig names the log driver and its options.
+type LogConfig struct {
+	Type   string            `json:"Type"`
+	Config map[string]string `json:"Config"`
+}
+
+// PortBinding is one address of this machine that a container port is
+// published on.
+type PortBinding struct {
+	HostIP   string `json:"HostIp"`
+	HostPort string `json:"HostPort"`
+}
+
+// RestartPolicy says when a container that ended is started again.
+type RestartPolicy struct {
+	Name              string `json:"Name"` // no, always, unless-stopped, on-failure
+	MaximumRetryCount int    `json:"MaximumRetryCount"`
+}
+
+// Ulimit is one resource limit (setrlimit(2)), Name without RLIMIT_ and in
+// lower case; -1 is unlimited.
+type Ulimit struct {
+	Name string `json:"Name"`
+	Hard int64  `json:"Hard"`
+	Soft int64  `json:"Soft"`
+}
+
+// Device is one --device.
+type Device struct {
+	PathOnHost        string `json:"PathOnHost"`
+	PathInContainer   string `json:"PathInContainer"`
+	CgroupPermissions string `json:"CgroupPermissions"`
+}
+
+// MountSpec is one --mount as the user asked for it.
+type MountSpec struct {
+	Type          string         `json:"Type"` // bind, volume, tmpfs
+	Source        string         `json:"Source,omitempty"`
+	Target        string         `json:"Target"`
+	ReadOnly      bool           `json:"ReadOnly,omitempty"`
+	BindOptions   *BindOptions   `json:"BindOptions,omitempty"`
+	VolumeOptions *VolumeOptions `json:"VolumeOptions,omitempty"`
+	TmpfsOptions  *TmpfsOptions  `json:"TmpfsOptions,omitempty"`
+}
+
+// BindOptions are the options of a bind mount.
+type BindOptions struct {
+	Propagation      string `json:"Propagation,omitempty"`
+	NonRecursive     bool   `json:"NonRecursive,omitempty"`
+	CreateMountpoint bool   `json:"CreateMountpoint,omitempty"`
+}
+
+// VolumeOptions are the options of a volume mount.
+type VolumeOptions struct {
+	NoCopy  bool              `json:"NoCopy,omitempty"`
+	Labels  map[string]string `json:"Labels,omitempty"`
+	Subpath string            `json:"Subpath,omitempty"`
+}
+
+// TmpfsOptions are the options of a tmpfs mount.
+type TmpfsOptions struct {
+	SizeBytes int64  `json:"SizeBytes,omitempty"`
+	Mode      uint32 `json:"Mode,omitempty"` // permission bits
+}
+
+// Mount is a mount point as it was decided at creation: docker's inspect
+// ".Mounts" plus what the runtime needs to repeat it at every start.
+type Mount struct {
+	Type        string `json:"Type"` // bind, volume, tmpfs
+	Name        string `json:"Name,omitempty"`
+	Source      string `json:"Source"` // absolute; empty for tmpfs
+	Destination string `json:"Destination"`
+	Driver      string `json:"Driver,omitempty"`
+	Mode        string `json:"Mode"` // the options as typed
+	RW          bool   `json:"RW"`
+	Propagation string `json:"Propagation"`
+	// NonRecursive binds only the source itself, not what is mounted below it.
+	NonRecursive bool `json:"NonRecursive,omitempty"`
+	// Anonymous volumes go when the container is removed with its volumes.
+	Anonymous bool `json:"Anonymous,omitempty"`
+	// Copy fills an empty volume from the image on first use.
+	Copy bool `json:"Copy,omitempty"`
+	// Subpath is a directory within the volume to mount instead of its root.
+	Subpath string `json:"Subpath,omitempty"`
+	// Options are tmpfs mount options ("size=64m,mode=1777").
+	Options []string `json:"Options,omitempty"`
+}

@@ -1,0 +1,74 @@
+// Package state is state.json of a container's directory: what the monitor
+// (runtime/stage) publishes and everybody else reads. Standard library only,
+// because the monitor links it.
+package state
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"skiff/storage/atomicfile"
+)
+
+// File is the name of the state in a container's directory.
+const File = "state.json"
+
+// Version is the format that this program writes.
+const Version = 1
+
+// State is what happened to a container. The monitor is its one writer while
+// it holds the run lock; without a holder whoever has op.lock may write. Absent
+// means: never started. A recorded Pid is running only if the run lock is held;
+// else Process decides (see storage/container.Container.Status).
+type State struct {
+	Version int `json:"Version"`
+	// Pid of the container's init as seen by the monitor; 0 when it has ended.
+	Pid int `json:"Pid"`
+	// PidStart is the init's start time in clock ticks after boot (proc(5),
+	// stat field 22) and BootID the boot it counts from: together they tell the
+	// process from a later one with the same pid.
+	PidStart uint64 `json:"PidStart,omitempty"`
+	BootID   string `json:"BootId,omitempty"`
+	// MonitorPid is informative; the run lock is what counts.
+	MonitorPid int       `json:"MonitorPid,omitempty"`
+	StartedAt  time.Time `json:"StartedAt"`  // zero: never
+	FinishedAt time.Time `json:"FinishedAt"` // zero: not yet
+	ExitCode   int       `json:"ExitCode"`
+	Error      string    `json:"Error,omitempty"` // why a start failed
+	OOMKilled  bool      `json:"OOMKilled,omitempty"`
+	Paused     bool      `json:"Paused,omitempty"`
+	Restarts   int       `json:"RestartCount,omitempty"`
+	// Stopped says that a user stopped it, so that unless-stopped stays down.
+	Stopped bool `json:"StoppedByUser,omitempty"`
+}
+
+// Read returns the state in a container's directory, and the zero State when
+// there is none or a power cut emptied it.
+func Read(dir string) (State, error) {
+	var s State
+	data, err := os.ReadFile(filepath.Join(dir, File))
+	if errors.Is(err, os.ErrNotExist) || err == nil && len(data) == 0 {
+		return s, nil
+	}
+	if err != nil {
+		return s, fmt.Errorf("read state: %w", err)
+	}
+	if err := json.Unmarshal(data, &s); err != nil {
+		return s, fmt.Errorf("read state %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+// Write publishes the state in a container's directory.
+func Write(dir string, s State, d atomicfile.Durability) error {
+	s.Version = Version
+	data, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("write state: %w", err)
+	}
+	return atomicfile.Write(filepath.Join(dir, File), data, 0o600, d)
+}

@@ -1,0 +1,50 @@
+package image
+
+import (
+	"time"
+
+	"skiff/storage/container"
+)
+
+// Image is one image of the store as its records say.
+type Image struct {
+	ID      string   // digest of the config, 64 hex digits without "sha256:"
+	Names   []string // normalized tagged references: docker.io/library/alpine:latest
+	Digests []string // normalized digested references: docker.io/library/alpine@sha256:...
+	// Layers are containers/storage layer ids, topmost first.
+	Layers  []string
+	Size    int64 // bytes of the unpacked layers
+	Created time.Time
+	Config  Config
+}
+
+// Config is the OCI image configuration
+// (https://github.com/opencontainers/image-spec/blob/main/config.md) with
+// docker's extra fields kept.
+type Config struct {
+	Created      *time.Time        `json:"created,omitempty"`
+	Author       string            `json:"author,omitempty"`
+	Comment      string            `json:"comment,omitempty"`
+	Architecture string            `json:"architecture"`
+	Variant      string            `json:"variant,omitempty"`
+	OS           string            `json:"os"`
+	OSVersion    string            `json:"os.version,omitempty"`
+	Config       container.Process `json:"config"`
+	RootFS       RootFS            `json:"rootfs"`
+	History      []History         `json:"history,omitempty"`
+}
+
+// RootFS lists the layers' uncompressed digests, base first.
+type RootFS struct {
+	Type    string   `json:"type"`
+	DiffIDs []string `json:"diff_ids"`
+}
+
+// History is one line of an image's history, oldest first.
+type History struct {
+	Created    *time.Time `json:"created,omitempty"`
+	CreatedBy  string     `json:"created_by,omitempty"`
+	Author     string     `json:"author,omitempty"`
+	Comment    string     `json:"comment,omitempty"`
+	EmptyLayer bool       `json:"empty_layer,omitempty"`
+}

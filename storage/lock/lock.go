@@ -1,0 +1,100 @@
+package lock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrBusy says that another process holds the lock.
+var ErrBusy = errors.New("locked by another process")
+
+// Lock is a held flock. The zero value holds nothing.
+type Lock struct{ f *os.File }
+
+// Shared takes the lock in path together with other shared holders and waits
+// for an exclusive holder to finish or ctx to end.
+func Shared(ctx context.Context, path string) (*Lock, error) {
+	return acquire(ctx, path, unix.LOCK_SH)
+}
+
+// Exclusive takes the lock in path alone and waits for other holders to
+// finish or ctx to end.
+func Exclusive(ctx context.Context, path string) (*Lock, error) {
+	return acquire(ctx, path, unix.LOCK_EX)
+}
+
+// TryExclusive takes the lock in path alone or returns ErrBusy at once.
+func TryExclusive(path string) (*Lock, error) {
+	f, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := flock(f, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			err = ErrBusy
+		}
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return &Lock{f}, nil
+}
+
+func acquire(ctx context.Context, path string, how int) (*Lock, error) {
+	f, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	// Non-blocking first: the common case costs one system call. Waiting polls,
+	// because a blocked flock cannot be told that ctx has ended.
+	for wait := time.Millisecond; ; wait = min(wait*2, 50*time.Millisecond) {
+		err = flock(f, how|unix.LOCK_NB)
+		if err == nil {
+			return &Lock{f}, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			f.Close()
+			return nil, fmt.Errorf("wait for lock %s: %w", path, context.Cause(ctx))
+		case <-time.After(wait):
+		}
+	}
+	f.Close()
+	return nil, fmt.Errorf("lock %s: %w", path, err)
+}
+
+// Release gives the lock up. It is safe on nil and more than once.
+func (l *Lock) Release() {
+	if l != nil && l.f != nil {
+		l.f.Close()
+		l.f = nil
+	}
+}
+
+func open(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if errors.Is(err, unix.EROFS) || errors.Is(err, unix.ENOSPC) {
+		// A shared reader of a read-only or full store still may lock what exists.
+		f, err = os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open lock: %w", err)
+	}
+	return f, nil
+}
+
+func flock(f *os.File, how int) error {
+	for {
+		err := unix.Flock(int(f.Fd()), how)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}

@@ -1,0 +1,57 @@
+package lock
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// HoldRun takes the run lock in path for the rest of this process's life. The
+// returned file must stay open, and the process must never open path a second
+// time: closing any descriptor of a file drops all POSIX locks on it
+// (fcntl(2)). It returns ErrBusy when another process holds it.
+func HoldRun(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open run lock: %w", err)
+	}
+	lk := unix.Flock_t{Type: unix.F_WRLCK}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_SETLK, &lk); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+			err = ErrBusy
+		}
+		return nil, fmt.Errorf("take run lock: %w", err)
+	}
+	return f, nil
+}
+
+// RunHolder returns the pid of the process that holds the run lock in path,
+// and 0 when nobody does or path is absent. It takes nothing itself.
+func RunHolder(path string) (pid int, err error) {
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	if errors.Is(err, unix.EROFS) {
+		f, err = os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("ask run lock: %w", err)
+	}
+	defer f.Close()
+	lk := unix.Flock_t{Type: unix.F_WRLCK}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_GETLK, &lk); err != nil {
+		return 0, fmt.Errorf("ask run lock: %w", err)
+	}
+	if lk.Type == unix.F_UNLCK {
+		return 0, nil
+	}
+	if lk.Pid <= 0 {
+		// The holder lives in a pid namespace that we cannot see into.
+		return -1, nil
+	}
+	return int(lk.Pid), nil
+}
