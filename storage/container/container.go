@@ -1,0 +1,187 @@
+package container
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"skiff/storage"
+	"skiff/storage/atomicfile"
+	"skiff/storage/container/state"
+	"skiff/storage/lock"
+)
+
+var (
+	// ErrNotFound says that no container has the name or id.
+	ErrNotFound = errors.New("no such container")
+	// ErrAmbiguous says that an id prefix fits several containers.
+	ErrAmbiguous = errors.New("multiple IDs found with provided prefix")
+	// ErrNameTaken says that another container has the name.
+	ErrNameTaken = errors.New("name already in use")
+	// ErrNewerFormat says that a newer skiff wrote the configuration.
+	ErrNewerFormat = errors.New("written by a newer skiff")
+)
+
+// File names within a container's directory.
+const (
+	configFile = "config.json"
+	opLockFile = "op.lock"
+	// LockFile is the run lock: held by the monitor for its whole life.
+	LockFile = "lock"
+	// SocketFile is the monitor's control socket.
+	SocketFile = "control.sock"
+	// LogFile is the newest log; older ones have .1, .2, ... behind.
+	LogFile = "log"
+	// UpperDir is the writable layer, WorkDir overlay's scratch beside it.
+	UpperDir, WorkDir = "upper", "work"
+)
+
+// Container is one container's directory, read at one moment.
+type Container struct {
+	Store  *storage.Store
+	Config *Config
+}
+
+// Dir is the container's directory.
+func (c *Container) Dir() string { return filepath.Join(c.Store.Containers(), c.Config.ID) }
+
+// OpLock is the lock file that a command holds exclusive while it starts,
+// removes or changes the container.
+func (c *Container) OpLock() string { return filepath.Join(c.Dir(), opLockFile) }
+
+// Load reads the container with the full id. It returns ErrNotFound when the
+// directory is absent or has no readable configuration.
+func Load(st *storage.Store, id string) (*Container, error) {
+	data, err := os.ReadFile(filepath.Join(st.Containers(), id, configFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%q: %w", id, ErrNotFound)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read container: %w", err)
+	}
+	var cfg Config
+	if err := json.Unmarshal(data, &cfg); err != nil {
+		return nil, fmt.Errorf("read container %.12s: %w", id, err)
+	}
+	if cfg.Version > Version {
+		return nil, fmt.Errorf("read container %.12s: format %d: %w", id, cfg.Version, ErrNewerFormat)
+	}
+	if cfg.ID != id {
+		return nil, fmt.Errorf("read container %.12s: configuration names %.12s", id, cfg.ID)
+	}
+	return &Container{Store: st, Config: &cfg}, nil
+}
+
+// Find returns the container that ref names: a name (with or without docker's
+// leading slash), a full id, or a unique prefix of one; a name beats a prefix.
+func Find(st *storage.Store, ref string) (*Container, error) {
+	name := strings.TrimPrefix(ref, "/")
+	if validName(name) {
+		if id, err := os.Readlink(filepath.Join(st.Names(), name)); err == nil {
+			if c, err := Load(st, id); !errors.Is(err, ErrNotFound) {
+				return c, err
+			}
+		}
+	}
+	if !isHex(ref) || len(ref) > 64 {
+		return nil, fmt.Errorf("%q: %w", ref, ErrNotFound)
+	}
+	if len(ref) == 64 {
+		return Load(st, ref)
+	}
+	ids, err := IDs(st)
+	if err != nil {
+		return nil, err
+	}
+	first := sort.SearchStrings(ids, ref)
+	if first == len(ids) || !strings.HasPrefix(ids[first], ref) {
+		return nil, fmt.Errorf("%q: %w", ref, ErrNotFound)
+	}
+	if first+1 < len(ids) && strings.HasPrefix(ids[first+1], ref) {
+		return nil, fmt.Errorf("%q: %w", ref, ErrAmbiguous)
+	}
+	return Load(st, ids[first])
+}
+
+// IDs returns the ids of all containers, sorted.
+func IDs(st *storage.Store) ([]string, error) {
+	dir, err := os.Open(st.Containers())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list containers: %w", err)
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, fmt.Errorf("list containers: %w", err)
+	}
+	ids := names[:0]
+	for _, n := range names {
+		if len(n) == 64 && isHex(n) {
+			ids = append(ids, n)
+		}
+	}
+	sort.Strings(ids)
+	return ids, nil
+}
+
+// List returns all containers, newest first. One that vanished meanwhile is
+// left out; one whose configuration cannot be read is reported in err beside
+// the others.
+func List(st *storage.Store) ([]*Container, error) {
+	ids, err := IDs(st)
+	if err != nil {
+		return nil, err
+	}
+	var all []*Container
+	var broken []error
+	for _, id := range ids {
+		c, err := Load(st, id)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			broken = append(broken, err)
+			continue
+		}
+		all = append(all, c)
+	}
+	sort.SliceStable(all, func(i, j int) bool { return all[i].Config.Created.After(all[j].Config.Created) })
+	return all, errors.Join(broken...)
+}
+
+// Save publishes a changed configuration (rename, update) durably.
+// Requires the container's op lock, exclusive.
+func (c *Container) Save() error {
+	data, err := json.Marshal(c.Config)
+	if err != nil {
+		return fmt.Errorf("write container: %w", err)
+	}
+	return atomicfile.Write(filepath.Join(c.Dir(), configFile), data, 0o600, c.durability())
+}
+
+// durability: nobody misses a container that was to vanish at its end.
+func (c *Container) durability() atomicfile.Durability {
+	return atomicfile.Durability(!c.Config.Host.AutoRemove)
+}
+
+// Holder returns the pid of the living monitor, 0 when there is none.
+func (c *Container) Holder() (int, error) { return lock.RunHolder(filepath.Join(c.Dir(), LockFile)) }
+
+// State returns what the monitor published last.
+func (c *Container) State() (state.State, error) { return state.Read(c.Dir()) }
+
+func isHex(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return s != ""
+}
