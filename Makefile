@@ -1,0 +1,172 @@
+# skiff: one static file. `make help` lists the targets; `make run` and
+# `make test` are all that a newcomer needs.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+.DEFAULT_GOAL := all
+
+GO ?= go
+PREFIX ?= /usr/local
+TEST_USER ?= skiff-test
+# Where a copy of the binary lies that the test user may execute: the clone
+# itself may be below a directory that only root can enter.
+TEST_PREFIX ?= /var/tmp/skiff-run
+
+# Tools of the build, pinned. They are run from the module proxy and are no
+# dependency of ours.
+GOFUMPT := mvdan.cc/gofumpt@v0.12.0
+GOIMPORTS := golang.org/x/tools/cmd/goimports@v0.52.0
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+BUILD_NEEDS := gcc libc6-dev libseccomp-dev pkg-config uidmap file
+TEST_NEEDS := busybox-static skopeo umoci docker-registry tmux shellcheck \
+	mmdebstrap util-linux passt slirp4netns fuse-overlayfs
+BENCH_NEEDS := hyperfine crun podman
+
+BIN := bin/skiff
+STAGE := runtime/embedded/stage.bin
+COURIER := storage/courier/embedded/courier.bin
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LIBRARY_TAGS := netgo osusergo urfave_cli_no_docs containers_image_openpgp \
+	exclude_graphdriver_btrfs exclude_graphdriver_zfs
+TAGS := $(LIBRARY_TAGS) embed
+LDFLAGS := -s -w
+VERSION_FLAGS := -X skiff/commands/system.version=$(VERSION)
+STATIC_FLAGS := -linkmode external -extldflags "-static"
+MAX_BYTES := 47185920 # 45 MiB, design.md
+
+export GOFLAGS := -buildvcs=false -trimpath
+
+.PHONY: all help build static run test test-unit test-e2e test-vm bench lint \
+	lint-tools fmt docs completions install install-docker dist clean \
+	build-needs test-needs hello
+
+all: build ## what make alone does: build
+
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+## Building
+
+build: build-needs $(BIN) ## build bin/skiff
+
+static: build ## the same; every build is one static file
+
+build-needs:
+	@.ci/need $(BUILD_NEEDS)
+
+# sources writes $(1).d: a make rule that names the files of ours that program
+# $(1), package $(2) with the go flags $(3), is made of. It is included below,
+# so that a build with nothing to do does not even start go.
+define sources
+@mkdir -p .cache/$(dir $(1)) $(dir $(1))
+@{ echo '$(1): go.mod go.sum Makefile \'; \
+	$(GO) list -deps $(3) -f '{{if .Module}}{{if .Module.Main}}$$(wildcard \
+		{{.Dir}}/*.go {{.Dir}}/*.[ch]{{$$d := .Dir}}{{range .EmbedFiles}} {{$$d}}/{{.}}{{end}}) \{{end}}{{end}}' $(2); \
+	echo; } | sed '/^$$/d' > .cache/$(1).d
+endef
+
+-include $(wildcard .cache/$(STAGE).d .cache/$(COURIER).d .cache/$(BIN).d)
+
+$(STAGE):
+	CGO_ENABLED=0 $(GO) build -tags 'osusergo netgo' -ldflags '$(LDFLAGS)' -o $@ ./runtime/stage
+	$(call sources,$@,./runtime/stage)
+	@touch $@
+
+$(COURIER):
+	CGO_ENABLED=0 $(GO) build -tags '$(LIBRARY_TAGS)' -ldflags '$(LDFLAGS)' -o $@ ./storage/courier
+	$(call sources,$@,./storage/courier,-tags '$(LIBRARY_TAGS)')
+	@touch $@
+
+$(BIN): $(STAGE) $(COURIER) .cache/version
+	CGO_ENABLED=1 $(GO) build -tags '$(TAGS)' \
+		-ldflags '$(LDFLAGS) $(VERSION_FLAGS) $(STATIC_FLAGS)' -o $@ .
+	$(call sources,$@,.,-tags '$(TAGS)')
+	@touch $@
+	@file $@ | grep -q 'statically linked' || { file $@; echo '$@ is not one static file' >&2; exit 1; }
+	@bytes=$$(stat -c %s $@); echo "$@: $$bytes bytes"; test $$bytes -le $(MAX_BYTES)
+
+# Changes only when the version does.
+.cache/version: FORCE
+	@mkdir -p $(@D); echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' > $@
+.PHONY: FORCE
+FORCE:
+
+install: build ## install skiff below PREFIX (default /usr/local), completions included
+	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/skiff
+	install -D -m 644 completions/skiff.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/skiff
+	install -D -m 644 completions/_skiff $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_skiff
+	install -D -m 644 completions/skiff.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/skiff.fish
+
+install-docker: install ## install, and let the name docker mean skiff
+	ln -sfn skiff $(DESTDIR)$(PREFIX)/bin/docker
+
+dist: build-needs ## build twice, in two places and without a cache, and compare
+	@rm -rf dist && mkdir -p dist
+	@for n in 1 2; do \
+		work=$$(mktemp -d); \
+		git archive HEAD | tar -x -C $$work; \
+		GOCACHE=$$work/.gocache $(MAKE) -C $$work VERSION='$(VERSION)' $(BIN); \
+		cp $$work/$(BIN) dist/skiff.$$n; rm -rf $$work; \
+	done
+	cmp dist/skiff.1 dist/skiff.2
+	@mv dist/skiff.1 dist/skiff; rm dist/skiff.2; sha256sum dist/skiff
+
+## Running
+
+run: build ## run the image inside the binary, as an ordinary user
+	@if [ "$$(id -u)" = 0 ]; then \
+		install -D -m 755 $(BIN) $(TEST_PREFIX)/skiff; \
+		tests/as-user $(TEST_USER) $(TEST_PREFIX)/skiff run --rm skiff/hello; \
+	else \
+		$(BIN) run --rm skiff/hello; \
+	fi
+
+## Testing
+
+test: build-needs test-needs lint test-unit test-e2e ## lint, unit and end-to-end tests
+
+test-needs:
+	@.ci/need $(BUILD_NEEDS) $(TEST_NEEDS)
+
+test-unit: build-needs ## tests beside the code
+	$(GO) vet ./...
+	$(GO) test $$($(GO) list ./... | grep -v '^skiff/tests/')
+
+test-e2e: build test-needs ## tests of the built binary, as an unprivileged user
+	SKIFF_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 30m ./tests/...
+
+test-vm: build ## tests that need a machine of their own (not written yet)
+	@echo 'test-vm: nothing yet; see design.md, "The machine to test on"' >&2; exit 1
+
+bench: build ## measure beside crun, podman and docker; writes docs/benchmarks.md
+	@.ci/need $(BENCH_NEEDS)
+	$(GO) run ./tests/bench -skiff $(BIN) -write docs/benchmarks.md
+
+## Keeping the house clean
+
+lint: test-needs ## formatting, vet, staticcheck, dependency rules, shellcheck
+	@dirty=$$($(GO) run $(GOFUMPT) -l . && $(GO) run $(GOIMPORTS) -local skiff -l .); \
+		if [ -n "$$dirty" ]; then echo "not formatted (make fmt):"; echo "$$dirty"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) test ./tests/deps
+	shellcheck .ci/need .ci/run tests/as-user
+
+fmt: ## format the code as lint wants it
+	$(GO) run $(GOFUMPT) -w .
+	$(GO) run $(GOIMPORTS) -local skiff -w .
+
+docs: ## write the generated parts of the documentation (none yet)
+	@echo 'docs: nothing is generated yet'
+
+completions: $(BIN) ## write completions/ from the command tree
+	@mkdir -p completions
+	$(BIN) completion bash > completions/skiff.bash
+	$(BIN) completion zsh > completions/_skiff
+	$(BIN) completion fish > completions/skiff.fish
+
+clean: ## remove what was built
+	rm -rf bin dist .cache $(STAGE) $(COURIER)
