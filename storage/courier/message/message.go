@@ -1,0 +1,172 @@
+// Package message is what the front and the courier say to each other: the
+// front writes one Request on a pipe and keeps the pipe open for as long as it
+// wants the answer; the courier writes Replies, one JSON object a line, of which
+// the last carries Done. When the request pipe closes, the front is gone and
+// the courier cleans up and ends.
+//
+//	front                                   courier
+//	  │ Request{Pull: ...}                     │
+//	  │ ─────────────────────────────────────▶ │
+//	  │              Reply{Event: Pulling}     │
+//	  │ ◀───────────────────────────────────── │
+//	  │              Reply{Event: Layer...} *  │
+//	  │ ◀───────────────────────────────────── │
+//	  │              Reply{Done: ...}          │
+//	  │ ◀───────────────────────────────────── │
+//
+// Standard library only: both programs link it.
+package message
+
+import "time"
+
+// Descriptors of the courier process. Its standard input is the archive of a
+// load or import.
+const (
+	RequestFD = 3
+	ReplyFD   = 4
+)
+
+// Request is what the front wants: where, and exactly one of the verbs.
+type Request struct {
+	// StoreDir is storage.Store.Dir.
+	StoreDir string `json:"storeDir"`
+	// UserID is the caller's uid outside of our user namespace.
+	UserID int `json:"userId"`
+
+	Pull     *Pull     `json:"pull,omitempty"`
+	Load     *Load     `json:"load,omitempty"`
+	Import   *Import   `json:"import,omitempty"`
+	Tag      *Tag      `json:"tag,omitempty"`
+	Remove   *Remove   `json:"remove,omitempty"`
+	Embedded *Embedded `json:"embedded,omitempty"`
+}
+
+// Pull fetches an image from a registry.
+type Pull struct {
+	// Reference is normalized and has a tag or a digest:
+	// docker.io/library/alpine:latest.
+	Reference string `json:"reference"`
+	// Platform is os[/arch[/variant]]; empty means this machine's.
+	Platform string `json:"platform,omitempty"`
+	// DockerConfig is the directory of docker's config.json.
+	DockerConfig string `json:"dockerConfig,omitempty"`
+}
+
+// Load takes the images out of the archive on the courier's standard input.
+type Load struct {
+	// Platform picks from an index; empty means this machine's.
+	Platform string `json:"platform,omitempty"`
+}
+
+// Import makes an image with one layer from the tar archive on the courier's
+// standard input, or from URL.
+type Import struct {
+	URL string `json:"url,omitempty"`
+	// Reference is normalized and tagged, or empty for an untagged image.
+	Reference string   `json:"reference,omitempty"`
+	Message   string   `json:"message,omitempty"`
+	Platform  string   `json:"platform,omitempty"`
+	Changes   []string `json:"changes,omitempty"` // Dockerfile instructions
+}
+
+// Tag gives the image ID the name Reference, taking it from another image if
+// need be.
+type Tag struct {
+	ID        string `json:"id"` // 64 hex digits
+	Reference string `json:"reference"`
+}
+
+// Remove takes names from the image and deletes it when none is left.
+type Remove struct {
+	ID string `json:"id"` // 64 hex digits
+	// Reference is the name to remove; empty when the user gave an ID, which
+	// means all names and the image.
+	Reference string `json:"reference,omitempty"`
+	Force     bool   `json:"force,omitempty"`
+	// Users are the containers made from the image.
+	Users []User `json:"users,omitempty"`
+}
+
+// User is a container that was made from an image.
+type User struct {
+	ID      string `json:"id"`
+	Running bool   `json:"running,omitempty"`
+}
+
+// Embedded puts the image skiff/hello, which is part of the program, into the
+// store.
+type Embedded struct{}
+
+// Reply is one message of the courier.
+type Reply struct {
+	Event *Event `json:"event,omitempty"`
+	Done  *Done  `json:"done,omitempty"`
+}
+
+// Done is the courier's last word: Failure or Result.
+type Done struct {
+	Failure *Failure `json:"failure,omitempty"`
+	Result  Result   `json:"result"`
+}
+
+// Result says what was done; which fields are set depends on the verb.
+type Result struct {
+	// ID is the image's: 64 hex digits.
+	ID string `json:"id,omitempty"`
+	// Digest is the registry's for what was asked for: of an index, if it was
+	// one.
+	Digest string `json:"digest,omitempty"`
+	// Changed is false when a pull found everything in place.
+	Changed bool `json:"changed,omitempty"`
+	// Loaded are the images of a load in the archive's order.
+	Loaded []Loaded `json:"loaded,omitempty"`
+	// Untagged and Deleted are what a removal did, in docker's order.
+	Removed []Removed `json:"removed,omitempty"`
+}
+
+// Loaded is one image of an archive.
+type Loaded struct {
+	ID    string   `json:"id"`
+	Names []string `json:"names,omitempty"` // normalized
+}
+
+// Removed is one line of a removal: exactly one field is set.
+type Removed struct {
+	Untagged string `json:"untagged,omitempty"` // normalized reference
+	Deleted  string `json:"deleted,omitempty"`  // sha256:<hex> of an image or layer
+}
+
+// EventKind names what happened.
+type EventKind string
+
+// The events of a transfer, in the order in which a layer sees them. Size and
+// Offset are bytes of the compressed layer; Size is -1 when unknown.
+const (
+	// Resolved: the manifest is known; Name is the image's name, Layer empty.
+	Resolved EventKind = "resolved"
+	// LayerExists: the store has it.
+	LayerExists EventKind = "exists"
+	// LayerQueued: it will be fetched.
+	LayerQueued EventKind = "queued"
+	// LayerProgress: Offset of Size bytes have arrived.
+	LayerProgress EventKind = "progress"
+	// LayerFetched: all bytes have arrived and their digest is right.
+	LayerFetched EventKind = "fetched"
+	// LayerApplied: it is in the store, all layers below it too.
+	LayerApplied EventKind = "applied"
+	// Retrying: the transfer broke and goes on after Wait; Text says why.
+	Retrying EventKind = "retrying"
+	// Note: Text is for the user.
+	Note EventKind = "note"
+)
+
+// Event is one step of progress.
+type Event struct {
+	Kind   EventKind     `json:"kind"`
+	Layer  string        `json:"layer,omitempty"` // sha256:<hex>
+	Name   string        `json:"name,omitempty"`
+	Text   string        `json:"text,omitempty"`
+	Offset int64         `json:"offset,omitempty"`
+	Size   int64         `json:"size,omitempty"`
+	Wait   time.Duration `json:"wait,omitempty"` // nanoseconds
+}

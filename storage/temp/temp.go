@@ -1,0 +1,118 @@
+// Package temp hands out directories for unpublished work inside the store.
+// Each holds a lock file that its maker keeps locked, so that the next command
+// can tell the living from the dead and sweep what the dead left behind.
+package temp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"skiff/storage"
+	"skiff/storage/lock"
+)
+
+const (
+	// lockName is the lock file within each temporary directory.
+	lockName = "lock"
+	// sweepName guards the moment between making a directory and locking it:
+	// makers hold it shared, a sweeper exclusive. It sorts before all others.
+	sweepName = ".sweep.lock"
+)
+
+// Dir is one temporary directory. The zero value is not usable; see Make.
+type Dir struct {
+	// Path is absolute. The entry "lock" in it belongs to this package.
+	Path string
+	lock *lock.Lock
+}
+
+// Make returns a new empty directory that lives until Remove or the end of the
+// process. The caller removes it.
+func Make(ctx context.Context, st *storage.Store) (*Dir, error) {
+	if err := os.MkdirAll(st.Temp(), 0o700); err != nil {
+		return nil, fmt.Errorf("make temporary directory: %w", err)
+	}
+	guard, err := lock.Shared(ctx, filepath.Join(st.Temp(), sweepName))
+	if err != nil {
+		return nil, fmt.Errorf("make temporary directory: %w", err)
+	}
+	defer guard.Release()
+	path, err := os.MkdirTemp(st.Temp(), "")
+	if err != nil {
+		return nil, fmt.Errorf("make temporary directory: %w", err)
+	}
+	held, err := lock.TryExclusive(filepath.Join(path, lockName))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("make temporary directory: %w", err), os.RemoveAll(path))
+	}
+	return &Dir{Path: path, lock: held}, nil
+}
+
+// Remove deletes the directory and what is in it. It is safe on nil and more
+// than once.
+func (d *Dir) Remove() error {
+	if d == nil || d.lock == nil {
+		return nil
+	}
+	err := os.RemoveAll(d.Path)
+	d.lock.Release()
+	d.lock = nil
+	return err
+}
+
+// Sweep deletes the directories whose makers are dead. It returns at once when
+// there is none, or when another process is sweeping or making one.
+func Sweep(st *storage.Store) error {
+	entries, err := os.ReadDir(st.Temp())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("sweep temporary directories: %w", err)
+	}
+	if len(entries) == 0 || len(entries) == 1 && entries[0].Name() == sweepName {
+		return nil
+	}
+	guard, err := lock.TryExclusive(filepath.Join(st.Temp(), sweepName))
+	if errors.Is(err, lock.ErrBusy) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("sweep temporary directories: %w", err)
+	}
+	defer guard.Release()
+	var failed error
+	for _, entry := range entries {
+		if entry.Name() != sweepName {
+			failed = errors.Join(failed, sweepOne(filepath.Join(st.Temp(), entry.Name())))
+		}
+	}
+	return failed
+}
+
+// sweepOne deletes path unless its maker lives. What is not a directory with a
+// lock has no living maker: makers lock before they let go of the guard.
+func sweepOne(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		held, err := lock.TryExclusive(filepath.Join(path, lockName))
+		if errors.Is(err, lock.ErrBusy) {
+			return nil
+		}
+		// On a full disk the lock file may not open; the directory is then
+		// still removed, which is what a full disk needs most.
+		if err == nil {
+			defer held.Release()
+		}
+	}
+	return os.RemoveAll(path)
+}
