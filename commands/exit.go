@@ -1,0 +1,142 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"skiff/commands/env"
+	"skiff/commands/failure"
+	"skiff/runtime/lifecycle"
+)
+
+// Interrupted is the cause of a context that a signal has ended.
+type Interrupted struct{ Signal syscall.Signal }
+
+func (i Interrupted) Error() string { return i.Signal.String() }
+
+// hinter is what an error has that knows how to cure it.
+type hinter interface{ Hint() string }
+
+// exit prints err as docker would, under docker's name to the byte, and
+// returns the exit code. path is the command that was meant.
+func exit(ctx context.Context, e *env.Env, path []*cli.Command, err error) int {
+	var status failure.Status
+	var stopped Interrupted
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &status):
+		return int(status)
+	case errors.Is(err, context.Canceled) && errors.As(context.Cause(ctx), &stopped):
+		return 128 + int(stopped.Signal)
+	}
+	if text, code := usageError(e, path, err); code != 0 {
+		fmt.Fprintln(e.Err, text)
+		return code
+	}
+	var several failure.Several
+	if !errors.As(err, &several) {
+		several = failure.Several{err}
+	}
+	code := 1
+	for _, one := range several {
+		printError(e, one)
+		code = exitCode(one)
+	}
+	return code
+}
+
+// usageError words what is wrong with the command line itself. The code is 0
+// when err is about something else.
+func usageError(e *env.Env, path []*cli.Command, err error) (text string, code int) {
+	var flag *flagError
+	var value *failure.Value
+	var count *failure.Count
+	name := commandName(e, path)
+	run := "Run '" + name + " --help' for more information"
+	switch {
+	case errors.As(err, &flag):
+		return flag.text + "\n\n" + usageLine(e, path) + "\n\n" + run, 125
+	case errors.As(err, &value):
+		title := "--" + value.Flag
+		if len(path) > 0 {
+			if f := findFlag(path[len(path)-1].Flags, value.Flag); f != nil {
+				title = flagTitle(f)
+			}
+		}
+		return fmt.Sprintf("invalid argument %q for %q flag: %v\n\n%s\n\n%s",
+			value.Value, title, value.Err, usageLine(e, path), run), 125
+	case errors.As(err, &count):
+		if strings.HasPrefix(count.Text, "requires at least") && !strings.Contains(count.Text, "at most") {
+			run = "See" + run[len("Run"):]
+		}
+		return fmt.Sprintf("%s: '%s' %s\n\n%s\n\n%s", e.Program, name, count.Text, usageLine(e, path), run), 1
+	case errors.Is(err, errUnknownCommand):
+		text = fmt.Sprintf("%s: %v\n\n", e.Program, strings.Replace(err.Error(), ": ", ": "+name+" ", 1))
+		if len(path) > 0 {
+			text += "Usage:  " + name + "\n\n"
+		}
+		return text + run, 1
+	}
+	return "", 0
+}
+
+func printError(e *env.Env, err error) {
+	var said *failure.Error
+	var setup *failure.Setup
+	text := err.Error()
+	local := errors.As(err, &said) && said.Local
+	isSetup := errors.As(err, &setup)
+	switch {
+	case !e.Docker():
+		text = "Error: " + text
+	case !local && isSetup && setup.Command == "run":
+		text = "docker: Error response from daemon: " + text
+	case isSetup:
+		text = "docker: " + text
+	case !local:
+		text = "Error response from daemon: " + text
+	}
+	if e.Docker() && isSetup {
+		text += "\n\nRun 'docker " + setup.Command + " --help' for more information"
+	}
+	fmt.Fprintln(e.Err, text)
+	if e.Debug {
+		printChain(e.Err, err)
+	}
+	var h hinter
+	if errors.As(err, &h) && h.Hint() != "" && !e.Docker() {
+		fmt.Fprintln(e.Err, "hint: "+h.Hint())
+	}
+}
+
+// printChain shows what --debug asks for: each cause on a line of its own.
+func printChain(w io.Writer, err error) {
+	for err = errors.Unwrap(err); err != nil; err = errors.Unwrap(err) {
+		fmt.Fprintf(w, "cause: %v (%T)\n", err, err)
+	}
+}
+
+func exitCode(err error) int {
+	var setup *failure.Setup
+	var said *failure.Error
+	var start *lifecycle.StartError
+	isSetup := errors.As(err, &setup)
+	switch {
+	case isSetup && setup.Code != 0:
+		return setup.Code
+	case errors.As(err, &start) && start.Code != 0:
+		return start.Code
+	case isSetup:
+		return 125
+	case errors.As(err, &said) && said.Code != 0:
+		return said.Code
+	}
+	return 1
+}

@@ -1,0 +1,17 @@
+package commands
+
+import (
+	"github.com/urfave/cli/v2"
+
+	"skiff/commands/env"
+	"skiff/commands/system"
+)
+
+// commandList is every command there is. The short form of a command and the
+// one in its management group are built by the same constructor.
+func commandList(e *env.Env) []*cli.Command {
+	list := []*cli.Command{
+		system.VersionCommand(e),
+	}
+	return list
+}

@@ -1,0 +1,33 @@
+// Skiff is a container engine without a daemon. This file only starts the
+// command line; package commands is where to read on.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"skiff/commands"
+	"skiff/commands/env"
+)
+
+func main() { os.Exit(run()) }
+
+// run is main with an exit code, so that its deferred calls happen.
+func run() int {
+	e := env.New(os.Args[0])
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	e.Release = func() { signal.Stop(signals) }
+	go func() {
+		if s, ok := (<-signals).(syscall.Signal); ok {
+			// A second signal ends the program at once.
+			signal.Stop(signals)
+			cancel(commands.Interrupted{Signal: s})
+		}
+	}()
+	return commands.Run(ctx, e, os.Args)
+}
