@@ -1,0 +1,49 @@
+package harness
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write the golden files from what the program says now")
+
+// masks replace what differs from run to run, in this order.
+var masks = []struct {
+	expression  *regexp.Regexp
+	replacement string
+}{
+	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "<id>"},
+	{regexp.MustCompile(`\b[0-9a-f]{12}\b`), "<short id>"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z| ?[+-]\d\d:?\d\d( [A-Z]+)?)?`), "<time>"},
+	{regexp.MustCompile(`(Less than a second|About an? (minute|hour)|\d+ (seconds?|minutes?|hours?|days?|weeks?|months?|years?))( ago)?`), "<duration>"},
+	{regexp.MustCompile(` {3,}`), "   "}, // columns are as wide as what was masked
+}
+
+// Golden compares a text, ids and times masked, with testdata/<name>.golden.
+// `go test -update` writes the file; the change is reviewed as a diff.
+func Golden(t *testing.T, name, got string) {
+	t.Helper()
+	for _, m := range masks {
+		got = m.expression.ReplaceAllString(got, m.replacement)
+	}
+	path := filepath.Join("testdata", name+".golden")
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("differs from %s (go test -update writes it)\ngot:\n%s\nwant:\n%s", path, got, want)
+	}
+}

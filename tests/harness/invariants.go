@@ -1,0 +1,226 @@
+package harness
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// end removes what the test's containers are, then complains about everything
+// that a clean end does not leave: mounts, processes, temporary files, records
+// of the store that lead nowhere.
+func (s *Session) end() {
+	s.T.Helper()
+	s.removeContainers()
+	var left []string
+	if !within(5*time.Second, func() bool {
+		left = s.left()
+		return len(left) == 0
+	}) {
+		for _, what := range left {
+			s.T.Errorf("left behind: %s", what)
+		}
+	}
+	killDescendants()
+	if s.T.Failed() {
+		s.reportLogs()
+	}
+	if err := removeTree(s.Dir); err != nil {
+		s.T.Logf("remove the session's directory: %v", err)
+	}
+}
+
+// removeContainers takes away the containers that a test is done with. One
+// that was to vanish at its end (--rm) may not be here any more.
+func (s *Session) removeContainers() {
+	if _, err := os.Stat(filepath.Join(s.Store(), "containers")); err != nil {
+		return
+	}
+	r := s.Skiff("ps", "-aq", "--no-trunc").Exits(0)
+	for id := range strings.FieldsSeq(r.Stdout) {
+		if s.autoRemoves(id) && !s.running(id) {
+			s.T.Errorf("left behind: container %.12s, which was to vanish at its end", id)
+		}
+		s.Skiff("rm", "-f", "-v", id).Exits(0)
+	}
+}
+
+func (s *Session) autoRemoves(id string) bool {
+	data, err := os.ReadFile(filepath.Join(s.Store(), "containers", id, "config.json"))
+	var config struct{ HostConfig struct{ AutoRemove bool } }
+	return err == nil && json.Unmarshal(data, &config) == nil && config.HostConfig.AutoRemove
+}
+
+func (s *Session) running(id string) bool {
+	return s.Skiff("inspect", "-f", "{{.State.Running}}", id).Out() == "true"
+}
+
+// left lists what a clean end does not leave.
+func (s *Session) left() []string {
+	var left []string
+	for _, p := range descendants() {
+		left = append(left, "process "+p)
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return append(left, err.Error())
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if strings.Contains(line, s.Dir) {
+			left = append(left, "mount "+strings.TrimSpace(line))
+		}
+	}
+	left = append(left, names("temporary file", s.TempDir())...)
+	left = append(left, names("runtime file", s.RuntimeDir())...)
+	left = append(left, names("unpublished work", filepath.Join(s.Store(), "tmp"))...)
+	left = append(left, names("running mark", filepath.Join(s.Store(), "running"))...)
+	left = append(left, names("name", filepath.Join(s.Store(), "containers", "by-name"))...)
+	for _, name := range names("container directory", filepath.Join(s.Store(), "containers")) {
+		if !strings.HasSuffix(name, "/by-name") {
+			left = append(left, name)
+		}
+	}
+	for name := range s.sharedTemporaries() {
+		if !s.before[name] {
+			left = append(left, "temporary file "+name)
+		}
+	}
+	return left
+}
+
+// names lists the entries of a directory as "what dir/entry".
+func names(what, dir string) []string {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		return []string{err.Error()}
+	}
+	var all []string
+	for _, e := range entries {
+		all = append(all, what+" "+filepath.Join(dir, e.Name()))
+	}
+	return all
+}
+
+// sharedTemporaries lists what the test user has in the directories that all
+// users share. When the user is also the developer, others may write there at
+// the same time and nothing can be said.
+func (s *Session) sharedTemporaries() map[string]bool {
+	found := map[string]bool{}
+	if !suite.user.switched {
+		return found
+	}
+	for _, dir := range []string{"/tmp", "/var/tmp", "/dev/shm"} {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			if info, err := e.Info(); err == nil && suite.user.owns(int(info.Sys().(*syscall.Stat_t).Uid)) {
+				found[filepath.Join(dir, e.Name())] = true
+			}
+		}
+	}
+	return found
+}
+
+// own are processes that the harness itself started and ends (a registry).
+var own = map[int]bool{}
+
+// descendants describes the living processes below us that the harness did not
+// start for itself. Orphans count, because we are their subreaper; those that
+// ended are reaped here.
+func descendants() []string {
+	var found []string
+	for pid, p := range family() {
+		if p.state == "Z" {
+			if p.parent == os.Getpid() && !own[pid] {
+				_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil)
+			}
+			continue
+		}
+		found = append(found, fmt.Sprintf("%d %s", pid, p.line))
+	}
+	return found
+}
+
+func killDescendants() {
+	for pid, p := range family() {
+		if p.state != "Z" {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+	within(time.Second, func() bool { return len(descendants()) == 0 })
+}
+
+type process struct {
+	parent int
+	state  string
+	line   string
+}
+
+// family returns the processes below us, without the harness's own ones.
+func family() map[int]process {
+	all := map[int]process{}
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		data, err := os.ReadFile(path)
+		end := strings.LastIndexByte(string(data), ')')
+		if err != nil || end < 0 {
+			continue
+		}
+		fields := strings.Fields(string(data[end+1:]))
+		parent, _ := strconv.Atoi(fields[1])
+		line, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "cmdline"))
+		all[pid] = process{
+			parent, fields[0],
+			strings.ReplaceAll(strings.TrimRight(string(line), "\x00"), "\x00", " "),
+		}
+	}
+	below := map[int]process{}
+	for pid, p := range all {
+		for up, ok := p, !own[pid]; ok && up.parent != 0; up, ok = all[up.parent], !own[up.parent] {
+			if up.parent == os.Getpid() {
+				below[pid] = p
+				break
+			}
+		}
+	}
+	return below
+}
+
+// reportLogs shows what a failed test's containers said, which often says why.
+func (s *Session) reportLogs() {
+	logs, _ := filepath.Glob(filepath.Join(s.Store(), "containers", "*", "log"))
+	for _, path := range logs {
+		if data, err := os.ReadFile(path); err == nil && len(data) > 0 {
+			s.T.Logf("%s:\n%s", path, data)
+		}
+	}
+}
+
+// removeTree removes a directory even where files in it belong to subordinate
+// ids, which only root or somebody in the user's own namespace may unlink.
+func removeTree(dir string) error {
+	err := os.RemoveAll(dir)
+	if err == nil || suite.user.switched {
+		return err
+	}
+	// Directories without write permission within, or foreign owners.
+	_ = exec.Command("unshare", "--user", "--map-root-user", "--map-auto", "rm", "-rf", dir).Run()
+	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return fmt.Errorf("remove %s: %w", dir, err)
+}

@@ -1,0 +1,249 @@
+package harness
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long a command may take before the test gives up on it.
+const patience = 60 * time.Second
+
+// Session is one user sitting down at a shell with an empty home: a directory
+// with the home, a runtime directory and a directory for temporary files. When
+// the test ends, what must not be left is looked for (invariants.go).
+type Session struct {
+	T *testing.T
+	// Dir is the user's and holds Home, RuntimeDir and TempDir.
+	Dir string
+	// Env is the whole environment of the commands; a test may change it.
+	Env    []string
+	before map[string]bool // names in shared temporary directories
+}
+
+// New returns a session for a test.
+func New(t *testing.T) *Session {
+	t.Helper()
+	dir, err := os.MkdirTemp(suite.dir, "s.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Session{T: t, Dir: dir}
+	for _, d := range []string{dir, s.Home(), s.RuntimeDir(), s.TempDir()} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := suite.user.give(d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Env = []string{
+		"HOME=" + s.Home(),
+		"USER=" + suite.user.name,
+		"LOGNAME=" + suite.user.name,
+		"XDG_RUNTIME_DIR=" + s.RuntimeDir(),
+		"TMPDIR=" + s.TempDir(),
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"LANG=C.UTF-8",
+	}
+	s.before = s.sharedTemporaries()
+	t.Cleanup(s.end)
+	return s
+}
+
+// Home is the user's home directory.
+func (s *Session) Home() string { return filepath.Join(s.Dir, "home") }
+
+// RuntimeDir is what XDG_RUNTIME_DIR says.
+func (s *Session) RuntimeDir() string { return filepath.Join(s.Dir, "run") }
+
+// TempDir is what TMPDIR says.
+func (s *Session) TempDir() string { return filepath.Join(s.Dir, "tmp") }
+
+// Store is the store that the session's commands use.
+func (s *Session) Store() string { return filepath.Join(s.Home(), ".local/share/skiff") }
+
+// Binary is the path of the program under test.
+func (s *Session) Binary() string { return suite.binary }
+
+// UID is the user's id outside of any container.
+func (s *Session) UID() int { return suite.user.uid }
+
+// GID is the user's primary group outside of any container.
+func (s *Session) GID() int { return suite.user.gid }
+
+// Setenv sets a variable for the commands that follow; Unsetenv drops one.
+func (s *Session) Setenv(key, value string) {
+	s.Unsetenv(key)
+	s.Env = append(s.Env, key+"="+value)
+}
+
+// Unsetenv drops a variable from the commands that follow.
+func (s *Session) Unsetenv(key string) {
+	kept := s.Env[:0:0]
+	for _, e := range s.Env {
+		if !strings.HasPrefix(e, key+"=") {
+			kept = append(kept, e)
+		}
+	}
+	s.Env = kept
+}
+
+// WriteFile makes a file of the user's below its home and returns its path.
+func (s *Session) WriteFile(name, content string) string {
+	s.T.Helper()
+	path := filepath.Join(s.Home(), name)
+	s.Mkdir(filepath.Dir(name))
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		s.T.Fatal(err)
+	}
+	if err := suite.user.give(path); err != nil {
+		s.T.Fatal(err)
+	}
+	return path
+}
+
+// ReadFile returns a file below the user's home.
+func (s *Session) ReadFile(name string) string {
+	s.T.Helper()
+	data, err := os.ReadFile(filepath.Join(s.Home(), name))
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	return string(data)
+}
+
+// Mkdir makes a directory of the user's below its home and returns its path.
+func (s *Session) Mkdir(name string) string {
+	s.T.Helper()
+	path := s.Home()
+	for part := range strings.SplitSeq(filepath.Clean(name), "/") {
+		path = filepath.Join(path, part)
+		if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+			s.T.Fatal(err)
+		}
+		if err := suite.user.give(path); err != nil {
+			s.T.Fatal(err)
+		}
+	}
+	return path
+}
+
+// Command returns a command line as the user, not started.
+func (s *Session) Command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Dir = s.Home()
+	cmd.Env = s.Env
+	// A session of its own: no terminal of the developer's leaks in, and a
+	// command that hangs can be ended with all that it started.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: suite.user.credential(), Setsid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	// A child that keeps the front's standard output open hangs every script
+	// that reads it; WaitDelay turns that into an error.
+	cmd.WaitDelay = 3 * time.Second
+	return cmd
+}
+
+// Skiff runs skiff with args and no input.
+func (s *Session) Skiff(args ...string) *Result {
+	s.T.Helper()
+	return s.Do(nil, append([]string{suite.binary}, args...)...)
+}
+
+// SkiffInput is Skiff with standard input.
+func (s *Session) SkiffInput(in io.Reader, args ...string) *Result {
+	s.T.Helper()
+	return s.Do(in, append([]string{suite.binary}, args...)...)
+}
+
+// OK runs skiff, which must succeed, and returns its output without the last
+// newline.
+func (s *Session) OK(args ...string) string {
+	s.T.Helper()
+	return s.Skiff(args...).Succeeds().Out()
+}
+
+// Shell runs a line of sh as the user; skiff is in its PATH.
+func (s *Session) Shell(line string) *Result {
+	s.T.Helper()
+	return s.Do(nil, "/bin/sh", "-c", "PATH="+suite.dir+":$PATH; "+line)
+}
+
+// Do runs a command line as the user to its end.
+func (s *Session) Do(in io.Reader, args ...string) *Result {
+	s.T.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := s.Command(ctx, args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, &stdout, &stderr
+	err := cmd.Run()
+	r := &Result{
+		t: s.T, Line: strings.Join(append([]string{filepath.Base(args[0])}, args[1:]...), " "),
+		Stdout: stdout.String(), Stderr: stderr.String(),
+	}
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		s.T.Fatalf("%s: no end after %v\n%s", r.Line, patience, r.streams())
+	case errors.Is(err, exec.ErrWaitDelay):
+		s.T.Errorf("%s: ended, but something it started keeps its output open", r.Line)
+	case err != nil && !errors.As(err, &exit):
+		s.T.Fatalf("%s: %v", r.Line, err)
+	}
+	r.Code = exitCode(cmd.ProcessState)
+	return r
+}
+
+// exitCode is the code as a shell says it: 128+n for signal n.
+func exitCode(state *os.ProcessState) int {
+	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return state.ExitCode()
+}
+
+// Eventually waits up to ten seconds for a condition that another process
+// brings about.
+func (s *Session) Eventually(what string, condition func() bool) {
+	s.T.Helper()
+	if !within(10*time.Second, condition) {
+		s.T.Fatalf("not within ten seconds: %s", what)
+	}
+}
+
+func within(limit time.Duration, condition func() bool) bool {
+	for end := time.Now().Add(limit); ; time.Sleep(20 * time.Millisecond) {
+		if condition() {
+			return true
+		}
+		if time.Now().After(end) {
+			return false
+		}
+	}
+}
+
+// Inspect returns what a template says about an object.
+func (s *Session) Inspect(object, template string) string {
+	s.T.Helper()
+	return s.OK("inspect", "-f", template, object)
+}
+
+// Removes makes sure that a container is gone when the test ends, however it
+// ends.
+func (s *Session) Removes(container string) {
+	s.T.Cleanup(func() { s.Skiff("rm", "-f", "-v", container) })
+}
+
+func (r *Result) streams() string {
+	return fmt.Sprintf("stdout: %s\nstderr: %s", r.Stdout, r.Stderr)
+}
