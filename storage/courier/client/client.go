@@ -1,0 +1,171 @@
+// Package client is the front's side of the courier: it starts one process a
+// request, passes on its progress and returns its result. It must run inside
+// the user namespace, if there is one. Errors are *message.Failure where the
+// courier said why; errors.Is finds the sentinels of package message in them.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"skiff/storage"
+	"skiff/storage/courier/embedded"
+	"skiff/storage/courier/message"
+)
+
+// maxStderr is how much of the courier's last words is kept in case it dies.
+const maxStderr = 4 << 10
+
+// OnEvent receives progress. It is called from one goroutine, in order; nil
+// means that nobody watches.
+type OnEvent func(message.Event)
+
+// Pull fetches an image from its registry into the store and names it. An
+// existing image keeps its name until the new one is whole.
+func Pull(ctx context.Context, st *storage.Store, want message.Pull, watch OnEvent) (message.Result, error) {
+	return call(ctx, st, message.Request{Pull: &want}, nil, watch)
+}
+
+// Load puts the images of an archive into the store: docker-archive or OCI
+// layout as tar, plain or compressed. archive may be a pipe.
+func Load(ctx context.Context, st *storage.Store, archive *os.File, want message.Load, watch OnEvent) (message.Result, error) {
+	return call(ctx, st, message.Request{Load: &want}, archive, watch)
+}
+
+// Import makes an image with one layer from a tar archive, plain or
+// compressed; archive may be nil when want has a URL.
+func Import(ctx context.Context, st *storage.Store, archive *os.File, want message.Import, watch OnEvent) (message.Result, error) {
+	return call(ctx, st, message.Request{Import: &want}, archive, watch)
+}
+
+// Tag moves a name to an image.
+func Tag(ctx context.Context, st *storage.Store, want message.Tag) error {
+	_, err := call(ctx, st, message.Request{Tag: &want}, nil, nil)
+	return err
+}
+
+// Remove takes a name, or the whole image, out of the store. The caller holds
+// Store.ImagesLock, exclusive, and has looked for the image's users under it.
+func Remove(ctx context.Context, st *storage.Store, want message.Remove) ([]message.Removed, error) {
+	result, err := call(ctx, st, message.Request{Remove: &want}, nil, nil)
+	return result.Removed, err
+}
+
+// LoadEmbedded puts the image skiff/hello, which is part of this program, into
+// the store.
+func LoadEmbedded(ctx context.Context, st *storage.Store) (message.Result, error) {
+	return call(ctx, st, message.Request{Embedded: &message.Embedded{}}, nil, nil)
+}
+
+// call runs one courier from start to end.
+func call(ctx context.Context, st *storage.Store, request message.Request, archive *os.File, watch OnEvent) (message.Result, error) {
+	request.StoreDir = st.Dir
+	requestRead, requestWrite, err := os.Pipe()
+	if err != nil {
+		return message.Result{}, fmt.Errorf("start courier: %w", err)
+	}
+	defer requestWrite.Close()
+	replyRead, replyWrite, err := os.Pipe()
+	if err != nil {
+		requestRead.Close()
+		return message.Result{}, fmt.Errorf("start courier: %w", err)
+	}
+	defer replyRead.Close()
+
+	stderr := &lastWords{}
+	// The parent-death signal is tied to the thread that starts the child.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd, err := start(archive, stderr, requestRead, replyWrite)
+	requestRead.Close()
+	replyWrite.Close()
+	if err != nil {
+		return message.Result{}, fmt.Errorf("start courier: %w", err)
+	}
+	// Closing the request pipe asks the courier to clean up and end.
+	stop := context.AfterFunc(ctx, func() { requestWrite.Close() })
+	defer stop()
+
+	// A courier that is gone already says why below.
+	_ = json.NewEncoder(requestWrite).Encode(request)
+	done, readErr := follow(replyRead, watch)
+	waitErr := cmd.Wait()
+	switch {
+	case done != nil && done.Failure != nil && ctx.Err() != nil:
+		return message.Result{}, ctx.Err()
+	case done != nil && done.Failure != nil:
+		return message.Result{}, done.Failure
+	case done != nil:
+		return done.Result, nil
+	case ctx.Err() != nil:
+		return message.Result{}, ctx.Err()
+	}
+	return message.Result{}, fmt.Errorf("courier ended without an answer: %w%s", errors.Join(waitErr, readErr), stderr)
+}
+
+func start(archive *os.File, stderr io.Writer, requests, replies *os.File) (*exec.Cmd, error) {
+	cmd, program, err := embedded.Command()
+	if err != nil {
+		return nil, err
+	}
+	if program != nil {
+		defer program.Close()
+	}
+	if archive != nil {
+		cmd.Stdin = archive
+	}
+	cmd.Stderr = stderr
+	cmd.ExtraFiles = []*os.File{requests, replies} // message.RequestFD, ReplyFD
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	if os.Geteuid() == 0 {
+		// containers/storage tries mounts out; they must not be seen outside.
+		cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS
+	}
+	return cmd, cmd.Start()
+}
+
+// follow passes on events until the courier's last word. Done is nil when
+// there was none.
+func follow(replies io.Reader, watch OnEvent) (*message.Done, error) {
+	decoder := json.NewDecoder(replies)
+	for {
+		var reply message.Reply
+		if err := decoder.Decode(&reply); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return nil, err
+		}
+		if reply.Event != nil && watch != nil {
+			watch(*reply.Event)
+		}
+		if reply.Done != nil {
+			return reply.Done, nil
+		}
+	}
+}
+
+// lastWords keeps the beginning of what the courier wrote on its standard
+// error: nothing, unless it crashed.
+type lastWords struct{ bytes.Buffer }
+
+func (w *lastWords) Write(p []byte) (int, error) {
+	w.Buffer.Write(p[:min(len(p), max(0, maxStderr-w.Len()))])
+	return len(p), nil
+}
+
+func (w *lastWords) String() string {
+	if text := strings.TrimSpace(w.Buffer.String()); text != "" {
+		return ": " + text
+	}
+	return ""
+}

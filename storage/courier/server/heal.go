@@ -1,0 +1,110 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	cstorage "github.com/containers/storage"
+
+	"skiff/storage/image"
+	"skiff/storage/lock"
+)
+
+// beginTransfer registers this process as one that adds layers, after deleting
+// what dead transfers left if no other transfer is alive. The caller releases
+// the lock when its image has been published or given up.
+func (s *session) beginTransfer(ctx context.Context) (*lock.Lock, error) {
+	path := filepath.Join(s.st.Dir, "pulls.lock")
+	alone, err := lock.TryExclusive(path)
+	switch {
+	case err == nil:
+		err = s.heal()
+		alone.Release()
+		if err != nil {
+			return nil, err
+		}
+	case !errors.Is(err, lock.ErrBusy):
+		return nil, err
+	}
+	return lock.Shared(ctx, path)
+}
+
+// heal deletes images without our mark, layers that no marked image stands on
+// and staging directories: their makers died, by a kill or a power cut, and
+// after a power cut their files may be empty. Requires the transfer lock,
+// exclusive.
+func (s *session) heal() error {
+	images, err := s.store.Images()
+	if err != nil {
+		return fmt.Errorf("heal store: %w", err)
+	}
+	whole := make(map[string]bool) // top layers of marked images
+	for _, img := range images {
+		if slices.Contains(img.BigDataNames, image.SyncedKey) {
+			whole[img.TopLayer] = true
+			continue
+		}
+		if _, err := s.store.DeleteImage(img.ID, true); err != nil && !errors.Is(err, cstorage.ErrImageUnknown) {
+			return fmt.Errorf("heal store: delete unfinished image %s: %w", img.ID, err)
+		}
+	}
+	if err := s.deleteLayersExceptUnder(whole); err != nil {
+		return fmt.Errorf("heal store: %w", err)
+	}
+	// Every staging directory is dead: we are the only transfer.
+	staged, err := filepath.Glob(filepath.Join(s.st.Layers(), "staging", "*"))
+	for _, dir := range staged {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	return err
+}
+
+// deleteLayersExceptUnder deletes the layers that are neither in tops nor an
+// ancestor of one.
+func (s *session) deleteLayersExceptUnder(tops map[string]bool) error {
+	layers, err := s.store.Layers()
+	if err != nil {
+		return err
+	}
+	parent := make(map[string]string, len(layers))
+	for _, l := range layers {
+		parent[l.ID] = l.Parent
+	}
+	wanted := make(map[string]bool, len(layers))
+	for top := range tops {
+		for id := top; id != "" && !wanted[id]; id = parent[id] {
+			wanted[id] = true
+		}
+	}
+	children := make(map[string]int)
+	var junk []string
+	for _, l := range layers {
+		if !wanted[l.ID] {
+			junk = append(junk, l.ID)
+			children[l.Parent]++
+		}
+	}
+	// A layer goes after its children: repeat until nothing is left to take.
+	for len(junk) > 0 {
+		rest := junk[:0:0]
+		for _, id := range junk {
+			if children[id] > 0 {
+				rest = append(rest, id)
+				continue
+			}
+			if err := s.store.DeleteLayer(id); err != nil && !errors.Is(err, cstorage.ErrLayerUnknown) {
+				return fmt.Errorf("delete unfinished layer %s: %w", id, err)
+			}
+			children[parent[id]]--
+		}
+		if len(rest) == len(junk) {
+			return fmt.Errorf("layers are their own ancestors: %v", rest)
+		}
+		junk = rest
+	}
+	return nil
+}

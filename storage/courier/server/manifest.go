@@ -1,0 +1,167 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/containers/image/v5/manifest"
+	"github.com/containers/image/v5/types"
+	"github.com/opencontainers/go-digest"
+
+	"skiff/storage/courier/message"
+)
+
+// maxConfig is the largest image configuration that is accepted; registries
+// and containers/image use the same bound for manifests.
+const maxConfig = 4 << 20
+
+// maxLayers is what overlayfs takes as lower layers of one mount.
+const maxLayers = 500
+
+// platform is what an image is for.
+// https://github.com/opencontainers/image-spec/blob/main/image-index.md
+type platform struct{ os, architecture, variant string }
+
+// parsePlatform reads os[/architecture[/variant]], where a single word is the
+// architecture unless it is an operating system. Empty means this machine's.
+func parsePlatform(s string) (platform, error) {
+	p := platform{os: "linux", architecture: runtime.GOARCH}
+	if s == "" {
+		return p, nil
+	}
+	parts := strings.Split(strings.ToLower(s), "/")
+	for _, part := range parts {
+		if part == "" || strings.Trim(part, "abcdefghijklmnopqrstuvwxyz0123456789_.-") != "" {
+			return p, fmt.Errorf("%q is an invalid component of %q: platform specifier component must match %q: invalid argument", part, s, `^[A-Za-z0-9_.-]+$`)
+		}
+	}
+	switch {
+	case len(parts) == 1 && (parts[0] == "linux" || parts[0] == "windows"):
+		p.os = parts[0]
+	case len(parts) == 1:
+		p.architecture = parts[0]
+	case len(parts) == 2:
+		p.os, p.architecture = parts[0], parts[1]
+	case len(parts) == 3:
+		p.os, p.architecture, p.variant = parts[0], parts[1], parts[2]
+	default:
+		return p, fmt.Errorf("%q: cannot parse platform specifier: invalid argument", s)
+	}
+	switch p.architecture { // the names of uname(1) are in use too
+	case "x86_64", "x86-64":
+		p.architecture = "amd64"
+	case "aarch64":
+		p.architecture = "arm64"
+	case "armhf":
+		p.architecture, p.variant = "arm", "v7"
+	}
+	return p, nil
+}
+
+func (p platform) String() string {
+	return strings.TrimSuffix(p.os+"/"+p.architecture+"/"+p.variant, "/")
+}
+
+// choose returns the digest of the index's manifest for p.
+func choose(index []byte, mimeType string, p platform) (digest.Digest, error) {
+	list, err := manifest.ListFromBlob(index, mimeType)
+	if err != nil {
+		return "", message.Fail(message.ErrInvalid, "parse image index: "+err.Error())
+	}
+	instance, err := list.ChooseInstance(&types.SystemContext{
+		OSChoice: p.os, ArchitectureChoice: p.architecture, VariantChoice: p.variant,
+	})
+	if err != nil {
+		return "", message.Fail(message.ErrNoPlatform, fmt.Sprintf("no matching manifest for %s in the manifest list entries", p))
+	}
+	return instance, nil
+}
+
+// parseManifest reads the manifest of a single image.
+func parseManifest(blob []byte, mimeType string) (manifest.Manifest, error) {
+	if mimeType == "" {
+		mimeType = manifest.GuessMIMEType(blob)
+	}
+	switch manifest.NormalizedMIMEType(mimeType) {
+	case manifest.DockerV2Schema1MediaType, manifest.DockerV2Schema1SignedMediaType:
+		return nil, message.Fail(message.ErrInvalid, "Docker Image Format v1 and Docker Image manifest version 2, schema 1 are not supported")
+	}
+	m, err := manifest.FromBlob(blob, mimeType)
+	if err != nil {
+		return nil, message.Fail(message.ErrInvalid, "parse image manifest: "+err.Error())
+	}
+	return m, nil
+}
+
+// imageConfig is the part of an image configuration that a transfer needs.
+type imageConfig struct {
+	Created *time.Time `json:"created"`
+	OS      string     `json:"os"`
+	RootFS  *struct {
+		Type    string          `json:"type"`
+		DiffIDs []digest.Digest `json:"diff_ids"`
+	} `json:"rootfs"`
+}
+
+// parseConfig reads and checks a configuration for an image with n layers.
+func parseConfig(blob []byte, n int) (*imageConfig, error) {
+	var c imageConfig
+	if err := json.Unmarshal(blob, &c); err != nil {
+		return nil, message.Fail(message.ErrInvalid, "parse image configuration: "+err.Error())
+	}
+	if c.RootFS == nil {
+		return nil, message.Fail(message.ErrInvalid, "invalid rootfs in image configuration")
+	}
+	if len(c.RootFS.DiffIDs) != n {
+		return nil, message.Fail(message.ErrInvalid, fmt.Sprintf("invalid rootfs in image configuration: %d layers in the manifest, %d diff IDs", n, len(c.RootFS.DiffIDs)))
+	}
+	if n > maxLayers {
+		return nil, message.Fail(message.ErrInvalid, fmt.Sprintf("image has %d layers; overlay takes at most %d", n, maxLayers))
+	}
+	for _, d := range c.RootFS.DiffIDs {
+		if err := checkDigest(d); err != nil {
+			return nil, err
+		}
+	}
+	return &c, nil
+}
+
+// checkDigest refuses what is not a sha256 digest: digests become file names.
+func checkDigest(d digest.Digest) error {
+	if err := d.Validate(); err != nil {
+		return message.Fail(message.ErrInvalid, fmt.Sprintf("digest %q: %v", d, err))
+	}
+	if d.Algorithm() != digest.SHA256 {
+		return message.Fail(message.ErrInvalid, fmt.Sprintf("digest %q: algorithm is not sha256", d))
+	}
+	return nil
+}
+
+// readBlob reads a small blob whole and checks its digest.
+func readBlob(r io.Reader, want digest.Digest) ([]byte, error) {
+	blob, err := readLimited(r, maxConfig)
+	if err != nil {
+		return nil, err
+	}
+	if got := digest.FromBytes(blob); got != want {
+		return nil, message.Fail(message.ErrInvalid, fmt.Sprintf("image config verification failed for digest %s", want))
+	}
+	return blob, nil
+}
+
+var errTooLarge = errors.New("larger than allowed")
+
+func readLimited(r io.Reader, limit int64) ([]byte, error) {
+	var buffer bytes.Buffer
+	n, err := buffer.ReadFrom(io.LimitReader(r, limit+1))
+	if err == nil && n > limit {
+		err = errTooLarge
+	}
+	return buffer.Bytes(), err
+}

@@ -1,0 +1,113 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"skiff/storage"
+	"skiff/storage/courier/message"
+)
+
+// cleanupLimit is how long a cancelled courier may take to clean up. What it
+// does not manage the next command sweeps.
+const cleanupLimit = 10 * time.Second
+
+// Main serves one request and returns the process's exit code.
+func Main() int {
+	// The libraries' warnings are about states that we heal ourselves; errors
+	// come back as errors.
+	logrus.SetOutput(io.Discard)
+	requests := os.NewFile(message.RequestFD, "request")
+	replies := &replyWriter{encoder: json.NewEncoder(os.NewFile(message.ReplyFD, "reply"))}
+
+	var request message.Request
+	decoder := json.NewDecoder(requests)
+	if err := decoder.Decode(&request); err != nil {
+		fmt.Fprintln(os.Stderr, "skiff:courier: not started by skiff:", err)
+		return 2
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	go cancelOnSignal(cancel)
+	go func() {
+		// The front never sends a second message: whatever ends the wait, the
+		// front has let go of us.
+		_, _ = io.Copy(io.Discard, io.MultiReader(decoder.Buffered(), requests))
+		cancel(message.ErrCanceled)
+	}()
+	context.AfterFunc(ctx, func() {
+		time.Sleep(cleanupLimit)
+		os.Exit(1)
+	})
+
+	result, err := serve(ctx, &request, replies.event)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = errors.Join(message.ErrCanceled, err)
+		}
+		replies.write(message.Reply{Done: &message.Done{Failure: message.FailureOf(err)}})
+		return 1
+	}
+	replies.write(message.Reply{Done: &message.Done{Result: result}})
+	return 0
+}
+
+// cancelOnSignal cancels on the first SIGINT or SIGTERM; the second ends the
+// process at once, as signals do when nobody listens.
+func cancelOnSignal(cancel context.CancelCauseFunc) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	<-signals
+	signal.Reset()
+	cancel(message.ErrCanceled)
+}
+
+// serve does what request asks for.
+func serve(ctx context.Context, request *message.Request, report func(message.Event)) (_ message.Result, err error) {
+	st := &storage.Store{Dir: request.StoreDir}
+	s, err := begin(ctx, st, report)
+	if err != nil {
+		return message.Result{}, err
+	}
+	defer func() { err = errors.Join(err, s.end()) }()
+	switch {
+	case request.Pull != nil:
+		return s.pull(ctx, request.Pull)
+	case request.Load != nil:
+		return s.load(ctx, os.Stdin, request.Load)
+	case request.Import != nil:
+		return s.importTar(ctx, os.Stdin, request.Import)
+	case request.Tag != nil:
+		return s.tag(ctx, request.Tag)
+	case request.Remove != nil:
+		return s.remove(ctx, request.Remove)
+	case request.Embedded != nil:
+		return s.loadHello(ctx)
+	}
+	return message.Result{}, errors.New("request without a verb")
+}
+
+// replyWriter sends replies, from any goroutine.
+type replyWriter struct {
+	mu      sync.Mutex
+	encoder *json.Encoder
+}
+
+func (w *replyWriter) event(e message.Event) { w.write(message.Reply{Event: &e}) }
+
+func (w *replyWriter) write(r message.Reply) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	// A front that no longer reads is noticed through the request pipe.
+	_ = w.encoder.Encode(r)
+}

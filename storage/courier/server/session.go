@@ -1,0 +1,89 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	cstorage "github.com/containers/storage"
+	"github.com/containers/storage/types"
+
+	"skiff/storage"
+	"skiff/storage/courier/message"
+	"skiff/storage/temp"
+)
+
+// session is one request being served.
+type session struct {
+	st     *storage.Store
+	store  cstorage.Store
+	temp   *temp.Dir
+	report func(message.Event)
+}
+
+// begin opens the store and makes a temporary directory. The caller ends the
+// session.
+func begin(ctx context.Context, st *storage.Store, report func(message.Event)) (*session, error) {
+	if err := temp.Sweep(st); err != nil {
+		return nil, err
+	}
+	store, err := openStore(st)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := temp.Make(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	// What the libraries put aside lands where the sweep finds it.
+	if err := os.Setenv("TMPDIR", dir.Path); err != nil {
+		return nil, errors.Join(err, dir.Remove())
+	}
+	return &session{st: st, store: store, temp: dir, report: report}, nil
+}
+
+// end removes what the session put aside.
+func (s *session) end() error { return s.temp.Remove() }
+
+// openStore opens containers/storage with explicit options: its configuration
+// files and defaults are another engine's.
+func openStore(st *storage.Store) (cstorage.Store, error) {
+	options := types.StoreOptions{
+		GraphRoot:       st.Graph(),
+		RunRoot:         filepath.Join(st.Cache(), "run"),
+		GraphDriverName: "overlay",
+		// Without this the driver bind-mounts its home onto itself.
+		GraphDriverOptions: []string{"overlay.skip_mount_home=true"},
+	}
+	if mapsOneID() {
+		// Files of other users cannot be given to them; they become ours, and
+		// most images still work.
+		options.GraphDriverOptions = append(options.GraphDriverOptions, "overlay.ignore_chown_errors=true")
+	}
+	store, err := cstorage.GetStore(options)
+	if err != nil {
+		return nil, openFailure(st, err)
+	}
+	return store, nil
+}
+
+// openFailure gives the reason why the store cannot be opened and the cure.
+func openFailure(st *storage.Store, err error) error {
+	if !errors.Is(err, cstorage.ErrNotSupported) && !strings.Contains(err.Error(), "not supported") {
+		return fmt.Errorf("open image store: %w", err)
+	}
+	f := message.Fail(message.ErrNoOverlay, fmt.Sprintf("open image store %s: %v", st.Graph(), err))
+	f.Advice = "install fuse-overlayfs, or set XDG_DATA_HOME to a directory on ext4, xfs or btrfs"
+	return f
+}
+
+// mapsOneID reports whether the user namespace has only one uid.
+// https://man7.org/linux/man-pages/man7/user_namespaces.7.html
+func mapsOneID() bool {
+	data, err := os.ReadFile("/proc/self/uid_map")
+	fields := strings.Fields(string(data))
+	return err == nil && len(fields) == 3 && fields[2] == "1"
+}

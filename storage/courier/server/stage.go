@@ -1,0 +1,214 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/containers/image/v5/pkg/compression"
+	graphdriver "github.com/containers/storage/drivers"
+	"github.com/containers/storage/pkg/archive"
+	"github.com/containers/storage/pkg/chrootarchive"
+	"github.com/opencontainers/go-digest"
+	"github.com/vbatts/tar-split/tar/asm"
+	tarsplit "github.com/vbatts/tar-split/tar/storage"
+
+	"skiff/storage/courier/message"
+	"skiff/storage/image"
+)
+
+// layer is a layer that an image needs.
+type layer struct {
+	// digest and size describe the blob as it travels. An empty digest is not
+	// checked, and a size of -1 is unknown.
+	digest digest.Digest
+	size   int64
+	// diffID is the digest of the unpacked tar; empty when not known before.
+	diffID digest.Digest
+	// name is the digest that progress is reported under.
+	name string
+	// open returns the blob from its beginning.
+	open func(ctx context.Context) (io.ReadCloser, error)
+}
+
+// staged is a layer that has been unpacked but is not part of the store yet.
+type staged = graphdriver.DriverWithDifferOutput
+
+// stage unpacks l into a directory of its own, outside of any lock, and checks
+// its digests. The caller applies the result or discards it.
+func (s *session) stage(ctx context.Context, l layer) (*staged, error) {
+	blob, err := l.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer blob.Close()
+	u := &unpacking{layer: l, session: s, blob: &blobReader{ctx: ctx, r: blob}}
+	if l.name != "" {
+		u.blob.progress = func(offset int64) {
+			s.report(message.Event{Kind: message.LayerProgress, Layer: l.name, Offset: offset, Size: l.size})
+		}
+	}
+	// A nil option set means: this process's own uids, which is what layers of
+	// a store inside the user namespace have.
+	out, err := s.store.PrepareStagedLayer(nil, u)
+	if err != nil {
+		return nil, errors.Join(err, s.discard(out))
+	}
+	if l.name != "" {
+		s.report(message.Event{Kind: message.LayerFetched, Layer: l.name, Size: u.blob.n})
+	}
+	return out, nil
+}
+
+// discard removes a staged layer. It is safe on nil.
+func (s *session) discard(out *staged) error {
+	if out == nil || out.Target == "" {
+		return nil
+	}
+	return s.store.CleanupStagedLayer(out)
+}
+
+// unpacking is containers/storage's Differ for one layer: it is called with the
+// directory to fill.
+type unpacking struct {
+	layer
+	session *session
+	blob    *blobReader
+}
+
+// Close has nothing to close: the blob belongs to stage.
+func (u *unpacking) Close() error { return nil }
+
+// ApplyDiff fills dest: blob -> decompressor -> tar-split -> a child process
+// that has dest as its root directory and writes files. Digests are taken on
+// the way.
+func (u *unpacking) ApplyDiff(dest string, options *archive.TarOptions, _ *graphdriver.DifferOptions) (_ staged, err error) {
+	plain, err := decompress(u.blob)
+	if err != nil {
+		return staged{}, u.explain(err)
+	}
+	defer plain.Close()
+	split, err := os.CreateTemp(u.session.temp.Path, "tar-split")
+	if err != nil {
+		return staged{}, err
+	}
+	defer func() {
+		if err != nil {
+			split.Close()
+		}
+	}()
+	// Only the descriptor is needed; the caller of the staged layer closes it.
+	if err := os.Remove(split.Name()); err != nil {
+		return staged{}, err
+	}
+	before, err := os.Stat(dest)
+	if err != nil {
+		return staged{}, err
+	}
+	diff := newMeter(plain)
+	buffered := bufio.NewWriterSize(split, 64<<10)
+	files := &fileSizes{Packer: tarsplit.NewJSONPacker(buffered)}
+	stream, err := asm.NewInputTarStream(diff, files, tarsplit.NewDiscardFilePutter())
+	if err != nil {
+		return staged{}, u.explain(err)
+	}
+	if err := chrootarchive.UntarUncompressed(stream, dest, options); err != nil {
+		return staged{}, u.explain(err)
+	}
+	// The tar may end before the blob does; the digests cover all of it.
+	if _, err := io.Copy(io.Discard, diff); err != nil {
+		return staged{}, u.explain(err)
+	}
+	if _, err := io.Copy(io.Discard, u.blob); err != nil {
+		return staged{}, u.explain(err)
+	}
+	if err := buffered.Flush(); err != nil {
+		return staged{}, err
+	}
+	if err := u.verify(diff.digest()); err != nil {
+		return staged{}, err
+	}
+	metadata, err := json.Marshal(image.LayerMetadata{Size: files.total})
+	if err != nil {
+		return staged{}, err
+	}
+	out := staged{
+		Differ:             u,
+		Size:               diff.n,
+		UncompressedDigest: diff.digest(),
+		CompressedDigest:   u.blob.digest(),
+		Metadata:           string(metadata),
+		TarSplit:           split,
+	}
+	after, err := os.Stat(dest)
+	if err != nil {
+		return staged{}, err
+	}
+	if after.Mode() != before.Mode() {
+		// The layer says what its root directory is; otherwise it inherits.
+		mode := after.Mode()
+		out.RootDirMode = &mode
+	}
+	return out, nil
+}
+
+// verify compares what arrived with what was promised.
+func (u *unpacking) verify(diffID digest.Digest) error {
+	if u.size >= 0 && u.blob.n != u.size {
+		return message.Fail(message.ErrInvalid, fmt.Sprintf("layer %s has %d bytes instead of %d", u.name, u.blob.n, u.size))
+	}
+	if u.layer.digest != "" && u.blob.digest() != u.layer.digest {
+		return message.Fail(message.ErrInvalid, "filesystem layer verification failed for digest "+u.layer.digest.String())
+	}
+	if u.diffID != "" && diffID != u.diffID {
+		return message.Fail(message.ErrInvalid, fmt.Sprintf("failed to register layer: %s unpacks to %s, but the image's configuration says %s", u.name, diffID, u.diffID))
+	}
+	return nil
+}
+
+// explain finds the cause of a failed unpacking: a broken transfer shows up
+// downstream as a broken archive.
+func (u *unpacking) explain(err error) error {
+	if u.blob.err != nil && !errors.Is(u.blob.err, io.EOF) {
+		return u.blob.err
+	}
+	text := err.Error()
+	// "unpacking failed (error: exit status 1; output: <what the child said>)"
+	if _, said, ok := strings.Cut(text, "; output: "); ok {
+		text = strings.TrimSuffix(strings.TrimSpace(said), ")")
+	}
+	return message.Fail(message.ErrInvalid, "failed to register layer: "+text)
+}
+
+// decompress finds out how r is compressed and undoes it, in this process: no
+// helper program runs on bytes from outside.
+func decompress(r io.Reader) (io.ReadCloser, error) {
+	head := make([]byte, 8)
+	n, err := io.ReadFull(r, head)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	whole := io.MultiReader(bytes.NewReader(head[:n]), r)
+	plain, _, err := compression.AutoDecompress(whole)
+	return plain, err
+}
+
+// fileSizes adds up the sizes of the files that pass by on their way into the
+// tar-split record.
+type fileSizes struct {
+	tarsplit.Packer
+	total int64
+}
+
+func (f *fileSizes) AddEntry(e tarsplit.Entry) (int, error) {
+	if e.Type == tarsplit.FileType {
+		f.total += e.Size
+	}
+	return f.Packer.AddEntry(e)
+}

@@ -1,0 +1,28 @@
+package image
+
+import "time"
+
+// SyncedKey names the big data item that marks an image as whole and durable:
+// it is written last, after the contents of all layers were synced. An image
+// without it does not exist for us; the next pull deletes it.
+const SyncedKey = "skiff.synced"
+
+// SyncedVersion is the content of the mark that this program writes.
+const SyncedVersion = "1"
+
+// Metadata is what we keep in containers/storage's metadata of an image, so
+// that listing and resolving need one file however many images there are.
+type Metadata struct {
+	// Layers are layer ids, topmost first.
+	Layers []string `json:"layers,omitempty"`
+	// Size is the sum of the sizes of the files in the layers, in bytes.
+	Size int64 `json:"size"`
+	// Tagged is when the image last got a name.
+	Tagged time.Time `json:"tagged,omitzero"`
+}
+
+// LayerMetadata is what we keep in containers/storage's metadata of a layer.
+type LayerMetadata struct {
+	// Size is the sum of the sizes of the files in the layer, in bytes.
+	Size int64 `json:"size"`
+}
