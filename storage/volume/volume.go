@@ -1,0 +1,204 @@
+// Package volume is the user's volumes: directories with a name that outlive
+// containers. It does not mount them, and it does not know who uses one; the
+// caller that removes a volume asks the containers first.
+//
+// A volume is <store>/volumes/<name>/ with volume.json and _data/. The
+// directory appears whole, by rename.
+package volume
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+
+	"skiff/storage"
+	"skiff/storage/atomicfile"
+)
+
+// ErrNotFound says that no volume has the name.
+var ErrNotFound = errors.New("no such volume")
+
+// Version is the format of volume.json that this program writes.
+const Version = 1
+
+const (
+	recordFile = "volume.json"
+	dataDir    = "_data"
+)
+
+// Volume is one volume. The JSON names are docker's.
+type Volume struct {
+	Version   int               `json:"Version"`
+	CreatedAt time.Time         `json:"CreatedAt"`
+	Labels    map[string]string `json:"Labels"`
+	Name      string            `json:"Name"`
+	// Anonymous volumes were made for a container that named none.
+	Anonymous bool `json:"Anonymous,omitempty"`
+	// Mountpoint is the directory with the contents.
+	Mountpoint string `json:"-"`
+}
+
+// InvalidNameError says that a name cannot name a volume, in docker's words.
+type InvalidNameError struct{ Name string }
+
+func (e *InvalidNameError) Error() string {
+	if len(e.Name) == 1 {
+		return "volume name is too short, names should be at least two alphanumeric characters"
+	}
+	return fmt.Sprintf("%q includes invalid characters for a local volume name, "+
+		`only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`, e.Name)
+}
+
+// CheckName returns an *InvalidNameError unless name may name a volume.
+func CheckName(name string) error {
+	ok := len(name) >= 2 && len(name) <= 255
+	for i := range len(name) {
+		c := name[i]
+		alnum := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		ok = ok && (alnum || i > 0 && (c == '_' || c == '.' || c == '-'))
+	}
+	if !ok {
+		return &InvalidNameError{name}
+	}
+	return nil
+}
+
+// NewName returns a random name for an anonymous volume: 64 hex digits.
+func NewName() string {
+	var b [32]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+// Path is the directory with the contents of the volume called name.
+func Path(st *storage.Store, name string) string {
+	return filepath.Join(st.Volumes(), name, dataDir)
+}
+
+// Create returns the volume called v.Name and makes it durably when there is
+// none; then v.Labels and v.Anonymous become its own. The contents start empty,
+// owned by the caller. Two may create the same name at once.
+func Create(st *storage.Store, v Volume) (*Volume, error) {
+	if err := CheckName(v.Name); err != nil {
+		return nil, err
+	}
+	if have, err := Inspect(st, v.Name); !errors.Is(err, ErrNotFound) {
+		return have, err
+	}
+	v.Version, v.CreatedAt, v.Mountpoint = Version, time.Now().UTC().Truncate(time.Second), Path(st, v.Name)
+	if err := publish(st, v); err != nil {
+		return nil, fmt.Errorf("create volume %s: %w", v.Name, err)
+	}
+	// Whoever came first has made it; what is there counts.
+	return Inspect(st, v.Name)
+}
+
+func publish(st *storage.Store, v Volume) (err error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(st.Volumes(), 0o700); err != nil {
+		return err
+	}
+	temp, err := os.MkdirTemp(st.Volumes(), ".new-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(temp))
+		}
+	}()
+	contents := filepath.Join(temp, dataDir)
+	if err := os.Mkdir(contents, 0o755); err != nil {
+		return err
+	}
+	// The umask may have taken bits that other users of the container need.
+	if err := os.Chmod(contents, 0o755); err != nil {
+		return err
+	}
+	if err := atomicfile.Write(filepath.Join(temp, recordFile), data, 0o600, atomicfile.Durable); err != nil {
+		return err
+	}
+	err = os.Rename(temp, filepath.Join(st.Volumes(), v.Name))
+	if errors.Is(err, os.ErrExist) {
+		return os.RemoveAll(temp)
+	}
+	if err != nil {
+		return err
+	}
+	return atomicfile.SyncDir(st.Volumes())
+}
+
+// Inspect returns the volume called name, or ErrNotFound.
+func Inspect(st *storage.Store, name string) (*Volume, error) {
+	if CheckName(name) != nil {
+		return nil, fmt.Errorf("%q: %w", name, ErrNotFound)
+	}
+	data, err := os.ReadFile(filepath.Join(st.Volumes(), name, recordFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%q: %w", name, ErrNotFound)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read volume: %w", err)
+	}
+	var v Volume
+	if err := json.Unmarshal(data, &v); err != nil {
+		return nil, fmt.Errorf("read volume %s: %w", name, err)
+	}
+	v.Name, v.Mountpoint = name, Path(st, name)
+	return &v, nil
+}
+
+// List returns all volumes by name. One whose record cannot be read is
+// reported in err beside the others.
+func List(st *storage.Store) ([]*Volume, error) {
+	entries, err := os.ReadDir(st.Volumes())
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("list volumes: %w", err)
+	}
+	var all []*Volume
+	var broken []error
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		v, err := Inspect(st, e.Name())
+		switch {
+		case err == nil:
+			all = append(all, v)
+		case !errors.Is(err, ErrNotFound):
+			broken = append(broken, err)
+		}
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].Name < all[j].Name })
+	return all, errors.Join(broken...)
+}
+
+// Remove deletes the volume called name and its contents. Files that belong to
+// other ids of the user's namespace can only be removed inside of it.
+func Remove(st *storage.Store, name string) error {
+	if _, err := Inspect(st, name); err != nil {
+		return err
+	}
+	// First out of sight, so that a killed removal leaves no half volume.
+	gone := filepath.Join(st.Volumes(), ".gone-"+NewName())
+	if err := os.Rename(filepath.Join(st.Volumes(), name), gone); err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("%q: %w", name, ErrNotFound)
+		}
+		return fmt.Errorf("remove volume %s: %w", name, err)
+	}
+	if err := os.RemoveAll(gone); err != nil {
+		return fmt.Errorf("remove volume %s: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,110 @@
+package volume
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"skiff/storage"
+)
+
+func scratch(t *testing.T) *storage.Store {
+	t.Helper()
+	return &storage.Store{Dir: t.TempDir()}
+}
+
+func TestCreate_IsIdempotent(t *testing.T) {
+	st := scratch(t)
+	first, err := Create(st, Volume{Name: "data", Labels: map[string]string{"a": "1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(first.Mountpoint, "row"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	second, err := Create(st, Volume{Name: "data", Labels: map[string]string{"a": "2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second.Labels["a"] != "1" || second.Mountpoint != first.Mountpoint {
+		t.Errorf("the second create changed it: %+v", second)
+	}
+	if _, err := os.Stat(filepath.Join(second.Mountpoint, "row")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCreate_ManyAtOnceMakeOne(t *testing.T) {
+	st := scratch(t)
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			if _, err := Create(st, Volume{Name: "data"}); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	wg.Wait()
+	entries, err := os.ReadDir(st.Volumes())
+	if err != nil || len(entries) != 1 {
+		t.Errorf("left %v, %v", entries, err)
+	}
+}
+
+func TestCheckName(t *testing.T) {
+	for _, good := range []string{"ab", "a.b_c-D9", NewName()} {
+		if err := CheckName(good); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"", "a", "-ab", ".ab", "a/b", "..", "a b", "a\nb", "a\x00b", strings.Repeat("a", 256)} {
+		var invalid *InvalidNameError
+		if err := CheckName(bad); !errors.As(err, &invalid) {
+			t.Errorf("%q: %v", bad, err)
+		}
+		if _, err := Inspect(scratch(t), bad); !errors.Is(err, ErrNotFound) {
+			t.Errorf("inspect %q: %v", bad, err)
+		}
+	}
+}
+
+func TestRemove_LeavesNothing(t *testing.T) {
+	st := scratch(t)
+	v, err := Create(st, Volume{Name: "data"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(v.Mountpoint, "row"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Remove(st, "data"); err != nil {
+		t.Fatal(err)
+	}
+	if err := Remove(st, "data"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("removed twice: %v", err)
+	}
+	if entries, _ := os.ReadDir(st.Volumes()); len(entries) != 0 {
+		t.Errorf("left %v", entries)
+	}
+}
+
+func TestList_SkipsWhatIsUnpublished(t *testing.T) {
+	st := scratch(t)
+	for _, name := range []string{"b2", "a1"} {
+		if _, err := Create(st, Volume{Name: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(st.Volumes(), ".new-1"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	all, err := List(st)
+	if err != nil || len(all) != 2 || all[0].Name != "a1" {
+		t.Errorf("got %v, %v", all, err)
+	}
+}
