@@ -247,3 +247,10 @@ func (s *Session) Removes(container string) {
 func (r *Result) streams() string {
 	return fmt.Sprintf("stdout: %s\nstderr: %s", r.Stdout, r.Stderr)
 }
+
+// In is the same session seen by a subtest, whose failures are its own.
+func (s *Session) In(t *testing.T) *Session {
+	sub := *s
+	sub.T = t
+	return &sub
+}

@@ -1,0 +1,93 @@
+package runtime_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"skiff/tests/harness"
+)
+
+// bundle makes an OCI bundle whose process is the payload with args, from the
+// specification that `skiff runtime spec` writes.
+func bundle(s *harness.Session, args ...string) string {
+	s.T.Helper()
+	dir := s.Mkdir("bundle")
+	root := s.Mkdir("bundle/rootfs")
+	s.Do(nil, "cp", harness.Payload(s.T), filepath.Join(root, "payload")).Succeeds()
+	if !harness.Exists(filepath.Join(dir, "config.json")) {
+		s.Shell("cd " + dir + " && skiff runtime spec").Succeeds()
+	}
+	var spec map[string]any
+	if err := json.Unmarshal([]byte(s.ReadFile("bundle/config.json")), &spec); err != nil {
+		s.T.Fatal(err)
+	}
+	process := spec["process"].(map[string]any)
+	process["args"] = append([]string{"/payload"}, args...)
+	process["terminal"] = false
+	data, err := json.Marshal(spec)
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	s.WriteFile("bundle/config.json", string(data))
+	return dir
+}
+
+func TestRuntime_RunsABundle(t *testing.T) {
+	s := harness.New(t)
+	dir := bundle(s, "args", "hello")
+	s.Skiff("runtime", "run", "-b", dir, "one").Exits(0).Prints("hello")
+	bundle(s, "exit", "9")
+	s.Skiff("runtime", "run", "--bundle", dir, "two").Exits(9)
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRuntime_GoesThroughTheLifecycle(t *testing.T) {
+	s := harness.New(t)
+	dir := bundle(s, "sleep", "1000")
+	pidFile := filepath.Join(s.Home(), "pid")
+	state := func() (status string, pid float64) {
+		var document map[string]any
+		if err := json.Unmarshal([]byte(s.OK("runtime", "state", "c")), &document); err != nil {
+			t.Fatal(err)
+		}
+		harness.Equal(t, "the bundle", document["bundle"], any(dir))
+		harness.Equal(t, "the id", document["id"], any("c"))
+		pid, _ = document["pid"].(float64)
+		return document["status"].(string), pid
+	}
+	s.Shell("skiff runtime create --pid-file " + pidFile + " -b " + dir + " c >/dev/null 2>&1 </dev/null").Exits(0)
+	status, pid := state()
+	harness.Equal(t, "the status", status, "created")
+	harness.Equal(t, "the pid file", s.ReadFile("pid"), jsonNumber(pid))
+	s.Skiff("runtime", "create", "-b", dir, "c").Exits(1) // the id is taken
+	s.Skiff("runtime", "start", "c").Exits(0)
+	status, _ = state()
+	harness.Equal(t, "the status", status, "running")
+	s.Skiff("runtime", "exec", "c", "/payload", "args", "within").Exits(0).Prints("within")
+	s.Skiff("runtime", "list").Exits(0).Says("running")
+	s.Skiff("runtime", "delete", "c").Exits(1) // it runs
+	s.Skiff("runtime", "kill", "c", "KILL").Exits(0)
+	s.Eventually("it is stopped", func() bool { status, _ := state(); return status == "stopped" })
+	s.Skiff("runtime", "delete", "c").Exits(0)
+	s.Skiff("runtime", "state", "c").Exits(1)
+	s.Skiff("runtime", "kill", "c").Exits(1)
+}
+
+func TestRuntime_NamesWhatIsWrongWithABundle(t *testing.T) {
+	s := harness.New(t)
+	s.Skiff("runtime", "run", "-b", s.Home(), "c").Exits(1).Complains("config.json")
+	dir := bundle(s)
+	s.WriteFile("bundle/config.json", "{")
+	s.Skiff("runtime", "run", "-b", dir, "c").Exits(1).Complains("config.json")
+	s.WriteFile("bundle/config.json", `{"ociVersion":"1.0.2","root":{"path":"nosuch"},"process":{"cwd":"/","args":["x"]}}`)
+	s.Skiff("runtime", "run", "-b", dir, "c").Exits(1)
+}
+
+func jsonNumber(n float64) string {
+	data, _ := json.Marshal(n)
+	return string(data)
+}
