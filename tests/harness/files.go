@@ -1,7 +1,11 @@
 package harness
 
 import (
+	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -30,4 +34,41 @@ func Entries(dir string) []string {
 		all = append(all, e.Name())
 	}
 	return all
+}
+
+// Snapshot describes everything below dir: kinds, modes, owners, link targets
+// and contents. Two of them are equal if nothing was changed in between.
+func Snapshot(t *testing.T, dir string) string {
+	t.Helper()
+	var all strings.Builder
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := os.Lstat(path)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&all, "%s %v %d", path, info.Mode(), info.Sys().(*syscall.Stat_t).Uid)
+		switch {
+		case info.Mode().IsRegular():
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(&all, " %q", data)
+		case info.Mode()&fs.ModeSymlink != 0:
+			target, err := os.Readlink(path)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(&all, " -> %s", target)
+		}
+		all.WriteByte('\n')
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all.String()
 }

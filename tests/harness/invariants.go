@@ -41,7 +41,8 @@ func (s *Session) end() {
 // removeContainers takes away the containers that a test is done with. One
 // that was to vanish at its end (--rm) may not be here any more.
 func (s *Session) removeContainers() {
-	if _, err := os.Stat(filepath.Join(s.Store(), "containers")); err != nil {
+	// A store that lies elsewhere is asked for; a default one only if it is there.
+	if !Exists(filepath.Join(s.Store(), "containers")) && s.mounts == "" {
 		return
 	}
 	r := s.Skiff("ps", "-aq", "--no-trunc").Exits(0)

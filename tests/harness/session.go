@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,28 +30,42 @@ type Session struct {
 	// Env is the whole environment of the commands; a test may change it.
 	Env    []string
 	before map[string]bool // names in shared temporary directories
+	asRoot bool
+	mounts string // path of the mount namespace that commands run in, or empty
 }
 
 // New returns a session for a test.
 func New(t *testing.T) *Session {
 	t.Helper()
+	return newSession(t, false)
+}
+
+// NewAsRoot returns a session whose commands run as root. The test must have
+// asked for Root.
+func NewAsRoot(t *testing.T) *Session {
+	t.Helper()
+	return newSession(t, true)
+}
+
+func newSession(t *testing.T, asRoot bool) *Session {
+	t.Helper()
 	dir, err := os.MkdirTemp(suite.dir, "s.")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Session{T: t, Dir: dir}
+	s := &Session{T: t, Dir: dir, asRoot: asRoot}
 	for _, d := range []string{dir, s.Home(), s.RuntimeDir(), s.TempDir()} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := suite.user.give(d); err != nil {
+		if err := s.give(d); err != nil {
 			t.Fatal(err)
 		}
 	}
 	s.Env = []string{
 		"HOME=" + s.Home(),
-		"USER=" + suite.user.name,
-		"LOGNAME=" + suite.user.name,
+		"USER=" + s.userName(),
+		"LOGNAME=" + s.userName(),
 		"XDG_RUNTIME_DIR=" + s.RuntimeDir(),
 		"TMPDIR=" + s.TempDir(),
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -106,7 +122,7 @@ func (s *Session) WriteFile(name, content string) string {
 	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 		s.T.Fatal(err)
 	}
-	if err := suite.user.give(path); err != nil {
+	if err := s.give(path); err != nil {
 		s.T.Fatal(err)
 	}
 	return path
@@ -131,7 +147,7 @@ func (s *Session) Mkdir(name string) string {
 		if err := os.Mkdir(path, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 			s.T.Fatal(err)
 		}
-		if err := suite.user.give(path); err != nil {
+		if err := s.give(path); err != nil {
 			s.T.Fatal(err)
 		}
 	}
@@ -140,17 +156,73 @@ func (s *Session) Mkdir(name string) string {
 
 // Command returns a command line as the user, not started.
 func (s *Session) Command(ctx context.Context, args ...string) *exec.Cmd {
+	credential := suite.user.credential()
+	if s.asRoot {
+		credential = nil
+	}
+	if s.mounts != "" {
+		// Only root enters a mount namespace, and entering moves to its root.
+		uid, gid := strconv.Itoa(suite.user.uid), strconv.Itoa(suite.user.gid)
+		args = append([]string{
+			"nsenter", "--mount=" + s.mounts, "--", "setpriv", "--reuid", uid, "--regid", gid, "--init-groups",
+			"--", "env", "-C", s.Home(),
+		}, args...)
+		credential = nil
+	}
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir = s.Home()
 	cmd.Env = s.Env
 	// A session of its own: no terminal of the developer's leaks in, and a
 	// command that hangs can be ended with all that it started.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: suite.user.credential(), Setsid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential, Setsid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	// A child that keeps the front's standard output open hangs every script
 	// that reads it; WaitDelay turns that into an error.
 	cmd.WaitDelay = 3 * time.Second
 	return cmd
+}
+
+// InMountNamespace lets the commands that follow run in a mount namespace that
+// a line of sh, run in it as root, has prepared. The test must have asked for
+// Root.
+func (s *Session) InMountNamespace(line string) {
+	s.T.Helper()
+	cmd := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-ec", line+"; echo ready; exec sleep infinity")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		s.T.Fatal(err)
+	}
+	own[cmd.Process.Pid] = true
+	s.T.Cleanup(func() {
+		s.removeContainers() // while their store can be seen
+		s.mounts = ""
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		delete(own, cmd.Process.Pid)
+	})
+	if answer, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		s.T.Fatalf("prepare a mount namespace (%s): %q, %v", line, answer, err)
+	}
+	s.mounts = fmt.Sprintf("/proc/%d/ns/mnt", cmd.Process.Pid)
+}
+
+func (s *Session) userName() string {
+	if s.asRoot {
+		return "root"
+	}
+	return suite.user.name
+}
+
+// give makes path the session's user's.
+func (s *Session) give(path string) error {
+	if s.asRoot {
+		return nil
+	}
+	return suite.user.give(path)
 }
 
 // Skiff runs skiff with args and no input.

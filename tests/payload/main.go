@@ -16,19 +16,20 @@ import (
 )
 
 var verbs = map[string]func(args []string) error{
-	"args":  func(args []string) error { return printed(strings.Join(args, " ")) },
-	"caps":  caps,
-	"cat":   cat,
-	"cwd":   cwd,
-	"env":   func([]string) error { return printed(strings.Join(os.Environ(), "\n")) },
-	"exit":  exit,
-	"fds":   fds,
-	"id":    id,
-	"sleep": sleep,
-	"stat":  stat,
-	"trap":  trap,
-	"tty":   tty,
-	"write": write,
+	"args":     func(args []string) error { return printed(strings.Join(args, " ")) },
+	"caps":     caps,
+	"cat":      cat,
+	"cwd":      cwd,
+	"env":      func([]string) error { return printed(strings.Join(os.Environ(), "\n")) },
+	"exit":     exit,
+	"fds":      fds,
+	"id":       id,
+	"sleep":    sleep,
+	"stat":     stat,
+	"syscalls": syscalls,
+	"trap":     trap,
+	"tty":      tty,
+	"write":    write,
 }
 
 func main() {

@@ -1,0 +1,209 @@
+package bare_test
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"skiff/tests/harness"
+)
+
+func sleeper(s *harness.Session, image string, flags ...string) string {
+	s.T.Helper()
+	args := append([]string{"run", "-d", "--network", "none"}, flags...)
+	return s.OK(append(args, image, "sleep", "1000")...)
+}
+
+func TestSession_WithoutALogin(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	for _, key := range []string{"XDG_RUNTIME_DIR", "USER", "LOGNAME", "TMPDIR", "LANG"} {
+		s.Unsetenv(key)
+	}
+	sleeper(s, img, "--name", "c")
+	s.Skiff("exec", "c", "echo", "hi").Exits(0).Prints("hi")
+	s.Skiff("run", "--rm", "--network", "none", img, "echo", "hi").Exits(0).Prints("hi")
+	s.OK("rm", "-f", "c")
+}
+
+func TestSession_RuntimeDirectoryIsWiped(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	sleeper(s, img, "--name", "c")
+	if err := os.RemoveAll(s.RuntimeDir()); err != nil {
+		t.Fatal(err)
+	}
+	s.Skiff("ps", "--format", "{{.Names}} {{.State}}").Exits(0).Prints("c running")
+	s.Skiff("exec", "c", "echo", "hi").Exits(0).Prints("hi")
+	s.OK("stop", "-t", "1", "c")
+	s.Skiff("ps", "-a", "--format", "{{.Names}} {{.State}}").Exits(0).Prints("c exited")
+}
+
+func TestSession_OneUserIDIsEnoughToRun(t *testing.T) {
+	harness.Requires(t, harness.Root)
+	s := harness.New(t)
+	none := filepath.Join(s.Dir, "none")
+	if err := os.WriteFile(none, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.InMountNamespace("mount --bind " + none + " /etc/subuid; mount --bind " + none + " /etc/subgid")
+	img := s.LoadBusybox()
+	r := s.Skiff("run", "--rm", "--network", "none", img, "sh", "-c", "echo hi; cat /proc/self/uid_map | wc -l").Exits(0).Prints("hi\n1")
+	if notices := strings.Count(r.Stderr, "\n"); notices != 1 {
+		t.Errorf("%d lines of notice, want 1:\n%s", notices, r.Stderr)
+	}
+	r.Complains("subordinate")
+}
+
+func TestSession_AsRoot(t *testing.T) {
+	harness.Requires(t, harness.Root)
+	s := harness.NewAsRoot(t)
+	s.Setenv("XDG_DATA_HOME", filepath.Join(s.Home(), ".local/share"))
+	img := s.LoadBusybox()
+	s.Skiff("run", "--rm", "--network", "none", img, "id", "-u").Exits(0).Prints("0")
+	sleeper(s, img, "--name", "c")
+	s.Skiff("exec", "c", "echo", "hi").Exits(0).Prints("hi")
+	s.OK("rm", "-f", "c")
+}
+
+func TestSession_HomeOfAnotherUserIsRefused(t *testing.T) {
+	harness.Requires(t, harness.Root)
+	s := harness.New(t)
+	foreign := filepath.Join(s.Dir, "foreign")
+	if err := os.MkdirAll(filepath.Join(foreign, "skiff"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(foreign, "skiff"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	s.Setenv("XDG_DATA_HOME", foreign)
+	s.Skiff("images").Exits(1).Complains("belongs to another user")
+}
+
+func TestSession_WithoutAHome(t *testing.T) {
+	s := harness.New(t)
+	s.Unsetenv("HOME")
+	s.Skiff("version").Exits(0)
+	s.Skiff("ps").Exits(1).Complains("HOME")
+}
+
+// After a kill -9 of the monitor ps must not say Up for what is dead, nor
+// Exited for what lives.
+func TestMonitor_KilledLeavesTheTruth(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	for range 10 {
+		sleeper(s, img, "--name", "c")
+		monitor := monitorOf(s, "c")
+		init, err := strconv.Atoi(s.Inspect("c", "{{.State.Pid}}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(monitor, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		up := s.OK("ps", "--format", "{{.State}}") == "running"
+		alive := syscall.Kill(init, 0) == nil && !zombie(init)
+		if up != alive {
+			t.Errorf("ps says up: %v; the process is alive: %v", up, alive)
+		}
+		s.Skiff("stop", "-t", "1", "c").Exits(0)
+		harness.Equal(t, "the state", s.Inspect("c", "{{.State.Status}}"), "exited")
+		s.OK("start", "c")
+		s.Skiff("exec", "c", "echo", "again").Exits(0).Prints("again")
+		s.OK("rm", "-f", "c")
+	}
+}
+
+func TestMonitor_AndInitKilledTogether(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	sleeper(s, img, "--name", "c")
+	init, err := strconv.Atoi(s.Inspect("c", "{{.State.Pid}}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range []int{monitorOf(s, "c"), init} {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	s.Eventually("ps says that it ended", func() bool { return s.Inspect("c", "{{.State.Status}}") == "exited" })
+	s.OK("start", "c")
+	harness.Equal(t, "the state", s.Inspect("c", "{{.State.Status}}"), "running")
+	s.OK("rm", "-f", "c")
+}
+
+func TestRun_KilledAtAnyMomentLeavesNothing(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	for n := range 40 {
+		after := strconv.FormatFloat(0.001+float64(n)*0.0015, 'f', 4, 64)
+		s.Shell("timeout -s KILL " + after + " skiff run --rm --network none " + img + " true")
+	}
+	s.Skiff("run", "--rm", "--network", "none", img, "true").Exits(0)
+	s.Eventually("no container is left", func() bool { return s.OK("ps", "-aq") == "" })
+}
+
+// A store that a full disk stopped can still be emptied.
+func TestDisk_FullCanBeEmptied(t *testing.T) {
+	harness.Requires(t, harness.Root)
+	s := harness.New(t)
+	disk := s.Mkdir("disk")
+	s.InMountNamespace("mount -t tmpfs -o size=40m,mode=777 disk " + disk)
+	s.Setenv("XDG_DATA_HOME", disk)
+	img := s.LoadBusybox()
+	s.OK("create", "--name", "c", img, "true")
+	s.Shell("cat /dev/zero >" + disk + "/ballast")
+	s.Skiff("images", "-q").Exits(0)
+	s.Skiff("ps", "-aq").Exits(0)
+	s.Skiff("run", "--network", "none", img, "true").Exits(125).Complains("no space left on device")
+	s.Skiff("rm", "-f", "c").Exits(0)
+	s.Skiff("rmi", "-f", img).Exits(0)
+	s.Skiff("images", "-q").Exits(0).Prints("")
+}
+
+func TestPull_IntoAFullDisk(t *testing.T) {
+	harness.Requires(t, harness.Root)
+	s := harness.New(t)
+	registry := harness.NewRegistry(t)
+	i := harness.BusyboxImage(t)
+	i.Layers = append(i.Layers, harness.Layer{harness.File("big", strings.Repeat("zero", 16<<20))})
+	ref := registry.Push(t, i, "big:1")
+	disk := s.Mkdir("disk")
+	s.InMountNamespace("mount -t tmpfs -o size=30m,mode=777 disk " + disk)
+	s.Setenv("XDG_DATA_HOME", disk)
+	s.Skiff("pull", ref).Exits(1).Complains("no space left on device")
+	s.Skiff("images", "-q").Exits(0).Prints("")
+	used := s.Shell("du -sk " + disk + " | cut -f1").Out()
+	if kilobytes, err := strconv.Atoi(used); err != nil || kilobytes > 1024 {
+		t.Errorf("after the failed pull %s kB are in use", used)
+	}
+}
+
+// monitorOf finds the monitor as an administrator would: by its process name.
+func monitorOf(s *harness.Session, container string) int {
+	s.T.Helper()
+	id := s.Inspect(container, "{{.Id}}")
+	out := s.Shell("grep -l -a skiff:monitor /proc/[0-9]*/cmdline /proc/[0-9]*/comm 2>/dev/null").Stdout
+	init := s.Inspect(container, "{{.State.Pid}}")
+	parent := s.Shell("awk '/^PPid:/{print $2}' /proc/" + init + "/status").Succeeds().Out()
+	if !strings.Contains(out, "/proc/"+parent+"/") {
+		s.T.Fatalf("the parent %s of container %.12s is not named skiff:monitor; those are:\n%s", parent, id, out)
+	}
+	pid, err := strconv.Atoi(parent)
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	return pid
+}
+
+func zombie(pid int) bool {
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return true
+	}
+	_, rest, _ := strings.Cut(string(status), ") ")
+	return strings.HasPrefix(rest, "Z")
+}
