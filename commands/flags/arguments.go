@@ -65,3 +65,14 @@ type typed struct {
 
 // ValueWord is the word for the flag's value in help texts.
 func (t *typed) ValueWord() string { return t.word }
+
+// TypedList is Typed for a flag that may be repeated.
+func TypedList(f *cli.StringSliceFlag, word string) cli.Flag { return &typedList{f, word} }
+
+type typedList struct {
+	*cli.StringSliceFlag
+	word string
+}
+
+// ValueWord is the word for the flag's value in help texts.
+func (t *typedList) ValueWord() string { return t.word }

@@ -1,0 +1,150 @@
+package flags
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"skiff/storage/container"
+)
+
+// LifeFlags are the flags about how a container's life goes on: restart, stop,
+// health, log.
+func LifeFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "health-cmd", Usage: "Command to run to check health"},
+		&cli.DurationFlag{Name: "health-interval", Usage: "Time between running the check (ms|s|m|h) (default 0s)"},
+		&cli.IntFlag{Name: "health-retries", Usage: "Consecutive failures needed to report unhealthy"},
+		&cli.DurationFlag{Name: "health-start-interval", Usage: "Time between running the check during the start period (ms|s|m|h) (default 0s)"},
+		&cli.DurationFlag{Name: "health-start-period", Usage: "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)"},
+		&cli.DurationFlag{Name: "health-timeout", Usage: "Maximum time to allow one check to run (ms|s|m|h) (default 0s)"},
+		&cli.BoolFlag{Name: "no-healthcheck", Usage: "Disable any container-specified HEALTHCHECK"},
+		&cli.StringFlag{Name: "log-driver", Usage: "Logging driver for the container"},
+		&cli.StringSliceFlag{Name: "log-opt", Usage: "Log driver options"},
+		&cli.StringFlag{Name: "restart", Value: "no", Usage: "Restart policy to apply when a container exits"},
+		&cli.StringFlag{Name: "stop-signal", Usage: "Signal to stop the container"},
+		&cli.IntFlag{Name: "stop-timeout", Usage: "Timeout (in seconds) to stop a container"},
+	}
+}
+
+// Life fills what p and h say about restart, stop, health and log.
+func Life(c *cli.Context, p *container.Process, h *container.Host) (warnings []string, err error) {
+	if h.RestartPolicy, err = ParseRestart(c.String("restart")); err != nil {
+		return nil, err
+	}
+	if h.RestartPolicy.Name != "no" {
+		warnings = append(warnings, "--restart: the policy is kept in the configuration but not applied yet.")
+	}
+	if p.StopSignal = c.String("stop-signal"); p.StopSignal != "" {
+		if _, err := ParseSignal(p.StopSignal); err != nil {
+			return nil, err
+		}
+	}
+	if c.IsSet("stop-timeout") {
+		seconds := c.Int("stop-timeout")
+		p.StopTimeout = &seconds
+	}
+	if p.Healthcheck, err = health(c); err != nil {
+		return nil, err
+	}
+	if c.IsSet("health-cmd") {
+		warnings = append(warnings, "--health-cmd: the check is kept in the configuration but not run yet.")
+	}
+	h.LogConfig, err = logConfig(c.String("log-driver"), c.StringSlice("log-opt"))
+	return warnings, err
+}
+
+// ParseRestart reads the value of --restart: policy[:most retries].
+func ParseRestart(s string) (container.RestartPolicy, error) {
+	name, count, hasCount := strings.Cut(s, ":")
+	p := container.RestartPolicy{Name: name}
+	if hasCount {
+		n, err := strconv.Atoi(count)
+		if err != nil {
+			return p, errors.New("invalid restart policy format: maximum retry count must be an integer")
+		}
+		p.MaximumRetryCount = n
+	}
+	switch name {
+	case "":
+		if hasCount {
+			return p, errors.New("invalid restart policy format: no policy provided before colon")
+		}
+		p.Name = "no"
+	case "no", "always", "unless-stopped":
+		if p.MaximumRetryCount != 0 {
+			return p, errors.New("invalid restart policy: maximum retry count can only be used with 'on-failure'")
+		}
+	case "on-failure":
+		if p.MaximumRetryCount < 0 {
+			return p, errors.New("invalid restart policy: maximum retry count cannot be negative")
+		}
+	default:
+		return p, fmt.Errorf("invalid restart policy: unknown policy '%s'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'", name)
+	}
+	return p, nil
+}
+
+// health returns nil when nothing was said about health.
+func health(c *cli.Context) (*container.Healthcheck, error) {
+	cmd := c.String("health-cmd")
+	check := &container.Healthcheck{Retries: c.Int("health-retries")}
+	said := cmd != "" || check.Retries != 0
+	for _, d := range []struct {
+		flag string
+		to   *time.Duration
+	}{
+		{"health-interval", &check.Interval}, {"health-timeout", &check.Timeout},
+		{"health-start-period", &check.StartPeriod}, {"health-start-interval", &check.StartInterval},
+	} {
+		*d.to = c.Duration(d.flag)
+		said = said || *d.to != 0
+		if *d.to < 0 {
+			return nil, fmt.Errorf("--%s cannot be negative", d.flag)
+		}
+	}
+	switch {
+	case check.Retries < 0:
+		return nil, errors.New("--health-retries cannot be negative")
+	case c.Bool("no-healthcheck") && said:
+		return nil, errors.New("--no-healthcheck conflicts with --health-* options")
+	case c.Bool("no-healthcheck"):
+		return &container.Healthcheck{Test: []string{"NONE"}}, nil
+	case !said:
+		return nil, nil
+	}
+	if cmd != "" {
+		check.Test = []string{"CMD-SHELL", cmd}
+	}
+	return check, nil
+}
+
+func logConfig(driver string, options []string) (container.LogConfig, error) {
+	conf := container.LogConfig{Type: driver, Config: map[string]string{}}
+	switch driver {
+	case "":
+		conf.Type = "json-file"
+	case "json-file", "local", "none":
+	case "journald", "syslog", "fluentd", "gelf", "awslogs", "splunk", "gcplogs", "etwlogs":
+		return conf, fmt.Errorf("log driver %q is not supported; json-file, local and none are", driver)
+	default:
+		return conf, fmt.Errorf("logger: no log driver named '%s' is registered", driver)
+	}
+	for _, o := range options {
+		key, value, ok := strings.Cut(o, "=")
+		if !ok || key == "" {
+			return conf, fmt.Errorf("invalid logging opts for driver %s", conf.Type)
+		}
+		switch key {
+		case "max-size", "max-file", "compress", "mode", "max-buffer-size", "labels", "labels-regex", "env", "env-regex", "tag":
+		default:
+			return conf, fmt.Errorf("unknown log opt '%s' for %s log driver", key, conf.Type)
+		}
+		conf.Config[key] = value
+	}
+	return conf, nil
+}
