@@ -27,13 +27,17 @@ BENCH_NEEDS := hyperfine crun podman
 BIN := bin/skiff
 STAGE := runtime/embedded/stage.bin
 COURIER := storage/courier/embedded/courier.bin
+HELLO := storage/courier/server/hello.bin
 
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+# A release is a tag; between releases the program says its own idea of it.
+VERSION := $(patsubst v%,%,$(shell git describe --tags --abbrev=0 2>/dev/null))
+COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 LIBRARY_TAGS := netgo osusergo urfave_cli_no_docs containers_image_openpgp \
-	exclude_graphdriver_btrfs exclude_graphdriver_zfs
+	exclude_graphdriver_btrfs exclude_graphdriver_zfs exclude_graphdriver_aufs
 TAGS := $(LIBRARY_TAGS) embed
 LDFLAGS := -s -w
-VERSION_FLAGS := -X skiff/commands/system.version=$(VERSION)
+VERSION_FLAGS := -X skiff/commands/system.Commit=$(COMMIT) \
+	$(if $(VERSION),-X skiff/commands/system.Version=$(VERSION))
 STATIC_FLAGS := -linkmode external -extldflags "-static"
 MAX_BYTES := 47185920 # 45 MiB, design.md
 
@@ -68,16 +72,21 @@ define sources
 	echo; } | sed '/^$$/d' > .cache/$(1).d
 endef
 
--include $(wildcard .cache/$(STAGE).d .cache/$(COURIER).d .cache/$(BIN).d)
+-include $(wildcard .cache/$(STAGE).d .cache/$(HELLO).d .cache/$(COURIER).d .cache/$(BIN).d)
 
 $(STAGE):
 	CGO_ENABLED=0 $(GO) build -tags 'osusergo netgo' -ldflags '$(LDFLAGS)' -o $@ ./runtime/stage
 	$(call sources,$@,./runtime/stage)
 	@touch $@
 
-$(COURIER):
-	CGO_ENABLED=0 $(GO) build -tags '$(LIBRARY_TAGS)' -ldflags '$(LDFLAGS)' -o $@ ./storage/courier
-	$(call sources,$@,./storage/courier,-tags '$(LIBRARY_TAGS)')
+$(HELLO):
+	CGO_ENABLED=0 $(GO) build -tags 'osusergo netgo' -ldflags '$(LDFLAGS)' -o $@ ./storage/courier/hello
+	$(call sources,$@,./storage/courier/hello)
+	@touch $@
+
+$(COURIER): $(HELLO)
+	CGO_ENABLED=0 $(GO) build -tags '$(TAGS)' -ldflags '$(LDFLAGS)' -o $@ ./storage/courier
+	$(call sources,$@,./storage/courier,-tags '$(TAGS)')
 	@touch $@
 
 $(BIN): $(STAGE) $(COURIER) .cache/version
@@ -90,7 +99,7 @@ $(BIN): $(STAGE) $(COURIER) .cache/version
 
 # Changes only when the version does.
 .cache/version: FORCE
-	@mkdir -p $(@D); echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' > $@
+	@mkdir -p $(@D); echo '$(VERSION) $(COMMIT)' | cmp -s - $@ || echo '$(VERSION) $(COMMIT)' > $@
 .PHONY: FORCE
 FORCE:
 
@@ -108,7 +117,7 @@ dist: build-needs ## build twice, in two places and without a cache, and compare
 	@for n in 1 2; do \
 		work=$$(mktemp -d); \
 		git archive HEAD | tar -x -C $$work; \
-		GOCACHE=$$work/.gocache $(MAKE) -C $$work VERSION='$(VERSION)' $(BIN); \
+		GOCACHE=$$work/.gocache $(MAKE) -C $$work VERSION='$(VERSION)' COMMIT='$(COMMIT)' $(BIN); \
 		cp $$work/$(BIN) dist/skiff.$$n; rm -rf $$work; \
 	done
 	cmp dist/skiff.1 dist/skiff.2
@@ -169,4 +178,4 @@ completions: $(BIN) ## write completions/ from the command tree
 	$(BIN) completion fish > completions/skiff.fish
 
 clean: ## remove what was built
-	rm -rf bin dist .cache $(STAGE) $(COURIER)
+	rm -rf bin dist .cache $(STAGE) $(HELLO) $(COURIER)

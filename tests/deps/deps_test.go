@@ -18,7 +18,7 @@ const module = "skiff"
 
 // tags are those of the real build: the front's graph is another one without.
 const tags = "netgo,osusergo,urfave_cli_no_docs,containers_image_openpgp,embed," +
-	"exclude_graphdriver_btrfs,exclude_graphdriver_zfs"
+	"exclude_graphdriver_btrfs,exclude_graphdriver_zfs,exclude_graphdriver_aufs"
 
 // direct rules look at the imports that a package of ours writes down.
 var direct = []struct {
