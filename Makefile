@@ -19,7 +19,9 @@ GOFUMPT := mvdan.cc/gofumpt@v0.12.0
 GOIMPORTS := golang.org/x/tools/cmd/goimports@v0.52.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-BUILD_NEEDS := gcc libc6-dev libseccomp-dev pkg-config uidmap file
+# libbtrfs-dev only for go commands without our tags: containers/storage has a
+# driver of that name, which `go build ./...` wants to compile.
+BUILD_NEEDS := gcc libc6-dev libseccomp-dev libbtrfs-dev pkg-config uidmap file
 TEST_NEEDS := busybox-static skopeo umoci docker-registry tmux shellcheck \
 	mmdebstrap util-linux passt slirp4netns fuse-overlayfs
 BENCH_NEEDS := hyperfine crun podman

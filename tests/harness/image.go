@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	goruntime "runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -141,17 +142,37 @@ func (i Image) blobs(t *testing.T) (config []byte, layers [][]byte) {
 		layers = append(layers, data)
 		diffIDs = append(diffIDs, digest(data))
 	}
+	return configOf(t, i.Config, diffIDs), layers
+}
+
+func configOf(t *testing.T, config map[string]any, diffIDs []string) []byte {
+	t.Helper()
 	return encode(t, map[string]any{
-		"architecture": "amd64", "os": "linux", "created": "2023-11-14T22:13:20Z",
-		"config": i.Config,
+		"architecture": goruntime.GOARCH, "os": "linux", "created": "2023-11-14T22:13:20Z",
+		"config": config,
 		"rootfs": map[string]any{"type": "layers", "diff_ids": diffIDs},
-	}), layers
+	})
 }
 
 // OCIArchive writes the image as an OCI layout in a tar file, layers gzipped.
 func (i Image) OCIArchive(t *testing.T, path string) string {
 	t.Helper()
 	config, layers := i.blobs(t)
+	return ociArchive(t, path, i.Name, config, layers)
+}
+
+// OCIArchiveOf is OCIArchive of an image whose only layer is a tar file.
+func OCIArchiveOf(t *testing.T, tarball, path string, config map[string]any) string {
+	t.Helper()
+	layer, err := os.ReadFile(tarball)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ociArchive(t, path, "", configOf(t, config, []string{digest(layer)}), [][]byte{layer})
+}
+
+func ociArchive(t *testing.T, path, name string, config []byte, layers [][]byte) string {
+	t.Helper()
 	out := Layer{Dir("blobs"), Dir("blobs/sha256"), File("oci-layout", `{"imageLayoutVersion":"1.0.0"}`)}
 	add := func(mediaType string, data []byte) map[string]any {
 		out = append(out, File("blobs/sha256/"+digest(data)[len("sha256:"):], string(data)))
@@ -166,10 +187,10 @@ func (i Image) OCIArchive(t *testing.T, path string) string {
 		"config": add("application/vnd.oci.image.config.v1+json", config),
 		"layers": descriptors,
 	}))
-	if i.Name != "" {
+	if name != "" {
 		manifest["annotations"] = map[string]string{
-			"io.containerd.image.name":          i.Name,
-			"org.opencontainers.image.ref.name": i.Name,
+			"io.containerd.image.name":          name,
+			"org.opencontainers.image.ref.name": name,
 		}
 	}
 	out = append(out, File("index.json", string(encode(t, map[string]any{

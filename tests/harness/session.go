@@ -288,8 +288,14 @@ func exitCode(state *os.ProcessState) int {
 // brings about.
 func (s *Session) Eventually(what string, condition func() bool) {
 	s.T.Helper()
-	if !within(10*time.Second, condition) {
-		s.T.Fatalf("not within ten seconds: %s", what)
+	s.EventuallyWithin(10*time.Second, what, condition)
+}
+
+// EventuallyWithin is Eventually with a limit of its own.
+func (s *Session) EventuallyWithin(limit time.Duration, what string, condition func() bool) {
+	s.T.Helper()
+	if !within(limit, condition) {
+		s.T.Fatalf("not within %v: %s", limit, what)
 	}
 }
 

@@ -98,12 +98,12 @@ func exit(args []string) error {
 	return nil
 }
 
-// fds prints the open descriptors. It asks with fcntl(2), because opening
-// /proc/self/fd would open another one and start the runtime's poller.
+// fds prints the descriptors that the program was started with. Those that the
+// Go runtime opened itself are marked close-on-exec; an inherited one cannot be.
 func fds([]string) error {
 	var open []string
 	for fd := range 1024 {
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil {
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
 			open = append(open, strconv.Itoa(fd))
 		}
 	}
