@@ -11,11 +11,17 @@ type Image struct {
 	ID      string   // digest of the config, 64 hex digits without "sha256:"
 	Names   []string // normalized tagged references: docker.io/library/alpine:latest
 	Digests []string // normalized digested references: docker.io/library/alpine@sha256:...
+	// ManifestDigest is the digest of the manifest that the image came with.
+	ManifestDigest string
 	// Layers are containers/storage layer ids, topmost first.
 	Layers  []string
-	Size    int64 // bytes of the unpacked layers
+	Size    int64 // bytes of the files in the layers
 	Created time.Time
-	Config  Config
+	// Tagged is when the image came into the store or last got a name; zero
+	// when unknown.
+	Tagged time.Time
+	// Config is empty until ReadConfig; Resolve has read it.
+	Config Config
 }
 
 // Config is the OCI image configuration

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,27 +10,7 @@ import (
 	cstorage "github.com/containers/storage"
 
 	"skiff/storage/image"
-	"skiff/storage/lock"
 )
-
-// beginTransfer registers this process as one that adds layers, after deleting
-// what dead transfers left if no other transfer is alive. The caller releases
-// the lock when its image has been published or given up.
-func (s *session) beginTransfer(ctx context.Context) (*lock.Lock, error) {
-	path := filepath.Join(s.st.Dir, "pulls.lock")
-	alone, err := lock.TryExclusive(path)
-	switch {
-	case err == nil:
-		err = s.heal()
-		alone.Release()
-		if err != nil {
-			return nil, err
-		}
-	case !errors.Is(err, lock.ErrBusy):
-		return nil, err
-	}
-	return lock.Shared(ctx, path)
-}
 
 // heal deletes images without our mark, layers that no marked image stands on
 // and staging directories: their makers died, by a kill or a power cut, and

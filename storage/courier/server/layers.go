@@ -20,6 +20,10 @@ import (
 // default of max-concurrent-downloads.
 const parallelLayers = 3
 
+// vanishedRetries is how often a transfer starts over because an image removal
+// took a layer from under it.
+const vanishedRetries = 5
+
 // stack is a chain of layers in the store.
 type stack struct {
 	ids  []string // topmost first
@@ -128,7 +132,7 @@ func (s *session) apply(ctx context.Context, id, parent string, out *staged) (*c
 	}
 	// containers/storage would replace the contents of an existing layer, under
 	// the feet of running containers; so nobody else may add it in between.
-	guard, err := lock.Exclusive(ctx, filepath.Join(s.st.Dir, "layers.lock"))
+	guard, err := lock.Exclusive(ctx, filepath.Join(s.st.Dir, layersLock))
 	if err != nil {
 		return nil, errors.Join(err, s.discard(out))
 	}
@@ -165,4 +169,15 @@ func chainID(parent, diffID digest.Digest) digest.Digest {
 		return diffID
 	}
 	return digest.FromString(parent.String() + " " + diffID.String())
+}
+
+// retryVanished runs a transfer again when a layer that it counted on has been
+// removed meanwhile.
+func (s *session) retryVanished(transfer func() error) error {
+	for try := 0; ; try++ {
+		err := transfer()
+		if try == vanishedRetries || !errors.Is(err, cstorage.ErrLayerUnknown) {
+			return err
+		}
+	}
 }

@@ -12,15 +12,10 @@ import (
 	"github.com/containers/image/v5/manifest"
 	"github.com/containers/image/v5/pkg/blobinfocache/none"
 	"github.com/containers/image/v5/types"
-	cstorage "github.com/containers/storage"
 	"github.com/opencontainers/go-digest"
 
 	"skiff/storage/courier/message"
 )
-
-// vanishedRetries is how often a transfer starts over because an image removal
-// took a layer from under it.
-const vanishedRetries = 5
 
 // remote is an image as the registry offers it.
 type remote struct {
@@ -41,6 +36,9 @@ func (s *session) pull(ctx context.Context, want *message.Pull) (message.Result,
 	if err != nil {
 		return message.Result{}, err
 	}
+	if err := s.beginTransfer(ctx); err != nil {
+		return message.Result{}, err
+	}
 	r, err := s.resolve(ctx, named, wanted, want)
 	if err != nil {
 		return message.Result{}, pullFailure(named, err)
@@ -48,11 +46,6 @@ func (s *session) pull(ctx context.Context, want *message.Pull) (message.Result,
 	defer r.source.Close()
 	s.report(message.Event{Kind: message.Resolved, Name: named.String()})
 
-	transfer, err := s.beginTransfer(ctx)
-	if err != nil {
-		return message.Result{}, err
-	}
-	defer transfer.Release()
 	names := namesFor(named, r.digest)
 	id := r.parsed.ConfigInfo().Digest.Encoded()
 	if s.whole(id) {
@@ -62,12 +55,10 @@ func (s *session) pull(ctx context.Context, want *message.Pull) (message.Result,
 		}
 		return message.Result{ID: id, Digest: r.digest.String(), Changed: changed}, err
 	}
-	for try := 0; ; try++ {
+	err = s.retryVanished(func() error {
 		id, err = s.fetch(ctx, r, names)
-		if err == nil || try == vanishedRetries || !errors.Is(err, cstorage.ErrLayerUnknown) {
-			break
-		}
-	}
+		return err
+	})
 	if err != nil {
 		return message.Result{}, pullFailure(named, err)
 	}

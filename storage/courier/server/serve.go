@@ -75,7 +75,7 @@ func cancelOnSignal(cancel context.CancelCauseFunc) {
 // serve does what request asks for.
 func serve(ctx context.Context, request *message.Request, report func(message.Event)) (_ message.Result, err error) {
 	st := &storage.Store{Dir: request.StoreDir}
-	s, err := begin(ctx, st, report)
+	s, err := begin(st, report)
 	if err != nil {
 		return message.Result{}, err
 	}

@@ -13,20 +13,29 @@ import (
 
 	"skiff/storage"
 	"skiff/storage/courier/message"
+	"skiff/storage/lock"
 	"skiff/storage/temp"
+)
+
+const (
+	// transferLock is held shared by every process that adds layers, and
+	// exclusive by one that deletes what dead ones left.
+	transferLock = "pulls.lock"
+	// layersLock is held while a layer is put in place.
+	layersLock = "layers.lock"
 )
 
 // session is one request being served.
 type session struct {
-	st     *storage.Store
-	store  cstorage.Store
-	temp   *temp.Dir
-	report func(message.Event)
+	st       *storage.Store
+	store    cstorage.Store
+	report   func(message.Event)
+	temp     *temp.Dir  // nil until beginTransfer
+	transfer *lock.Lock // nil until beginTransfer
 }
 
-// begin opens the store and makes a temporary directory. The caller ends the
-// session.
-func begin(ctx context.Context, st *storage.Store, report func(message.Event)) (*session, error) {
+// begin opens the store. The caller ends the session.
+func begin(st *storage.Store, report func(message.Event)) (*session, error) {
 	if err := temp.Sweep(st); err != nil {
 		return nil, err
 	}
@@ -34,19 +43,37 @@ func begin(ctx context.Context, st *storage.Store, report func(message.Event)) (
 	if err != nil {
 		return nil, err
 	}
-	dir, err := temp.Make(ctx, st)
-	if err != nil {
-		return nil, err
-	}
-	// What the libraries put aside lands where the sweep finds it.
-	if err := os.Setenv("TMPDIR", dir.Path); err != nil {
-		return nil, errors.Join(err, dir.Remove())
-	}
-	return &session{st: st, store: store, temp: dir, report: report}, nil
+	return &session{st: st, store: store, report: report}, nil
 }
 
 // end removes what the session put aside.
-func (s *session) end() error { return s.temp.Remove() }
+func (s *session) end() error {
+	s.transfer.Release()
+	return s.temp.Remove()
+}
+
+// beginTransfer makes this process one that adds layers, after deleting what
+// dead transfers left if no other transfer is alive, and gives it a temporary
+// directory. It lasts until the end of the session.
+func (s *session) beginTransfer(ctx context.Context) error {
+	path := filepath.Join(s.st.Dir, transferLock)
+	alone, err := lock.TryExclusive(path)
+	if err == nil {
+		err = s.heal()
+		alone.Release()
+	}
+	if err != nil && !errors.Is(err, lock.ErrBusy) {
+		return err
+	}
+	if s.transfer, err = lock.Shared(ctx, path); err != nil {
+		return err
+	}
+	if s.temp, err = temp.Make(ctx, s.st); err != nil {
+		return err
+	}
+	// What the libraries put aside lands where the sweep finds it.
+	return os.Setenv("TMPDIR", s.temp.Path)
+}
 
 // openStore opens containers/storage with explicit options: its configuration
 // files and defaults are another engine's.

@@ -1,0 +1,261 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/containers/image/v5/docker/reference"
+	"github.com/containers/image/v5/manifest"
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"skiff/storage/courier/message"
+)
+
+// Names that tools give images in an OCI layout's index.
+const (
+	annotationName    = "io.containerd.image.name" // docker and containerd: the whole name
+	annotationRefName = ispec.AnnotationRefName    // skopeo, umoci: whole name or tag
+)
+
+// load takes all images out of an archive. An archive that is both a docker
+// archive and an OCI layout, as docker writes them, is read as the former: it
+// has the tags.
+func (s *session) load(ctx context.Context, in *os.File, want *message.Load) (message.Result, error) {
+	wanted, err := parsePlatform(want.Platform)
+	if err != nil {
+		return message.Result{}, err
+	}
+	if err := s.beginTransfer(ctx); err != nil {
+		return message.Result{}, err
+	}
+	a, err := s.openArchive(ctx, in)
+	if err != nil {
+		return message.Result{}, err
+	}
+	defer a.Close()
+	var loaded []message.Loaded
+	switch {
+	case a.has("manifest.json"):
+		loaded, err = s.loadDocker(ctx, a)
+	case a.has("index.json"):
+		loaded, err = s.loadOCI(ctx, a, wanted)
+	default:
+		err = message.Fail(message.ErrInvalid, "invalid archive: neither manifest.json nor index.json is in it")
+	}
+	return message.Result{Loaded: loaded}, err
+}
+
+// dockerItem is one image in a docker archive's manifest.json.
+// https://github.com/moby/docker-image-spec/blob/main/v1.3.md#combined-image-json--filesystem-changeset-format
+type dockerItem struct {
+	Config   string
+	RepoTags []string
+	Layers   []string
+}
+
+// loadDocker loads the images that manifest.json lists.
+func (s *session) loadDocker(ctx context.Context, a *archiveFile) ([]message.Loaded, error) {
+	var items []dockerItem
+	if err := a.readJSON("manifest.json", &items); err != nil {
+		return nil, err
+	}
+	var loaded []message.Loaded
+	for _, item := range items {
+		names, err := normalizeAll(item.RepoTags)
+		if err != nil {
+			return loaded, err
+		}
+		config, err := a.read(item.Config)
+		if err != nil {
+			return loaded, err
+		}
+		parsed, err := parseConfig(config, len(item.Layers))
+		if err != nil {
+			return loaded, err
+		}
+		layers := make([]layer, len(item.Layers))
+		for i, name := range item.Layers {
+			diffID := parsed.RootFS.DiffIDs[i]
+			layers[i] = layer{size: -1, diffID: diffID, name: diffID.String(), open: a.opener(name)}
+		}
+		one, err := s.loadImage(ctx, candidate{config: config, names: names}, parsed, layers)
+		if err != nil {
+			return loaded, err
+		}
+		loaded = append(loaded, one)
+	}
+	return loaded, nil
+}
+
+// loadOCI loads the images of an OCI layout.
+// https://github.com/opencontainers/image-spec/blob/main/image-layout.md
+func (s *session) loadOCI(ctx context.Context, a *archiveFile, wanted platform) ([]message.Loaded, error) {
+	var index ispec.Index
+	if err := a.readJSON("index.json", &index); err != nil {
+		return nil, err
+	}
+	var loaded []message.Loaded
+	for _, descriptor := range index.Manifests {
+		names, err := annotatedNames(descriptor.Annotations)
+		if err != nil {
+			return loaded, err
+		}
+		one, err := s.loadManifest(ctx, a, descriptor.Digest, wanted, names)
+		if err != nil {
+			return loaded, err
+		}
+		loaded = append(loaded, one)
+	}
+	return loaded, nil
+}
+
+// loadManifest loads the image whose manifest, or index, has the digest.
+func (s *session) loadManifest(ctx context.Context, a *archiveFile, d digest.Digest, wanted platform, names []string) (message.Loaded, error) {
+	blob, err := a.readBlob(d)
+	if err != nil {
+		return message.Loaded{}, err
+	}
+	if mimeType := manifest.GuessMIMEType(blob); manifest.MIMETypeIsMultiImage(mimeType) {
+		instance, err := choose(blob, mimeType, wanted)
+		if err != nil {
+			return message.Loaded{}, err
+		}
+		if blob, err = a.readBlob(instance); err != nil {
+			return message.Loaded{}, err
+		}
+	}
+	m, err := parseManifest(blob, "")
+	if err != nil {
+		return message.Loaded{}, err
+	}
+	config, err := a.readBlob(m.ConfigInfo().Digest)
+	if err != nil {
+		return message.Loaded{}, err
+	}
+	infos := m.LayerInfos()
+	parsed, err := parseConfig(config, len(infos))
+	if err != nil {
+		return message.Loaded{}, err
+	}
+	layers := make([]layer, len(infos))
+	for i, info := range infos {
+		if err := checkDigest(info.Digest); err != nil {
+			return message.Loaded{}, err
+		}
+		layers[i] = layer{
+			digest: info.Digest, size: info.Size, diffID: parsed.RootFS.DiffIDs[i], name: info.Digest.String(),
+			open: a.opener(blobName(info.Digest)),
+		}
+	}
+	return s.loadImage(ctx, candidate{config: config, manifest: blob, names: names}, parsed, layers)
+}
+
+// loadImage puts one image into the store.
+func (s *session) loadImage(ctx context.Context, c candidate, parsed *imageConfig, layers []layer) (message.Loaded, error) {
+	id := digest.FromBytes(c.config).Encoded()
+	s.reportMoved(id, c.names)
+	if parsed.Created != nil {
+		c.created = *parsed.Created
+	}
+	err := s.retryVanished(func() (err error) {
+		if s.whole(id) {
+			return s.rename(id, c.names)
+		}
+		if c.layers, err = s.obtain(ctx, layers); err != nil {
+			return err
+		}
+		if c.manifest == nil {
+			if c.manifest, err = s.manifestFor(c.config, c.layers, parsed.RootFS.DiffIDs); err != nil {
+				return err
+			}
+		}
+		_, err = s.publish(ctx, c)
+		return err
+	})
+	return message.Loaded{ID: id, Names: c.names}, err
+}
+
+// reportMoved tells, as docker does, which names are about to leave an image.
+func (s *session) reportMoved(id string, names []string) {
+	for _, name := range names {
+		if old, err := s.store.Image(name); err == nil && old.ID != id && s.whole(old.ID) {
+			s.report(message.Event{Kind: message.Note, Text: fmt.Sprintf(
+				"The image %s already exists, renaming the old one with ID sha256:%s to empty string", familiar(name), old.ID)})
+		}
+	}
+}
+
+// manifestFor makes a manifest for an image that came without one: its layers
+// uncompressed, as the store can give them out again.
+func (s *session) manifestFor(config []byte, have stack, diffIDs []digest.Digest) ([]byte, error) {
+	m := ispec.Manifest{
+		MediaType: ispec.MediaTypeImageManifest,
+		Config:    ispec.Descriptor{MediaType: ispec.MediaTypeImageConfig, Digest: digest.FromBytes(config), Size: int64(len(config))},
+		Layers:    make([]ispec.Descriptor, len(diffIDs)),
+	}
+	m.SchemaVersion = 2
+	for i, diffID := range diffIDs {
+		l, err := s.store.Layer(have.ids[len(have.ids)-1-i])
+		if err != nil {
+			return nil, err
+		}
+		m.Layers[i] = ispec.Descriptor{MediaType: ispec.MediaTypeImageLayer, Digest: diffID, Size: l.UncompressedSize}
+	}
+	return json.Marshal(m)
+}
+
+// opener returns a function that opens a layer in the archive.
+func (a *archiveFile) opener(name string) func(context.Context) (io.ReadCloser, error) {
+	return func(context.Context) (io.ReadCloser, error) {
+		r, err := a.open(name)
+		if err != nil {
+			return nil, err
+		}
+		return io.NopCloser(r), nil
+	}
+}
+
+// readBlob returns a small blob of an OCI layout and checks its digest.
+func (a *archiveFile) readBlob(d digest.Digest) ([]byte, error) {
+	if err := checkDigest(d); err != nil {
+		return nil, err
+	}
+	r, err := a.open(blobName(d))
+	if err != nil {
+		return nil, err
+	}
+	return readBlob(r, d)
+}
+
+func blobName(d digest.Digest) string { return "blobs/" + d.Algorithm().String() + "/" + d.Encoded() }
+
+// annotatedNames returns the names that an OCI layout's index gives an image. A
+// bare tag, which skopeo and umoci write, says nothing about a repository.
+func annotatedNames(annotations map[string]string) ([]string, error) {
+	name := annotations[annotationName]
+	if name == "" && strings.ContainsAny(annotations[annotationRefName], "/:") {
+		name = annotations[annotationRefName]
+	}
+	if name == "" {
+		return nil, nil
+	}
+	return normalizeAll([]string{name})
+}
+
+// normalizeAll returns the references in their full form, tagged.
+func normalizeAll(references []string) ([]string, error) {
+	var names []string
+	for _, r := range references {
+		named, err := reference.ParseNormalizedNamed(r)
+		if err != nil {
+			return nil, message.Fail(message.ErrInvalid, fmt.Sprintf("invalid tag %q", r))
+		}
+		names = append(names, reference.TagNameOnly(named).String())
+	}
+	return names, nil
+}

@@ -1,0 +1,23 @@
+package server
+
+import (
+	"context"
+	"fmt"
+
+	"skiff/storage/courier/message"
+)
+
+// tag gives an image another name, taking it from the image that had it.
+func (s *session) tag(_ context.Context, want *message.Tag) (message.Result, error) {
+	if !s.whole(want.ID) {
+		return message.Result{}, noSuchImage(want.ID)
+	}
+	if err := s.rename(want.ID, []string{want.Reference}); err != nil {
+		return message.Result{}, err
+	}
+	return message.Result{ID: want.ID}, nil
+}
+
+func noSuchImage(id string) error {
+	return message.Fail(message.ErrNotFound, fmt.Sprintf("No such image: sha256:%s", id))
+}

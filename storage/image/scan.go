@@ -1,0 +1,102 @@
+package image
+
+import (
+	"bytes"
+	"iter"
+)
+
+// elements returns the values of a JSON array, each as its bytes. It trusts the
+// writer: what is not an array has no elements, and each value is checked only
+// when it is decoded.
+func elements(array []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		rest, ok := bytes.CutPrefix(trimSpace(array), []byte{'['})
+		for ok {
+			value, after := cutValue(rest)
+			if len(value) == 0 || !yield(value) {
+				return
+			}
+			rest, ok = bytes.CutPrefix(trimSpace(after), []byte{','})
+		}
+	}
+}
+
+// members returns the keys and values of a JSON object. A key with an escape
+// in it is passed over: we have none.
+func members(object []byte) iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		rest, ok := bytes.CutPrefix(trimSpace(object), []byte{'{'})
+		for ok {
+			name, after := cutValue(rest)
+			colon, found := bytes.CutPrefix(trimSpace(after), []byte{':'})
+			value, after := cutValue(colon)
+			if !found || len(value) == 0 {
+				return
+			}
+			if key, plain := plainString(name); plain && !yield(key, value) {
+				return
+			}
+			rest, ok = bytes.CutPrefix(trimSpace(after), []byte{','})
+		}
+	}
+}
+
+// plainString returns the text of a JSON string without escapes.
+func plainString(value []byte) (string, bool) {
+	if len(value) < 2 || value[0] != '"' || bytes.IndexByte(value, '\\') >= 0 {
+		return "", false
+	}
+	return string(value[1 : len(value)-1]), true
+}
+
+// cutValue splits data after its first JSON value; value is empty when there is
+// none.
+func cutValue(data []byte) (value, rest []byte) {
+	data = trimSpace(data)
+	depth := 0
+	for i := 0; i < len(data); i++ {
+		switch data[i] {
+		case '"':
+			i += stringLength(data[i:]) - 1
+		case '{', '[':
+			depth++
+			continue
+		case '}', ']':
+			if depth == 0 {
+				return data[:i], data[i:]
+			}
+			depth--
+		case ',', ':', ' ', '\n', '\t', '\r':
+			if depth == 0 {
+				return data[:i], data[i:]
+			}
+			continue
+		default:
+			continue
+		}
+		if depth == 0 {
+			end := min(i+1, len(data))
+			return data[:end], data[end:]
+		}
+	}
+	return data, nil
+}
+
+// stringLength returns the length of the JSON string that data begins with,
+// quotes included.
+func stringLength(data []byte) int {
+	for i := 1; i < len(data); {
+		next := bytes.IndexAny(data[i:], `"\`)
+		if next < 0 {
+			break
+		}
+		i += next
+		if data[i] == '"' {
+			return i + 1
+		}
+		i += 2
+	}
+	return len(data)
+}
+
+func trimSpace(data []byte) []byte { return bytes.TrimLeft(data, " \t\r\n") }
