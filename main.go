@@ -10,9 +10,14 @@ import (
 
 	"skiff/commands"
 	"skiff/commands/env"
+	courier "skiff/storage/courier/embedded"
 )
 
-func main() { os.Exit(run()) }
+func main() {
+	// One file, several programs: it may have been started as another of them.
+	courier.Dispatch()
+	os.Exit(run())
+}
 
 // run is main with an exit code, so that its deferred calls happen.
 func run() int {

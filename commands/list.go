@@ -3,6 +3,7 @@ package commands
 import (
 	"github.com/urfave/cli/v2"
 
+	"skiff/commands/container"
 	"skiff/commands/env"
 	"skiff/commands/system"
 )
@@ -11,6 +12,8 @@ import (
 // one in its management group are built by the same constructor.
 func commandList(e *env.Env) []*cli.Command {
 	list := []*cli.Command{
+		container.RunCommand(e),
+		container.CreateCommand(e),
 		system.VersionCommand(e),
 	}
 	return list

@@ -1,0 +1,194 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"skiff/commands/env"
+	"skiff/commands/failure"
+	"skiff/commands/flags"
+	"skiff/runtime/lifecycle"
+	"skiff/storage"
+	"skiff/storage/container"
+	"skiff/storage/image"
+	"skiff/storage/lock"
+)
+
+// CreateCommand makes a container and does not start it.
+func CreateCommand(e *env.Env) *cli.Command {
+	return &cli.Command{
+		Name:      "create",
+		Usage:     "Create a new container",
+		ArgsUsage: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+		Flags:     createFlags(),
+		Action: func(c *cli.Context) error {
+			if err := flags.MinArgs(c, 1); err != nil {
+				return err
+			}
+			o, err := parseCreate(c, e)
+			if err != nil {
+				return &failure.Setup{Command: "create", Err: err}
+			}
+			if len(c.StringSlice("attach")) == 0 {
+				o.attachAll()
+			}
+			return runCreate(c.Context, e, o)
+		},
+	}
+}
+
+func runCreate(ctx context.Context, e *env.Env, o createOptions) error {
+	st, err := e.Store()
+	if err != nil {
+		return err
+	}
+	c, err := create(ctx, e, st, userStore{st, e}, o)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(e.Out, c.Config.ID)
+	return err
+}
+
+// attachAll is what docker attaches when nothing was said.
+func (o *createOptions) attachAll() {
+	o.Process.AttachStdout, o.Process.AttachStderr = true, true
+	o.Process.AttachStdin = o.Process.OpenStdin
+}
+
+// create makes the container of o whole or not at all.
+func create(ctx context.Context, e *env.Env, st *storage.Store, from source, o createOptions) (c *container.Container, err error) {
+	for _, w := range o.Warnings {
+		fmt.Fprintln(e.Err, "WARNING: "+w)
+	}
+	if o.Name != "" {
+		o.Name = strings.TrimPrefix(o.Name, "/")
+		if err := container.CheckName(o.Name); err != nil {
+			return nil, err
+		}
+	}
+	cid, err := claimCIDFile(o.CIDFile)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, cid.finish(c)) }()
+	if err := resolveModes(st, &o.Host); err != nil {
+		return nil, err
+	}
+	fetched := o.Pull == "always"
+	if fetched {
+		if err := bring(ctx, e, from, o, nil); err != nil {
+			return nil, err
+		}
+	}
+	c, err = publish(ctx, st, from, o, fetched)
+	if fetched || !errors.Is(err, image.ErrNotFound) {
+		return c, err
+	}
+	if err := bring(ctx, e, from, o, err); err != nil {
+		return nil, err
+	}
+	return publish(ctx, st, from, o, true)
+}
+
+// publish resolves the image and makes the container over it, under the lock
+// that keeps the image from being removed. An image for another platform than
+// the wanted counts as absent, unless it was just fetched.
+func publish(ctx context.Context, st *storage.Store, from source, o createOptions, fetched bool) (c *container.Container, err error) {
+	held, err := lock.Shared(ctx, st.ImagesLock())
+	if err != nil {
+		return nil, err
+	}
+	defer held.Release()
+	img, err := from.resolve(o.Image)
+	if err == nil && !fetched && !suits(img, o.Platform) {
+		err = image.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	hostname, err := os.Hostname()
+	if err != nil {
+		return nil, err
+	}
+	o.Process.StdinOnce = o.Process.OpenStdin && o.Process.AttachStdin
+	cfg, err := configure(o, img, hostname)
+	if err != nil {
+		return nil, err
+	}
+	mounts, err := planMounts(st, cfg, o, img)
+	if err != nil {
+		return nil, err
+	}
+	for try := 0; ; try++ {
+		if o.Name == "" {
+			cfg.Name = randomName()
+		}
+		if try > 3 {
+			// Unlucky or crowded: the id makes it unique.
+			cfg.Name += "_" + cfg.ID[:12]
+		}
+		c, err = lifecycle.Create(ctx, st, cfg)
+		if err == nil {
+			return c, nil
+		}
+		if o.Name != "" || !errors.Is(err, container.ErrNameTaken) || try > 4 {
+			return nil, errors.Join(err, mounts.undo())
+		}
+	}
+}
+
+// resolveModes turns container:<name> into container:<id> wherever a namespace
+// is shared, because a name may be given to another container later.
+func resolveModes(st *storage.Store, h *container.Host) error {
+	for _, mode := range []*string{&h.NetworkMode, &h.PidMode, &h.IpcMode} {
+		ref, ok := strings.CutPrefix(*mode, "container:")
+		if !ok {
+			continue
+		}
+		c, err := find(st, ref)
+		if err != nil {
+			return err
+		}
+		*mode = "container:" + c.Config.ID
+	}
+	switch kind, _, _ := strings.Cut(h.NetworkMode, ":"); kind {
+	case "default", "bridge", "host", "none", "container":
+		return nil
+	}
+	return failure.Engine(nil, "network %s not found", h.NetworkMode)
+}
+
+// cidFile is the file of --cidfile while a container is being made.
+type cidFile struct{ path string }
+
+// claimCIDFile makes the file exclusively, so that two cannot use it.
+func claimCIDFile(path string) (cidFile, error) {
+	if path == "" {
+		return cidFile{}, nil
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if errors.Is(err, os.ErrExist) {
+		return cidFile{}, fmt.Errorf("container ID file found, make sure the other container isn't running or delete %s", path)
+	}
+	if err != nil {
+		return cidFile{}, fmt.Errorf("failed to create the container ID file: %w", err)
+	}
+	return cidFile{path}, f.Close()
+}
+
+// finish writes the id, or removes the file when there is no container.
+func (f cidFile) finish(c *container.Container) error {
+	switch {
+	case f.path == "":
+		return nil
+	case c == nil:
+		return os.Remove(f.path)
+	}
+	return os.WriteFile(f.path, []byte(c.Config.ID), 0o644)
+}

@@ -1,0 +1,133 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"skiff/commands/env"
+	"skiff/commands/failure"
+	"skiff/commands/flags"
+	"skiff/commands/terminal"
+	"skiff/runtime/lifecycle"
+	"skiff/storage/container"
+)
+
+type runOptions struct {
+	createOptions
+	Detach  bool
+	Streams streams
+}
+
+// RunCommand makes a container and starts it.
+func RunCommand(e *env.Env) *cli.Command {
+	return &cli.Command{
+		Name:      "run",
+		Usage:     "Create and run a new container from an image",
+		ArgsUsage: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+		Category:  "Common",
+		Flags: append(createFlags(),
+			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "Run container in background and print container ID"},
+			&cli.StringFlag{Name: "detach-keys", Usage: "Override the key sequence for detaching a container"},
+			&cli.BoolFlag{Name: "sig-proxy", Value: true, Usage: "Proxy received signals to the process"},
+		),
+		Action: func(c *cli.Context) error {
+			if err := flags.MinArgs(c, 1); err != nil {
+				return err
+			}
+			o, err := parseRun(c, e)
+			if err != nil {
+				return &failure.Setup{Command: "run", Err: err}
+			}
+			return runRun(c.Context, e, o, lifecycle.Start)
+		},
+	}
+}
+
+// parseRun reads the flags of run. Its errors make exit code 125.
+func parseRun(c *cli.Context, e *env.Env) (runOptions, error) {
+	shared, err := parseCreate(c, e)
+	o := runOptions{createOptions: shared, Detach: c.Bool("detach")}
+	if err != nil {
+		return o, err
+	}
+	if attached := len(c.StringSlice("attach")) > 0; o.Detach && attached {
+		return o, errors.New("conflicting options: cannot specify both --attach and --detach")
+	} else if !attached && !o.Detach {
+		o.attachAll()
+	}
+	p := o.Process
+	o.Streams = streams{
+		Stdin: p.AttachStdin, Stdout: p.AttachStdout, Stderr: p.AttachStderr,
+		Tty: p.Tty, SigProxy: c.Bool("sig-proxy"), DetachKeys: terminal.DefaultDetachKeys,
+	}
+	if c.IsSet("detach-keys") {
+		o.Streams.DetachKeys = c.String("detach-keys")
+	}
+	_, err = terminal.ParseDetachKeys(o.Streams.DetachKeys)
+	return o, err
+}
+
+// starter is lifecycle.Start; tests have their own.
+type starter func(context.Context, *container.Container, lifecycle.StartOptions) (lifecycle.Session, error)
+
+func runRun(ctx context.Context, e *env.Env, o runOptions, start starter) error {
+	if !o.Detach {
+		if err := o.Streams.check(e); err != nil {
+			return err
+		}
+	}
+	st, err := e.Store()
+	if err != nil {
+		return &failure.Setup{Command: "run", Err: err}
+	}
+	c, err := create(ctx, e, st, userStore{st, e}, o.createOptions)
+	if err != nil {
+		return &failure.Setup{Command: "run", Err: err}
+	}
+	var options lifecycle.StartOptions
+	if !o.Detach {
+		options.Attach = o.Streams.attachment(e)
+	}
+	session, err := start(ctx, c, options)
+	if err != nil {
+		return notStarted(ctx, c, err)
+	}
+	if o.Detach {
+		_, err := fmt.Fprintln(e.Out, c.Config.ID)
+		return err
+	}
+	defer session.Close()
+	if o.Streams.SigProxy {
+		e.TakeSignals(ctx)
+	}
+	code, err := o.Streams.tie(e, session)
+	switch {
+	case errors.Is(err, lifecycle.ErrDetached):
+		return nil
+	case err != nil:
+		return err
+	case code != 0:
+		return failure.Status(code)
+	}
+	return nil
+}
+
+// notStarted words a failed start of run; a container that was to vanish at its
+// end vanishes now.
+func notStarted(ctx context.Context, c *container.Container, err error) error {
+	setup := &failure.Setup{Command: "run", Err: err}
+	var start *lifecycle.StartError
+	if errors.As(err, &start) {
+		setup.Code = start.Code
+	}
+	if c.Config.Host.AutoRemove {
+		gone := lifecycle.Remove(context.WithoutCancel(ctx), c, lifecycle.RemoveOptions{Force: true, Volumes: true})
+		if gone != nil && !errors.Is(gone, container.ErrNotFound) {
+			setup.Err = errors.Join(err, gone)
+		}
+	}
+	return setup
+}

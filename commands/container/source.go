@@ -1,0 +1,76 @@
+package container
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"skiff/commands/env"
+	"skiff/commands/failure"
+	"skiff/storage"
+	"skiff/storage/courier/client"
+	"skiff/storage/courier/message"
+	"skiff/storage/image"
+)
+
+// helloImage is part of the program; it needs no registry.
+const helloImage = "docker.io/skiff/hello:latest"
+
+// source is where a container's image comes from.
+type source interface {
+	// resolve returns the image in the store, or image.ErrNotFound.
+	resolve(ref string) (*image.Image, error)
+	// fetch brings it into the store and reports progress to progress.
+	fetch(ctx context.Context, ref image.Reference, platform string, progress io.Writer) error
+}
+
+// bring fetches the image of o. What it says on the way goes to standard error:
+// standard output belongs to the container.
+func bring(ctx context.Context, e *env.Env, from source, o createOptions, missing error) error {
+	ref, err := image.ParseReference(o.Image)
+	if err != nil {
+		return err
+	}
+	ref = ref.WithDefaultTag()
+	progress := e.Err
+	if o.Quiet {
+		progress = io.Discard
+	}
+	switch {
+	case o.Pull == "never":
+		return failure.Engine(missing, "No such image: %s", ref.Familiar())
+	case missing != nil:
+		fmt.Fprintf(progress, "Unable to find image '%s' locally\n", ref.Familiar())
+	}
+	return from.fetch(ctx, ref, o.Platform, progress)
+}
+
+// suits reports whether the image is for the platform that was asked for:
+// linux/arm64 asks for every variant.
+func suits(img *image.Image, wanted string) bool {
+	have := platform(img.Config)
+	return wanted == "" || have == wanted || strings.HasPrefix(have, wanted+"/") || strings.HasPrefix(wanted, have+"/")
+}
+
+// userStore is the source of the user's own store and the registries.
+type userStore struct {
+	st  *storage.Store
+	env *env.Env
+}
+
+func (s userStore) resolve(ref string) (*image.Image, error) { return image.Resolve(s.st, ref) }
+
+func (s userStore) fetch(ctx context.Context, ref image.Reference, platform string, progress io.Writer) error {
+	if ref.String() == helloImage {
+		_, err := client.LoadEmbedded(ctx, s.st)
+		return err
+	}
+	want := message.Pull{Reference: ref.String(), Platform: platform, DockerConfig: s.env.Getenv("DOCKER_CONFIG")}
+	if want.DockerConfig == "" {
+		want.DockerConfig = filepath.Join(s.env.Getenv("HOME"), ".docker")
+	}
+	_, err := client.Pull(ctx, s.st, want, nil)
+	return err
+}
