@@ -1,0 +1,257 @@
+// entry.c enters the user's namespaces before the Go runtime starts, because
+// the kernel lets only a single-threaded process change its user namespace
+// (unshare(2), setns(2)) and Go is never single-threaded again once it runs.
+//
+// It decides nothing but "does this command touch layers or containers?" from
+// the command's name. What happened is left in skiff_entry for Go to judge.
+// The id maps are written by newuidmap(1) and newgidmap(1) while Go already
+// starts; rootless.Await joins them. It must not print and must not exit.
+
+#define _GNU_SOURCE
+#include "entry.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+struct skiff_entry skiff_entry;
+
+// Nouns are looked through to the verb behind them; verbs enter.
+static const char *const nouns[] = {"container", "image", "volume", "system", "builder", "buildx", 0};
+static const char *const verbs[] = {
+	"run", "create", "start", "restart", "exec", "cp", "rm", "remove", "commit", "export", "diff", "pull", "push",
+	"load", "save", "import", "rmi", "tag", "build", "prune", "unshare", "runtime", "df", "update", 0};
+// Global options whose value is a word of its own.
+static const char *const valued[] = {"-l", "--log-level", "--config", "-H", "--host", "-c", "--context", 0};
+
+static int among(const char *word, const char *const *list) {
+	for (; *list; list++)
+		if (!strcmp(word, *list))
+			return 1;
+	return 0;
+}
+
+static int wants_namespace(int argc, char **argv) {
+	int under_noun = 0;
+	for (int i = 1; i < argc; i++) {
+		if (argv[i][0] == '-') {
+			if (!under_noun && among(argv[i], valued))
+				i++;
+			continue;
+		}
+		if (!under_noun && among(argv[i], nouns)) {
+			under_noun = 1;
+			continue;
+		}
+		return among(argv[i], verbs);
+	}
+	return 0;
+}
+
+// fail keeps the first failure; Go turns it into words.
+static int fail(enum skiff_step step) {
+	if (!skiff_entry.failed) {
+		skiff_entry.failed = step;
+		skiff_entry.err = errno;
+	}
+	return -1;
+}
+
+// join_anchor enters the user namespace of a living monitor of this user, and
+// returns 0, or -1 when there is none. The run lock that it holds names it: the
+// kernel answers F_GETLK with the holder's pid, and asking again after its
+// namespace was opened proves that the pid was not reused meanwhile.
+static int join_anchor(const char *store) {
+	char path[4096];
+	if (snprintf(path, sizeof path, "%s/running", store) >= (int)sizeof path)
+		return -1;
+	DIR *dir = opendir(path);
+	if (!dir)
+		return -1;
+	int joined = -1;
+	struct dirent *e;
+	while (joined && (e = readdir(dir))) {
+		if (e->d_name[0] == '.')
+			continue;
+		int lock = openat(dirfd(dir), e->d_name, O_RDWR | O_CLOEXEC);
+		if (lock < 0)
+			continue;
+		struct flock before = {.l_type = F_WRLCK}, after = {.l_type = F_WRLCK};
+		if (!fcntl(lock, F_GETLK, &before) && before.l_type != F_UNLCK && before.l_pid > 0) {
+			snprintf(path, sizeof path, "/proc/%d/ns/user", (int)before.l_pid);
+			int ns = open(path, O_RDONLY | O_CLOEXEC);
+			if (ns >= 0) {
+				if (!fcntl(lock, F_GETLK, &after) && after.l_type != F_UNLCK && after.l_pid == before.l_pid)
+					joined = setns(ns, CLONE_NEWUSER);
+				close(ns);
+			}
+		}
+		close(lock);
+	}
+	closedir(dir);
+	return joined;
+}
+
+// user_name finds the name of uid in /etc/passwd without NSS, which a static
+// program cannot load. A user of a directory service is named by $USER; a lie
+// there gains nothing, newuidmap checks for itself.
+static void user_name(char *name, size_t size) {
+	char line[1024];
+	name[0] = 0;
+	FILE *f = fopen("/etc/passwd", "re");
+	while (f && fgets(line, sizeof line, f)) {
+		char *save, *n = strtok_r(line, ":", &save), *pw = strtok_r(0, ":", &save), *id = strtok_r(0, ":", &save);
+		if (n && pw && id && strtoul(id, 0, 10) == skiff_entry.uid) {
+			snprintf(name, size, "%s", n);
+			break;
+		}
+	}
+	if (f)
+		fclose(f);
+	if (!name[0] && getenv("USER"))
+		snprintf(name, size, "%s", getenv("USER"));
+}
+
+// add_ranges appends the user's lines of a subid(5) file as "inside outside
+// count" triples and returns how many it found.
+static int add_ranges(const char *file, const char *name, struct skiff_map *map) {
+	char line[1024], number[16];
+	unsigned long inside = 1;
+	int found = 0;
+	snprintf(number, sizeof number, "%u", skiff_entry.uid);
+	FILE *f = fopen(file, "re");
+	while (f && found < SKIFF_RANGES && fgets(line, sizeof line, f)) {
+		char *save, *who = strtok_r(line, ":", &save), *start = strtok_r(0, ":", &save), *count = strtok_r(0, ":\n", &save);
+		if (!who || !start || !count || (strcmp(who, name) && strcmp(who, number)))
+			continue;
+		unsigned long n = strtoul(count, 0, 10);
+		if (!n)
+			continue;
+		char **arg = map->argv + map->argc;
+		snprintf(map->text[3 * found], 24, "%lu", inside);
+		snprintf(map->text[3 * found + 1], 24, "%lu", strtoul(start, 0, 10));
+		snprintf(map->text[3 * found + 2], 24, "%lu", n);
+		for (int i = 0; i < 3; i++)
+			arg[i] = map->text[3 * found + i];
+		map->argc += 3;
+		inside += n;
+		found++;
+	}
+	if (f)
+		fclose(f);
+	return found;
+}
+
+// start_mapper forks the program that will write one id map of this process. It
+// stays outside the namespace that we are about to make, since setuid programs
+// have no power within it, and waits on go for that to have happened.
+static int start_mapper(const char *program, struct skiff_map *map, int go[2]) {
+	int pid = fork();
+	if (pid)
+		return pid;
+	char c;
+	close(go[1]);
+	if (read(go[0], &c, 1) == 1)
+		execvp(program, map->argv);
+	_exit(127);
+}
+
+static int write_file(const char *path, const char *text) {
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	ssize_t n = write(fd, text, strlen(text));
+	int saved = errno;
+	close(fd);
+	errno = saved;
+	return n < 0 ? -1 : 0;
+}
+
+// map_one_id is what a user without subordinate ids can do alone: be root
+// inside, with every other id unmapped (user_namespaces(7)).
+static int map_one_id(void) {
+	char line[64];
+	write_file("/proc/self/setgroups", "deny"); // absent before Linux 3.19
+	snprintf(line, sizeof line, "0 %u 1", skiff_entry.uid);
+	if (write_file("/proc/self/uid_map", line))
+		return fail(SKIFF_MAP);
+	snprintf(line, sizeof line, "0 %u 1", skiff_entry.gid);
+	if (write_file("/proc/self/gid_map", line))
+		return fail(SKIFF_MAP);
+	return 0;
+}
+
+// new_namespace makes a user namespace of our own with all the ids we may use.
+static int new_namespace(void) {
+	static struct skiff_map uids, gids;
+	static char self[16], own_uid[16], own_gid[16];
+	char name[256];
+	snprintf(self, sizeof self, "%d", (int)getpid());
+	snprintf(own_uid, sizeof own_uid, "%u", skiff_entry.uid);
+	snprintf(own_gid, sizeof own_gid, "%u", skiff_entry.gid);
+	uids = (struct skiff_map){.argv = {"newuidmap", self, "0", own_uid, "1"}, .argc = 5};
+	gids = (struct skiff_map){.argv = {"newgidmap", self, "0", own_gid, "1"}, .argc = 5};
+	user_name(name, sizeof name);
+	int ranges = add_ranges("/etc/subuid", name, &uids) && add_ranges("/etc/subgid", name, &gids);
+	int go[2] = {-1, -1};
+	if (ranges) {
+		if (pipe2(go, O_CLOEXEC))
+			return fail(SKIFF_FORK);
+		skiff_entry.mapper[0] = start_mapper("newuidmap", &uids, go);
+		skiff_entry.mapper[1] = start_mapper("newgidmap", &gids, go);
+		close(go[0]);
+		if (skiff_entry.mapper[0] < 0 || skiff_entry.mapper[1] < 0)
+			fail(SKIFF_FORK);
+	}
+	int done = unshare(CLONE_NEWUSER);
+	if (done)
+		fail(SKIFF_UNSHARE);
+	if (ranges) {
+		// Two bytes, one a mapper; closing without writing sends them home.
+		if (!done && write(go[1], "ok", 2) != 2)
+			fail(SKIFF_FORK);
+		close(go[1]);
+	}
+	if (done)
+		return -1;
+	skiff_entry.how = ranges ? SKIFF_MAPPING : SKIFF_ONE_ID;
+	return ranges ? 0 : map_one_id();
+}
+
+__attribute__((constructor)) static void skiff_enter(int argc, char **argv, char **envp) {
+	(void)envp;
+	skiff_entry.uid = geteuid();
+	skiff_entry.gid = getegid();
+	// Roles of this file start with "skiff:" and are already where they belong.
+	if (argc < 1 || !strncmp(argv[0], "skiff:", 6) || !wants_namespace(argc, argv))
+		return;
+	if (skiff_entry.uid == 0) {
+		skiff_entry.how = SKIFF_ROOT;
+	} else {
+		char store[4096];
+		const char *xdg = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+		int n = -1; // the same rule as storage.Locate
+		if (xdg && xdg[0] == '/')
+			n = snprintf(store, sizeof store, "%s/skiff", xdg);
+		else if (home && home[0] == '/')
+			n = snprintf(store, sizeof store, "%s/.local/share/skiff", home);
+		if (n > 0 && n < (int)sizeof store && !join_anchor(store))
+			skiff_entry.how = SKIFF_ANCHOR;
+		else if (new_namespace())
+			return;
+	}
+	if (unshare(CLONE_NEWNS)) {
+		fail(SKIFF_MOUNT_NAMESPACE);
+		return;
+	}
+	// Within a user namespace the kernel made every mount a slave already; as
+	// root our mounts would otherwise be seen outside.
+	if (skiff_entry.how == SKIFF_ROOT && mount(0, "/", 0, MS_REC | MS_SLAVE, 0))
+		fail(SKIFF_MOUNT_NAMESPACE);
+}

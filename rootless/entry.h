@@ -1,0 +1,33 @@
+// What entry.c did, for Go to read once the runtime has started.
+#ifndef SKIFF_ENTRY_H
+#define SKIFF_ENTRY_H
+
+#define SKIFF_RANGES 16 // lines of subuid(5) used; more are left out
+
+enum skiff_how {
+	SKIFF_OUTSIDE,     // the command needs no namespace, or none could be had
+	SKIFF_ROOT,        // already root: only a mount namespace was made
+	SKIFF_ANCHOR,      // joined a living monitor's user namespace
+	SKIFF_MAPPING,     // made one; two mappers are writing its id maps
+	SKIFF_ONE_ID,      // made one with a single id, for want of subordinate ids
+};
+
+enum skiff_step { SKIFF_NOTHING, SKIFF_FORK, SKIFF_UNSHARE, SKIFF_MAP, SKIFF_MOUNT_NAMESPACE };
+
+struct skiff_map {
+	char *argv[5 + 3 * SKIFF_RANGES + 1];
+	int argc;
+	char text[3 * SKIFF_RANGES][24];
+};
+
+struct skiff_entry {
+	unsigned uid, gid; // outside
+	enum skiff_how how;
+	enum skiff_step failed; // the step that failed first
+	int err;                // its errno
+	int mapper[2];          // pids of newuidmap and newgidmap, 0 when not started
+};
+
+extern struct skiff_entry skiff_entry;
+
+#endif

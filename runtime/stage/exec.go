@@ -1,0 +1,72 @@
+package stage
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"skiff/runtime/stage/message"
+	"skiff/runtime/stage/rootfs"
+)
+
+// execMain is a process that enters a running container. The front has put it
+// into all of the container's namespaces but the mount namespace: that one only
+// a thread that shares its file system attributes with no other may enter
+// (setns(2)), and from outside it could not have executed us.
+func execMain(parent message.Conn) int {
+	var cfg message.Exec
+	_, err := parent.Expect(message.ExecConfig, &cfg)
+	if err == nil {
+		err = runExec(parent, &cfg)
+	}
+	failure := &message.Failure{Code: 125}
+	if !errors.As(err, &failure) {
+		failure = &message.Failure{Code: 125, Text: err.Error()}
+	}
+	_ = parent.SendJSON(message.StepFailed, failure)
+	return failure.Code
+}
+
+func runExec(parent message.Conn, cfg *message.Exec) error {
+	p := &cfg.Process
+	if _, err := unix.Setsid(); err != nil {
+		return fmt.Errorf("setsid: %w", err)
+	}
+	if cfg.MountNS != "" {
+		if err := unix.Unshare(unix.CLONE_FS); err != nil {
+			return fmt.Errorf("unshare file system attributes: %w", err)
+		}
+		if err := join([]message.Namespace{{Flag: unix.CLONE_NEWNS, Path: cfg.MountNS}}); err != nil {
+			return err
+		}
+	}
+	term := -1
+	if p.Terminal {
+		master, slave, err := rootfs.OpenTerminal()
+		if err != nil {
+			return err
+		}
+		setSize(master, p.Size)
+		err = parent.Send(message.ConsoleReady, nil, master)
+		unix.Close(master)
+		if err != nil {
+			return err
+		}
+		term = slave
+	}
+	ready, err := enter(p, term)
+	if err != nil {
+		return err
+	}
+	return ready.execute(false)
+}
+
+func parseFailure(body []byte) error {
+	f := &message.Failure{}
+	if err := json.Unmarshal(body, f); err != nil {
+		return fmt.Errorf("receive failure: %w", err)
+	}
+	return f
+}

@@ -1,0 +1,258 @@
+package stage
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"skiff/runtime/stage/message"
+	"skiff/runtime/stage/rootfs"
+)
+
+// child is an init that was launched and waits to execute.
+type child struct {
+	pid     int
+	pidfd   int
+	conn    message.Conn
+	console int // terminal master, -1 without
+	network *os.Process
+}
+
+// launch clones the init with its namespaces and leads it to RootReady. stdio
+// are its standard streams. On error nothing is left behind.
+func launch(l *message.Launch, stdio [3]uintptr, extra ...int) (c *child, err error) {
+	ours, theirs, err := message.Pair()
+	if err != nil {
+		return nil, err
+	}
+	c = &child{pidfd: -1, conn: ours, console: -1}
+	defer func() {
+		if err != nil {
+			c.abandon()
+		}
+	}()
+	err = c.spawn(l, stdio, theirs)
+	unix.Close(theirs.FD)
+	if err != nil {
+		return nil, err
+	}
+	// The overlay is assembled while init's runtime starts on the other core.
+	fds, err := mountRoot(l.Overlay)
+	if err != nil {
+		return nil, err
+	}
+	err = c.conn.Send(message.InitConfig, l.Init, append(fds, extra...)...)
+	for _, fd := range fds {
+		unix.Close(fd)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("send configuration: %w", err)
+	}
+	return c, c.awaitRoot(l)
+}
+
+// spawn clones this very program into new namespaces.
+func (c *child) spawn(l *message.Launch, stdio [3]uintptr, theirs message.Conn) error {
+	if l.PidNS != "" {
+		if err := join([]message.Namespace{{Flag: unix.CLONE_NEWPID, Path: l.PidNS}}); err != nil {
+			return err
+		}
+	}
+	attr := &syscall.SysProcAttr{
+		Cloneflags: l.CloneFlags,
+		PidFD:      &c.pidfd,
+		// The thread that launches is locked and lives as long as the process:
+		// init dies with its monitor, whatever kills that.
+		Pdeathsig: syscall.SIGKILL,
+	}
+	if len(l.UIDMap) > 0 {
+		for _, m := range l.UIDMap {
+			attr.UidMappings = append(attr.UidMappings, syscall.SysProcIDMap{ContainerID: m.Container, HostID: m.Host, Size: m.Size})
+		}
+		for _, m := range l.GIDMap {
+			attr.GidMappings = append(attr.GidMappings, syscall.SysProcIDMap{ContainerID: m.Container, HostID: m.Host, Size: m.Size})
+		}
+		attr.GidMappingsEnableSetgroups = true
+		attr.Credential = &syscall.Credential{Uid: 0, Gid: 0, NoSetGroups: true}
+	}
+	pid, err := syscall.ForkExec(selfPath, []string{string(RoleInit)}, &syscall.ProcAttr{
+		Env: environ, Files: []uintptr{stdio[0], stdio[1], stdio[2], uintptr(theirs.FD)}, Sys: attr,
+	})
+	if err != nil {
+		return fmt.Errorf("clone init: %w", err)
+	}
+	c.pid = pid
+	return nil
+}
+
+// mountRoot returns the detached root mount to send along, or nothing when the
+// root is a directory.
+func mountRoot(o *message.Overlay) ([]int, error) {
+	if o == nil {
+		return nil, nil
+	}
+	if o.Fuse != "" {
+		return nil, rootfs.Fuse(o)
+	}
+	fd, err := rootfs.Overlay(o)
+	if err != nil {
+		return nil, err
+	}
+	return []int{fd}, nil
+}
+
+// awaitRoot answers what init asks for until its root is ready.
+func (c *child) awaitRoot(l *message.Launch) error {
+	hooks := append(l.Hooks.Prestart[:len(l.Hooks.Prestart):len(l.Hooks.Prestart)], l.Hooks.CreateRuntime...)
+	st := l.Hooks.State
+	st.Pid = c.pid
+	if err := runHooks(hooks, st, "creating"); err != nil {
+		return fmt.Errorf("createRuntime hook: %w", err)
+	}
+	for {
+		t, body, fds, err := c.conn.Recv()
+		if err != nil {
+			return c.died(err)
+		}
+		switch t {
+		case message.NetworkWanted:
+			if err := c.connectNetwork(l.Network); err != nil {
+				return err
+			}
+			if err := c.conn.Send(message.NetworkReady, nil); err != nil {
+				return c.died(err)
+			}
+		case message.ConsoleReady:
+			if len(fds) != 1 || c.console >= 0 {
+				return errors.New("init sent no terminal")
+			}
+			c.console = fds[0]
+		case message.RootReady:
+			return nil
+		case message.StepFailed:
+			return parseFailure(body)
+		default:
+			return fmt.Errorf("init sent message %d", t)
+		}
+	}
+}
+
+// start lets init execute and returns when it has: the socket closes on exec.
+func (c *child) start() error {
+	if err := c.conn.Send(message.StartGranted, nil); err != nil {
+		return c.died(err)
+	}
+	t, body, _, err := c.conn.Recv()
+	switch {
+	case errors.Is(err, io.EOF):
+		c.conn.Close()
+		c.conn.FD = -1
+		return nil
+	case err != nil:
+		return c.died(err)
+	case t == message.StepFailed:
+		return parseFailure(body)
+	}
+	return fmt.Errorf("init sent message %d", t)
+}
+
+// died says why init went without a word.
+func (c *child) died(err error) error {
+	return fmt.Errorf("init (pid %d) ended early: %w", c.pid, err)
+}
+
+// abandon kills an init that is not wanted any more and waits for its end.
+func (c *child) abandon() {
+	if c.pid > 0 {
+		_ = unix.PidfdSendSignal(c.pidfd, unix.SIGKILL, nil, 0)
+		wait(c.pid)
+	}
+	c.release()
+}
+
+// release closes what the parent holds of the child and ends its helper.
+func (c *child) release() {
+	for _, fd := range []int{c.pidfd, c.conn.FD, c.console} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
+	c.pidfd, c.conn.FD, c.console = -1, -1, -1
+	if c.network != nil {
+		_ = c.network.Kill()
+		_, _ = c.network.Wait()
+		c.network = nil
+	}
+}
+
+// connectNetwork starts the helper that gives init's network namespace a way
+// out and waits until it is ready.
+func (c *child) connectNetwork(h *message.Helper) error {
+	if h == nil {
+		return nil
+	}
+	args := make([]string, len(h.Args))
+	for i, a := range h.Args {
+		args[i] = strings.ReplaceAll(a, "{pid}", strconv.Itoa(c.pid))
+	}
+	ready, out, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer ready.Close()
+	null, err := openNull()
+	if err != nil {
+		out.Close()
+		return err
+	}
+	defer null.Close()
+	said, words, err := os.Pipe()
+	if err != nil {
+		out.Close()
+		return err
+	}
+	defer said.Close()
+	p, err := os.StartProcess(h.Path, append([]string{h.Path}, args...), &os.ProcAttr{
+		Env: []string{}, Files: []*os.File{null, null, words, out},
+		Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true},
+	})
+	out.Close()
+	words.Close()
+	if err != nil {
+		return fmt.Errorf("start %s: %w", h.Path, err)
+	}
+	if h.ReadyFD {
+		var b [1]byte
+		if n, _ := ready.Read(b[:]); n == 1 {
+			c.network = p
+			return nil
+		}
+	} else if st, err := p.Wait(); err == nil && st.Success() {
+		return nil
+	}
+	text := make([]byte, 512)
+	n, _ := said.Read(text)
+	_, _ = p.Wait()
+	return fmt.Errorf("network: %s: %s", h.Path, strings.TrimSpace(string(text[:n])))
+}
+
+// wait collects a child and returns its exit code as a shell would tell it.
+func wait(pid int) int {
+	var ws syscall.WaitStatus
+	for {
+		_, err := syscall.Wait4(pid, &ws, 0, nil)
+		if errors.Is(err, syscall.EINTR) {
+			continue
+		}
+		if err != nil {
+			return 255
+		}
+		return exitCode(ws)
+	}
+}

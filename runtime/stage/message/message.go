@@ -1,0 +1,272 @@
+package message
+
+// Type says what a message means; its body is JSON unless noted.
+type Type byte
+
+// The messages, in the order that they may first appear.
+const (
+	MonitorConfig Type = iota + 1 // Monitor
+	InitConfig                    // Init
+	NetworkWanted                 // empty; init's network namespace exists
+	NetworkReady                  // empty
+	ConsoleReady                  // empty, with the terminal's master descriptor
+	RootReady                     // empty
+	StartGranted                  // empty
+	StepFailed                    // Failure
+	Started                       // Running
+	AttachWanted                  // Attach
+	Stdin                         // raw bytes
+	StdinClosed                   // empty
+	Resized                       // Size
+	SignalWanted                  // Signal
+	Stdout                        // raw bytes
+	Stderr                        // raw bytes
+	Exited                        // Exit
+	ExecConfig                    // Exec
+)
+
+// Failure is why a start ended: the step that failed and docker's exit code.
+type Failure struct {
+	Step string
+	Text string
+	Code int // 125, 126 or 127
+}
+
+func (f *Failure) Error() string {
+	if f.Step == "" {
+		return f.Text
+	}
+	return f.Step + ": " + f.Text
+}
+
+// Running tells the front that the process was executed.
+type Running struct{ Pid int }
+
+// Exit tells a client that the container's process has ended.
+type Exit struct{ Code int }
+
+// Size is a terminal's, in characters.
+type Size struct{ Rows, Cols uint16 }
+
+// Signal asks for a signal to the container's process.
+type Signal struct{ Number int }
+
+// Attach says which streams a client takes.
+type Attach struct {
+	Stdin, Stdout, Stderr bool
+	Rows, Cols            uint16
+}
+
+// Monitor is what a monitor needs for a container's whole life.
+type Monitor struct {
+	ID  string
+	Dir string // the container's directory
+	// RunningLink is the symbolic link that marks the container as an anchor.
+	RunningLink string
+	// NameLink is removed with the container when AutoRemove is set; Trash are
+	// further directories that go with it (anonymous volumes).
+	NameLink   string
+	Trash      []string
+	AutoRemove bool
+	Launch     Launch
+	Tty        bool
+	OpenStdin  bool
+	StdinOnce  bool
+	Attach     *Attach // the front's own wish, nil when detached
+	Log        Log
+	Durable    bool // the exit must outlive a power cut
+	BootID     string
+	StoppedBy  int // the signal that the user's stop sends, for the record
+}
+
+// Log says where a container's output is kept.
+type Log struct {
+	Path    string // empty: not kept
+	MaxSize int64  // bytes a file, 0 unlimited
+	MaxFile int    // files, at least 1
+}
+
+// Launch is what the parent of an init does before and around it.
+type Launch struct {
+	CloneFlags uintptr // CLONE_NEW* of the namespaces to make
+	UIDMap     []IDMap // with CLONE_NEWUSER, as seen from the parent
+	GIDMap     []IDMap
+	PidNS      string   // path of a pid namespace to join instead
+	Overlay    *Overlay // nil: Init.Root is a directory
+	Network    *Helper
+	Hooks      Hooks
+	// Init is sent on unread.
+	Init []byte
+}
+
+// IDMap is one line of a uid_map or gid_map (user_namespaces(7)).
+type IDMap struct{ Container, Host, Size int }
+
+// Overlay names the parts of a root file system.
+type Overlay struct {
+	Base     string   // directory that Lower is relative to
+	Lower    []string // topmost first
+	Upper    string
+	Work     string
+	UserAttr bool   // userxattr: rootless
+	Fuse     string // program to use instead of the kernel, empty otherwise
+	Target   string // where fuse mounts; a directory
+}
+
+// Helper is a program that gives the container's network namespace a way out.
+type Helper struct {
+	Path string
+	Args []string // "{pid}" stands for init's pid
+	// ReadyFD makes the helper say "1" on descriptor 3 when it is ready; else
+	// it is ready when it has exited (pasta goes to the background).
+	ReadyFD bool
+}
+
+// Hooks are the OCI lifecycle hooks that run in the parent's namespaces
+// (runtime-spec, config.md "POSIX-platform Hooks").
+type Hooks struct {
+	Prestart, CreateRuntime, Poststart, Poststop []Hook
+	State                                        State
+}
+
+// Hook is one program to run.
+type Hook struct {
+	Path    string
+	Args    []string
+	Env     []string
+	Timeout int // seconds, 0 none
+}
+
+// State is the OCI state that hooks read (runtime-spec, runtime.md "State").
+type State struct {
+	Version     string            `json:"ociVersion"`
+	ID          string            `json:"id"`
+	Status      string            `json:"status"`
+	Pid         int               `json:"pid,omitempty"`
+	Bundle      string            `json:"bundle"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// Init is what the container's first process does to itself.
+type Init struct {
+	// Mountpoint is a directory to mount the root on: any that exists.
+	Mountpoint string
+	// Root is the directory to be the root when no mount comes with the message.
+	Root string
+	// UserNamespace says that init is in a namespace of its own and must become
+	// its root first.
+	UserNamespace   bool
+	Join            []Namespace
+	NetworkWanted   bool
+	Loopback        bool // bring lo up: the network namespace is new
+	RootPropagation uintptr
+	ReadonlyRoot    bool
+	Mounts          []Mount
+	Devices         []Device
+	DefaultDevices  bool // /dev/null and its like, ptmx, fd, stdin, ...
+	Masked          []string
+	Readonly        []string
+	Sysctl          []Setting
+	Hostname        string
+	Domainname      string
+	Files           []File
+	Copies          []Copy
+	CreateHooks     []Hook // createContainer
+	StartHooks      []Hook // startContainer
+	State           State
+	Process         Process
+	Reaper          bool // --init: fork, forward signals, reap
+	// StartFIFO is opened for writing instead of waiting for StartGranted: the
+	// OCI command line's start.
+	StartFIFO string
+}
+
+// Namespace is one to join: Flag is its CLONE_NEW* constant.
+type Namespace struct {
+	Flag int
+	Path string
+}
+
+// Setting is a sysctl, Name with slashes.
+type Setting struct{ Name, Value string }
+
+// File is a small file to bind into the root, made anew at every start.
+type File struct {
+	Path   string // in the root
+	Source string // on this machine
+}
+
+// Copy fills the directory To from Path in the root when To is empty: a new
+// volume gets what the image has there.
+type Copy struct{ Path, To string }
+
+// Mount is one mount; the parent has parsed the options.
+type Mount struct {
+	Destination string
+	Type        string // a file system, or "bind"
+	Source      string
+	Subpath     string // below Source, resolved beneath it
+	Recursive   bool   // bind what is mounted below, too
+	Set, Clear  uint64 // MOUNT_ATTR_*
+	RecSet      uint64 // attributes for everything below, too
+	Propagation uintptr
+	Data        []string // file system options, "key" or "key=value"
+	CopyUp      bool     // a tmpfs starts with what the root has there
+	Optional    bool     // leave it out when the kernel has no such file system
+	IDMap       bool
+}
+
+// Device is a device node to have.
+type Device struct {
+	Path         string // in the root
+	Source       string // bound from here when the kernel allows no mknod
+	Type         byte   // c, b, u or p
+	Major, Minor int64
+	Mode         uint32
+	UID, GID     int
+}
+
+// Process is what to execute.
+type Process struct {
+	Args []string
+	Env  []string
+	Cwd  string
+	// UserSpec is docker's -u, resolved against the root's own /etc/passwd and
+	// /etc/group; HasIDs says that UID, GID and Groups are given instead.
+	UserSpec   string
+	HasIDs     bool
+	UID, GID   int
+	Groups     []int
+	AddGroups  []string // --group-add
+	Umask      int      // -1: leave
+	Terminal   bool
+	Size       Size
+	Rlimits    []Rlimit
+	Caps       Caps
+	NoNewPrivs bool
+	OOMScore   *int
+	AppArmor   string
+	SELinux    string
+	Seccomp    []byte // BPF program, struct sock_filter[]
+	SeccompAll bool   // with SECCOMP_FILTER_FLAG_TSYNC and friends: Flags
+	Flags      uint   // SECCOMP_FILTER_FLAG_*
+	// SetHome fills HOME from the user's passwd entry when Env has none.
+	SetHome bool
+	// KeepFDs are descriptors 3..3+KeepFDs-1 that stay open.
+	KeepFDs int
+}
+
+// Rlimit is one setrlimit(2) pair; 1<<64-1 is unlimited.
+type Rlimit struct {
+	Resource   int
+	Soft, Hard uint64
+}
+
+// Caps are the five capability sets as bits (capabilities(7)).
+type Caps struct{ Bounding, Effective, Permitted, Inheritable, Ambient uint64 }
+
+// Exec is another process for a running container.
+type Exec struct {
+	MountNS string // path or empty; the other namespaces were joined already
+	Process Process
+}

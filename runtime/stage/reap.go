@@ -1,0 +1,58 @@
+package stage
+
+import (
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// reap is the built-in init (--init): it starts the user's program as a child,
+// passes signals on, collects orphans and ends as the child ends.
+func (e *executable) reap() error {
+	// The thread's ids, capabilities and filter are the child's; seccomp allows
+	// fork and wait.
+	signals := make(chan os.Signal, 64)
+	signal.Notify(signals)
+	child, err := syscall.ForkExec(e.path, e.Args, &syscall.ProcAttr{
+		Env: e.Env, Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setpgid: true, Foreground: e.Terminal, Ctty: 0},
+	})
+	if err != nil {
+		return e.explain(err)
+	}
+	// The parent takes the closed socket for a successful start.
+	_ = unix.Close(controlFD)
+	for sig := range signals {
+		switch sig {
+		case unix.SIGCHLD:
+			for {
+				var ws syscall.WaitStatus
+				pid, err := syscall.Wait4(-1, &ws, syscall.WNOHANG, nil)
+				if errors.Is(err, syscall.EINTR) {
+					continue
+				}
+				if pid <= 0 || err != nil {
+					break
+				}
+				if pid == child {
+					os.Exit(exitCode(ws))
+				}
+			}
+		case unix.SIGURG, unix.SIGPIPE:
+			// The Go runtime's own preemption, and nobody's.
+		default:
+			_ = syscall.Kill(child, sig.(syscall.Signal))
+		}
+	}
+	return nil
+}
+
+// exitCode is a wait status as a shell would tell it.
+func exitCode(ws syscall.WaitStatus) int {
+	if ws.Signaled() {
+		return 128 + int(ws.Signal())
+	}
+	return ws.ExitStatus()
+}
