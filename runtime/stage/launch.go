@@ -67,9 +67,11 @@ func (c *child) spawn(l *message.Launch, stdio [3]uintptr, theirs message.Conn) 
 	attr := &syscall.SysProcAttr{
 		Cloneflags: l.CloneFlags,
 		PidFD:      &c.pidfd,
+	}
+	if !l.Orphan {
 		// The thread that launches is locked and lives as long as the process:
 		// init dies with its monitor, whatever kills that.
-		Pdeathsig: syscall.SIGKILL,
+		attr.Pdeathsig = syscall.SIGKILL
 	}
 	if len(l.UIDMap) > 0 {
 		for _, m := range l.UIDMap {

@@ -283,7 +283,7 @@ func become(p *message.Process, id *identity) error {
 		return err
 	}
 	// Changing ids cleared it (prctl(2)); the monitor's death shall end us still.
-	if os.Getpid() == 1 {
+	if os.Getpid() == 1 && !p.Orphan {
 		return unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0)
 	}
 	return nil

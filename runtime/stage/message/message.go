@@ -1,5 +1,7 @@
 package message
 
+import "encoding/json"
+
 // Type says what a message means; its body is JSON unless noted.
 type Type byte
 
@@ -95,8 +97,10 @@ type Launch struct {
 	Overlay    *Overlay // nil: Init.Root is a directory
 	Network    *Helper
 	Hooks      Hooks
+	// Orphan lets init outlive the launcher: the OCI command line's create.
+	Orphan bool
 	// Init is sent on unread.
-	Init []byte
+	Init json.RawMessage
 }
 
 // IDMap is one line of a uid_map or gid_map (user_namespaces(7)).
@@ -213,7 +217,6 @@ type Mount struct {
 	Data        []string // file system options, "key" or "key=value"
 	CopyUp      bool     // a tmpfs starts with what the root has there
 	Optional    bool     // leave it out when the kernel has no such file system
-	IDMap       bool
 }
 
 // Device is a device node to have.
@@ -248,8 +251,8 @@ type Process struct {
 	AppArmor   string
 	SELinux    string
 	Seccomp    []byte // BPF program, struct sock_filter[]
-	SeccompAll bool   // with SECCOMP_FILTER_FLAG_TSYNC and friends: Flags
 	Flags      uint   // SECCOMP_FILTER_FLAG_*
+	Orphan     bool   // see Launch.Orphan
 	// SetHome fills HOME from the user's passwd entry when Env has none.
 	SetHome bool
 	// KeepFDs are descriptors 3..3+KeepFDs-1 that stay open.

@@ -1,0 +1,20 @@
+//go:build !embed
+
+package embedded
+
+import (
+	"os"
+
+	"skiff/runtime/stage"
+)
+
+// Dispatch plays the stage's role and ends the process if it was started as
+// one. The program's main calls it first.
+func Dispatch() {
+	if stage.Is(os.Args[0]) {
+		os.Exit(stage.Main(stage.Role(os.Args[0])))
+	}
+}
+
+// Stage returns the path to execute the stage from. The file is nil.
+func Stage() (path string, file *os.File, err error) { return "/proc/self/exe", nil, nil }

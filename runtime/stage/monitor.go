@@ -1,0 +1,274 @@
+package stage
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"skiff/runtime/stage/logdriver"
+	"skiff/runtime/stage/message"
+	"skiff/storage/atomicfile"
+	"skiff/storage/container/state"
+	"skiff/storage/lock"
+)
+
+// monitor stays with one container: it owns the log, the control socket, the
+// exit status, and with --rm the removal. One thread does it all in one poll
+// loop (relay.go); an idle monitor sleeps in the kernel.
+type monitor struct {
+	cfg    message.Monitor
+	lock   *os.File
+	log    *logdriver.Writer
+	child  *child
+	state  state.State
+	relay  relay
+	listen int
+	sync   atomicfile.Durability
+}
+
+func monitorMain(front message.Conn) int {
+	m := &monitor{listen: -1}
+	if _, err := front.Expect(message.MonitorConfig, &m.cfg); err != nil {
+		return 125
+	}
+	m.sync = atomicfile.Durability(m.cfg.Durable)
+	if err := m.start(); err != nil {
+		failure := &message.Failure{Code: 125}
+		if !errors.As(err, &failure) {
+			failure = &message.Failure{Code: 125, Text: err.Error()}
+		}
+		m.recordFailure(failure)
+		_ = front.SendJSON(message.StepFailed, failure)
+		return failure.Code
+	}
+	if err := front.SendJSON(message.Started, message.Running{Pid: m.child.pid}); err == nil {
+		if m.cfg.Attach != nil {
+			m.relay.adopt(front.FD, m.cfg.Attach)
+		} else {
+			front.Close()
+		}
+	}
+	// What the start needed is not needed again; give it back before the long
+	// wait.
+	m.cfg.Launch = message.Launch{Hooks: m.cfg.Launch.Hooks}
+	debug.FreeOSMemory()
+	m.relay.run(m)
+	m.finish()
+	return 0
+}
+
+// start takes the container's run lock and leads it to execution.
+func (m *monitor) start() (err error) {
+	if m.lock, err = lock.HoldRun(filepath.Join(m.cfg.Dir, "lock")); err != nil {
+		return err
+	}
+	// Orphans of the container's helpers come to us instead of to pid 1.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("become subreaper: %w", err)
+	}
+	if m.log, err = logdriver.Open(m.cfg.Log); err != nil {
+		return err
+	}
+	if m.listen, err = listen(m.cfg.Dir); err != nil {
+		return err
+	}
+	stdio, ours, err := m.pipes()
+	if err != nil {
+		return err
+	}
+	m.child, err = launch(&m.cfg.Launch, stdio)
+	for _, fd := range stdio {
+		if fd > 2 {
+			unix.Close(int(fd))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	// The layers' directory is not ours to keep busy.
+	if err := unix.Chdir("/"); err != nil {
+		m.child.abandon()
+		return fmt.Errorf("chdir: %w", err)
+	}
+	m.relay.init(m, ours)
+	if err := m.child.start(); err != nil {
+		m.child.abandon()
+		return err
+	}
+	return m.recordStart()
+}
+
+// pipes makes the container's standard streams: stdio are its ends, ours the
+// monitor's (in, out, err; -1 without). With a terminal init makes its own.
+func (m *monitor) pipes() (stdio [3]uintptr, ours [3]int, err error) {
+	ours = [3]int{-1, -1, -1}
+	stdio = [3]uintptr{0, 1, 2} // /dev/null, as the front started us
+	if m.cfg.Tty {
+		return stdio, ours, nil
+	}
+	for i := range 3 {
+		if i == 0 && !m.cfg.OpenStdin {
+			continue
+		}
+		var p [2]int
+		if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+			return stdio, ours, fmt.Errorf("pipe: %w", err)
+		}
+		theirs := 1
+		if i == 0 {
+			theirs = 0
+		}
+		stdio[i], ours[i] = uintptr(p[theirs]), p[1-theirs]
+		if err := unix.SetNonblock(ours[i], true); err != nil {
+			return stdio, ours, fmt.Errorf("pipe: %w", err)
+		}
+	}
+	return stdio, ours, nil
+}
+
+// recordStart publishes that the container runs.
+func (m *monitor) recordStart() error {
+	old, _ := state.Read(m.cfg.Dir)
+	m.state = state.State{
+		Pid: m.child.pid, PidStart: startTime(m.child.pid), BootID: m.cfg.BootID,
+		MonitorPid: os.Getpid(), StartedAt: time.Now().UTC(), Restarts: old.Restarts,
+	}
+	if err := state.Write(m.cfg.Dir, m.state, atomicfile.Volatile); err != nil {
+		m.child.abandon()
+		return err
+	}
+	// Only a hint for others; without it they look at every container.
+	if os.Symlink(filepath.Join(m.cfg.Dir, "lock"), m.cfg.RunningLink) != nil {
+		_ = os.MkdirAll(filepath.Dir(m.cfg.RunningLink), 0o700)
+		_ = os.Remove(m.cfg.RunningLink)
+		_ = os.Symlink(filepath.Join(m.cfg.Dir, "lock"), m.cfg.RunningLink)
+	}
+	if err := runHooks(m.cfg.Launch.Hooks.Poststart, m.hookState(), "running"); err != nil {
+		m.child.abandon()
+		return fmt.Errorf("poststart hook: %w", err)
+	}
+	return nil
+}
+
+func (m *monitor) hookState() message.State {
+	st := m.cfg.Launch.Hooks.State
+	st.Pid = m.state.Pid
+	return st
+}
+
+// recordFailure publishes why the container did not start, as docker's State
+// has it. It needs the lock to be ours.
+func (m *monitor) recordFailure(f *message.Failure) {
+	if m.lock == nil {
+		return
+	}
+	if m.cfg.AutoRemove {
+		m.remove()
+		return
+	}
+	old, _ := state.Read(m.cfg.Dir)
+	old.Pid, old.ExitCode, old.Error = 0, f.Code, f.Error()
+	old.FinishedAt = time.Now().UTC()
+	_ = state.Write(m.cfg.Dir, old, atomicfile.Volatile)
+	_ = os.Remove(filepath.Join(m.cfg.Dir, socketName))
+}
+
+// finish publishes the end of the container and tells whoever is attached.
+func (m *monitor) finish() {
+	code := wait(m.child.pid)
+	m.child.release()
+	_ = runHooks(m.cfg.Launch.Hooks.Poststop, m.hookState(), "stopped")
+	unix.Close(m.listen)
+	_ = m.log.Close()
+	// Read again: a stop by the user was noted there meanwhile.
+	if now, err := state.Read(m.cfg.Dir); err == nil {
+		m.state.Stopped = now.Stopped
+	}
+	m.state.Pid, m.state.ExitCode, m.state.FinishedAt = 0, code, time.Now().UTC()
+	trash := ""
+	if m.cfg.AutoRemove {
+		trash = m.remove()
+	} else {
+		_ = state.Write(m.cfg.Dir, m.state, m.sync)
+		_ = os.Remove(filepath.Join(m.cfg.Dir, socketName))
+		_ = os.Remove(m.cfg.RunningLink)
+	}
+	// From here on the container is not running; a client that reads slowly may
+	// keep this process, but not the container's name.
+	m.lock.Close()
+	m.relay.exited(code)
+	if trash != "" {
+		_ = os.RemoveAll(trash)
+	}
+}
+
+// remove makes the container invisible in one step, and returns what is still
+// to be deleted.
+func (m *monitor) remove() string {
+	trash := filepath.Join(filepath.Dir(m.cfg.Dir), ".del-"+m.cfg.ID)
+	_ = os.Remove(m.cfg.RunningLink)
+	if owner, err := os.Readlink(m.cfg.NameLink); err == nil && owner == m.cfg.ID {
+		_ = os.Remove(m.cfg.NameLink)
+	}
+	if err := os.Rename(m.cfg.Dir, trash); err != nil {
+		return ""
+	}
+	for _, dir := range m.cfg.Trash {
+		_ = os.RemoveAll(dir)
+	}
+	if m.child == nil {
+		_ = os.RemoveAll(trash)
+	}
+	return trash
+}
+
+// socketName is the control socket in the container's directory.
+const socketName = "control.sock"
+
+// listen makes the control socket. The directory is named by a descriptor,
+// because a socket's path is bounded by 108 bytes (unix(7)).
+func listen(dir string) (int, error) {
+	d, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("open %s: %w", dir, err)
+	}
+	defer unix.Close(d)
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return -1, fmt.Errorf("control socket: %w", err)
+	}
+	name := fmt.Sprintf("/proc/self/fd/%d/%s", d, socketName)
+	_ = unix.Unlink(name) // of a monitor that died; the run lock says that we are the only one
+	if err = unix.Bind(fd, &unix.SockaddrUnix{Name: name}); err == nil {
+		err = unix.Listen(fd, 64)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("control socket: %w", err)
+	}
+	return fd, nil
+}
+
+// startTime is a process's start in clock ticks after boot (proc(5), stat field
+// 22), 0 when it is gone.
+func startTime(pid int) uint64 {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0
+	}
+	// The command name may contain anything; fields are counted behind it.
+	_, rest, _ := bytes.Cut(data[max(0, bytes.LastIndexByte(data, ')')):], []byte(" "))
+	fields := bytes.Fields(rest)
+	if len(fields) < 20 {
+		return 0
+	}
+	n, _ := strconv.ParseUint(string(fields[19]), 10, 64)
+	return n
+}
