@@ -5,6 +5,7 @@ import (
 
 	"skiff/commands/container"
 	"skiff/commands/env"
+	"skiff/commands/image"
 	"skiff/commands/system"
 )
 
@@ -14,6 +15,13 @@ func commandList(e *env.Env) []*cli.Command {
 	list := []*cli.Command{
 		container.RunCommand(e),
 		container.CreateCommand(e),
+		image.PullCommand(e),
+		image.ImagesCommand(e),
+		image.RemoveCommand(e),
+		image.TagCommand(e),
+		image.LoadCommand(e),
+		image.ImportCommand(e),
+		{Name: "image", Usage: "Manage images", Subcommands: image.Commands(e)},
 		system.VersionCommand(e),
 	}
 	return list

@@ -1,0 +1,115 @@
+package image
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"skiff/commands/env"
+	"skiff/commands/flags"
+	"skiff/commands/progress"
+	"skiff/storage/courier/client"
+	"skiff/storage/courier/message"
+	"skiff/storage/image"
+)
+
+// pullOptions is what the user asked for.
+type pullOptions struct {
+	Ref      image.Reference
+	Platform string
+	Quiet    bool
+	// Untagged says that the tag is ours, not the user's.
+	Untagged bool
+}
+
+// PullCommand fetches an image from a registry.
+func PullCommand(e *env.Env) *cli.Command {
+	return &cli.Command{
+		Name:      "pull",
+		Usage:     "Download an image from a registry",
+		ArgsUsage: "[OPTIONS] NAME[:TAG|@DIGEST]",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "disable-content-trust", Value: true, Usage: "Skip image verification", Hidden: true},
+			platformFlag(),
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "Suppress verbose output"},
+		},
+		Action: func(c *cli.Context) error {
+			o, err := parsePull(c, e)
+			if err != nil {
+				return err
+			}
+			return runPull(c.Context, e, o)
+		},
+	}
+}
+
+// platformFlag is --platform, which docker takes from the environment too.
+func platformFlag() cli.Flag {
+	return &cli.StringFlag{Name: "platform", Usage: "Set platform if server is multi-platform capable"}
+}
+
+// platform returns the platform that the user wants, "" for the machine's.
+func platform(c *cli.Context, e *env.Env) string {
+	if p := c.String("platform"); p != "" {
+		return p
+	}
+	return e.Getenv("DOCKER_DEFAULT_PLATFORM")
+}
+
+func parsePull(c *cli.Context, e *env.Env) (pullOptions, error) {
+	if err := flags.ExactArgs(c, 1); err != nil {
+		return pullOptions{}, err
+	}
+	ref, err := image.ParseReference(c.Args().First())
+	if err != nil {
+		return pullOptions{}, err
+	}
+	o := pullOptions{Ref: ref.WithDefaultTag(), Platform: platform(c, e), Quiet: c.Bool("quiet")}
+	o.Untagged = o.Ref != ref
+	return o, nil
+}
+
+func runPull(ctx context.Context, e *env.Env, o pullOptions) error {
+	st, err := e.Store()
+	if err != nil {
+		return err
+	}
+	var watch client.OnEvent
+	if !o.Quiet {
+		if o.Untagged {
+			fmt.Fprintln(e.Out, "Using default tag: "+image.DefaultTag)
+		}
+		watch = progress.NewLayers(e.Out).Event
+	}
+	result, err := client.Pull(ctx, st, message.Pull{
+		Reference: o.Ref.String(), Platform: o.Platform, DockerConfig: dockerConfig(e),
+	}, watch)
+	if err != nil {
+		return err
+	}
+	return printPulled(e, o, result)
+}
+
+// printPulled prints docker's last lines of a pull.
+func printPulled(e *env.Env, o pullOptions, result message.Result) error {
+	if !o.Quiet {
+		status := "Image is up to date for "
+		if result.Changed {
+			status = "Downloaded newer image for "
+		}
+		fmt.Fprintf(e.Out, "Digest: %s\nStatus: %s%s\n", result.Digest, status, o.Ref.Familiar())
+	}
+	_, err := fmt.Fprintln(e.Out, o.Ref)
+	return err
+}
+
+// dockerConfig is the directory of docker's config.json, which holds the
+// user's credentials.
+func dockerConfig(e *env.Env) string {
+	if dir := e.Getenv("DOCKER_CONFIG"); dir != "" {
+		return dir
+	}
+	return filepath.Join(e.Getenv("HOME"), ".docker")
+}

@@ -1,0 +1,62 @@
+package image
+
+import (
+	"context"
+
+	"github.com/urfave/cli/v2"
+
+	"skiff/commands/env"
+	"skiff/commands/failure"
+	"skiff/commands/flags"
+	"skiff/storage/courier/client"
+	"skiff/storage/courier/message"
+	"skiff/storage/image"
+)
+
+// tagOptions is what the user asked for.
+type tagOptions struct {
+	Source string
+	Target image.Reference
+}
+
+// TagCommand gives an image another name.
+func TagCommand(e *env.Env) *cli.Command {
+	return &cli.Command{
+		Name:      "tag",
+		Usage:     "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
+		ArgsUsage: "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]",
+		Action: func(c *cli.Context) error {
+			o, err := parseTag(c)
+			if err != nil {
+				return err
+			}
+			return runTag(c.Context, e, o)
+		},
+	}
+}
+
+func parseTag(c *cli.Context) (tagOptions, error) {
+	if err := flags.ExactArgs(c, 2); err != nil {
+		return tagOptions{}, err
+	}
+	target, err := image.ParseReference(c.Args().Get(1))
+	if err != nil {
+		return tagOptions{}, failure.Local("Error parsing reference: %q is not a valid repository/tag: %v", c.Args().Get(1), err)
+	}
+	if target.Digest != "" {
+		return tagOptions{}, failure.Local("refusing to create a tag with a digest reference")
+	}
+	return tagOptions{Source: c.Args().First(), Target: target.WithDefaultTag()}, nil
+}
+
+func runTag(ctx context.Context, e *env.Env, o tagOptions) error {
+	st, err := e.Store()
+	if err != nil {
+		return err
+	}
+	img, err := image.Find(st, o.Source)
+	if err != nil {
+		return err
+	}
+	return client.Tag(ctx, st, message.Tag{ID: img.ID, Reference: o.Target.String()})
+}
