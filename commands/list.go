@@ -7,22 +7,38 @@ import (
 	"skiff/commands/env"
 	"skiff/commands/image"
 	"skiff/commands/system"
+	"skiff/commands/volume"
 )
 
 // commandList is every command there is. The short form of a command and the
 // one in its management group are built by the same constructor.
 func commandList(e *env.Env) []*cli.Command {
-	list := []*cli.Command{
+	return []*cli.Command{
 		container.RunCommand(e),
-		container.CreateCommand(e),
+		container.ExecCommand(e),
+		container.PsCommand(e),
 		image.PullCommand(e),
 		image.ImagesCommand(e),
-		image.RemoveCommand(e),
-		image.TagCommand(e),
-		image.LoadCommand(e),
-		image.ImportCommand(e),
-		{Name: "image", Usage: "Manage images", Subcommands: image.Commands(e)},
 		system.VersionCommand(e),
+
+		{Name: "container", Usage: "Manage containers", Subcommands: container.Commands(e)},
+		{Name: "image", Usage: "Manage images", Subcommands: image.Commands(e)},
+		{Name: "volume", Usage: "Manage volumes", Subcommands: volume.Commands(e)},
+
+		container.AttachCommand(e),
+		container.CreateCommand(e),
+		image.ImportCommand(e),
+		inspectCommand(e),
+		container.KillCommand(e),
+		image.LoadCommand(e),
+		container.PortCommand(e),
+		container.RenameCommand(e),
+		container.RestartCommand(e),
+		container.RmCommand(e),
+		image.RemoveCommand(e),
+		container.StartCommand(e),
+		container.StopCommand(e),
+		image.TagCommand(e),
+		container.WaitCommand(e),
 	}
-	return list
 }

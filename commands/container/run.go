@@ -61,10 +61,7 @@ func parseRun(c *cli.Context, e *env.Env) (runOptions, error) {
 	p := o.Process
 	o.Streams = streams{
 		Stdin: p.AttachStdin, Stdout: p.AttachStdout, Stderr: p.AttachStderr,
-		Tty: p.Tty, SigProxy: c.Bool("sig-proxy"), DetachKeys: terminal.DefaultDetachKeys,
-	}
-	if c.IsSet("detach-keys") {
-		o.Streams.DetachKeys = c.String("detach-keys")
+		Tty: p.Tty, SigProxy: c.Bool("sig-proxy"), DetachKeys: detachKeys(c),
 	}
 	_, err = terminal.ParseDetachKeys(o.Streams.DetachKeys)
 	return o, err
@@ -103,16 +100,7 @@ func runRun(ctx context.Context, e *env.Env, o runOptions, start starter) error 
 	if o.Streams.SigProxy {
 		e.TakeSignals(ctx)
 	}
-	code, err := o.Streams.tie(e, session)
-	switch {
-	case errors.Is(err, lifecycle.ErrDetached):
-		return nil
-	case err != nil:
-		return err
-	case code != 0:
-		return failure.Status(code)
-	}
-	return nil
+	return ended(o.Streams.tie(ctx, e, session))
 }
 
 // notStarted words a failed start of run; a container that was to vanish at its

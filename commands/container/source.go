@@ -9,6 +9,7 @@ import (
 
 	"skiff/commands/env"
 	"skiff/commands/failure"
+	"skiff/commands/progress"
 	"skiff/storage"
 	"skiff/storage/courier/client"
 	"skiff/storage/courier/message"
@@ -22,8 +23,8 @@ const helloImage = "docker.io/skiff/hello:latest"
 type source interface {
 	// resolve returns the image in the store, or image.ErrNotFound.
 	resolve(ref string) (*image.Image, error)
-	// fetch brings it into the store and reports progress to progress.
-	fetch(ctx context.Context, ref image.Reference, platform string, progress io.Writer) error
+	// fetch brings it into the store and reports its progress to out.
+	fetch(ctx context.Context, ref image.Reference, platform string, out io.Writer) error
 }
 
 // bring fetches the image of o. What it says on the way goes to standard error:
@@ -34,17 +35,17 @@ func bring(ctx context.Context, e *env.Env, from source, o createOptions, missin
 		return err
 	}
 	ref = ref.WithDefaultTag()
-	progress := e.Err
+	out := e.Err
 	if o.Quiet {
-		progress = io.Discard
+		out = io.Discard
 	}
 	switch {
 	case o.Pull == "never":
 		return failure.Engine(missing, "No such image: %s", ref.Familiar())
 	case missing != nil:
-		fmt.Fprintf(progress, "Unable to find image '%s' locally\n", ref.Familiar())
+		fmt.Fprintf(out, "Unable to find image '%s' locally\n", ref.Familiar())
 	}
-	return from.fetch(ctx, ref, o.Platform, progress)
+	return from.fetch(ctx, ref, o.Platform, out)
 }
 
 // suits reports whether the image is for the platform that was asked for:
@@ -62,7 +63,7 @@ type userStore struct {
 
 func (s userStore) resolve(ref string) (*image.Image, error) { return image.Resolve(s.st, ref) }
 
-func (s userStore) fetch(ctx context.Context, ref image.Reference, platform string, progress io.Writer) error {
+func (s userStore) fetch(ctx context.Context, ref image.Reference, platform string, out io.Writer) error {
 	if ref.String() == helloImage {
 		_, err := client.LoadEmbedded(ctx, s.st)
 		return err
@@ -71,6 +72,9 @@ func (s userStore) fetch(ctx context.Context, ref image.Reference, platform stri
 	if want.DockerConfig == "" {
 		want.DockerConfig = filepath.Join(s.env.Getenv("HOME"), ".docker")
 	}
-	_, err := client.Pull(ctx, s.st, want, nil)
+	result, err := client.Pull(ctx, s.st, want, progress.NewLayers(out).Event)
+	if err == nil {
+		fmt.Fprintf(out, "Digest: %s\nStatus: Downloaded newer image for %s\n", result.Digest, ref.Familiar())
+	}
 	return err
 }

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"context"
 	"errors"
 	"io"
 	"sync/atomic"
@@ -40,7 +41,7 @@ func (s streams) attachment(e *env.Env) *lifecycle.Attachment {
 // tie copies between the user and the process until it ends or the user
 // detaches, and returns its exit code; lifecycle.ErrDetached after detaching.
 // The terminal is as before when it returns.
-func (s streams) tie(e *env.Env, session lifecycle.Session) (code int, err error) {
+func (s streams) tie(ctx context.Context, e *env.Env, session lifecycle.Session) (code int, err error) {
 	keys, err := terminal.ParseDetachKeys(s.DetachKeys)
 	if err != nil {
 		return 0, err
@@ -88,7 +89,12 @@ func (s streams) tie(e *env.Env, session lifecycle.Session) (code int, err error
 	if s.Stderr {
 		stderr = e.Err
 	}
+	// Without a proxy a signal ends this program, not the process.
+	defer context.AfterFunc(ctx, func() { session.Close() })()
 	code, err = session.Wait(stdout, stderr)
+	if ctx.Err() != nil {
+		return 0, ctx.Err()
+	}
 	if detached.Load() {
 		return 0, lifecycle.ErrDetached
 	}

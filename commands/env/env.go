@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"skiff/rootless"
 	"skiff/storage"
 )
 
@@ -75,8 +76,12 @@ func (e *Env) Store() (*storage.Store, error) {
 }
 
 func (e *Env) openStore() (*storage.Store, error) {
-	dir, err := storage.Locate(e.Getenv, os.Getuid())
+	dir, err := storage.Locate(e.Getenv, rootless.UID())
 	if err != nil {
+		return nil, err
+	}
+	// Files can be made, and owners compared, only once the ids are mapped.
+	if err := rootless.Await(); err != nil {
 		return nil, err
 	}
 	return storage.Open(dir, os.Getuid())

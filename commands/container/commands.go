@@ -1,0 +1,30 @@
+package container
+
+import (
+	"github.com/urfave/cli/v2"
+
+	"skiff/commands/env"
+)
+
+// Commands are the members of the management group `container`.
+func Commands(e *env.Env) []*cli.Command {
+	list, remove := PsCommand(e), RmCommand(e)
+	list.Name, list.Aliases = "ls", []string{"list", "ps"}
+	remove.Aliases = []string{"remove"}
+	return []*cli.Command{
+		AttachCommand(e),
+		CreateCommand(e),
+		ExecCommand(e),
+		InspectCommand(e),
+		KillCommand(e),
+		list,
+		PortCommand(e),
+		RenameCommand(e),
+		RestartCommand(e),
+		remove,
+		RunCommand(e),
+		StartCommand(e),
+		StopCommand(e),
+		WaitCommand(e),
+	}
+}

@@ -1,0 +1,223 @@
+package container
+
+import (
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"skiff/commands/env"
+	"skiff/commands/format"
+	"skiff/storage"
+	"skiff/storage/container"
+	"skiff/storage/image"
+)
+
+var psLayout = format.List{
+	Headings: [][2]string{
+		{"ID", "CONTAINER ID"},
+		{"Image", "IMAGE"},
+		{"Command", "COMMAND"},
+		{"CreatedAt", "CREATED AT"},
+		{"RunningFor", "CREATED"},
+		{"Ports", "PORTS"},
+		{"State", "STATE"},
+		{"Status", "STATUS"},
+		{"Size", "SIZE"},
+		{"Names", "NAMES"},
+		{"Labels", "LABELS"},
+		{"Mounts", "MOUNTS"},
+		{"LocalVolumes", "LOCAL VOLUMES"},
+		{"Networks", "NETWORKS"},
+		{"Platform", "PLATFORM"},
+		{"HealthStatus", "HEALTH"},
+	},
+	Columns: []string{"ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"},
+	Quiet:   "ID",
+}
+
+// psRow is a container as docker's list describes it.
+func psRow(e *env.Env, images *imageNames, o psOptions, c *container.Container, s container.Status) format.Row {
+	cfg, now := c.Config, e.Clock()
+	command := strings.Join(append([]string{cfg.Path}, cfg.Args...), " ")
+	id := cfg.ID
+	if !o.NoTrunc {
+		id, command = format.ShortID(id), format.Ellipsis(command, 20)
+	}
+	row := format.Row{
+		"ID":           id,
+		"Image":        images.shown(cfg, o.NoTrunc),
+		"Command":      strconv.Quote(command),
+		"CreatedAt":    cfg.Created.Local().String(),
+		"RunningFor":   format.Ago(now, cfg.Created),
+		"Ports":        ports(cfg, s),
+		"State":        s.State,
+		"Status":       statusText(s, now),
+		"Size":         "0B",
+		"Names":        cfg.Name,
+		"Labels":       labelText(cfg.Config.Labels),
+		"Mounts":       mountText(cfg.Mounts, o.NoTrunc),
+		"LocalVolumes": strconv.Itoa(localVolumes(cfg.Mounts)),
+		"Networks":     networkName(cfg.Host.NetworkMode),
+		"Platform":     cfg.ImagePlatform,
+		"HealthStatus": "",
+	}
+	for k, v := range cfg.Config.Labels {
+		row[format.LabelKey(k)] = v
+	}
+	if o.Size {
+		rw := diskUsage(filepath.Join(c.Dir(), container.UpperDir))
+		row["Size"] = fmt.Sprintf("%s (virtual %s)", format.Size(rw), format.Size(rw+images.size(cfg)))
+	}
+	return row
+}
+
+// imageNames tells which image a name means now. It reads the records once,
+// when the first container asks.
+type imageNames struct {
+	st    *storage.Store
+	read  bool
+	ids   map[string]string // normalized name -> id
+	sizes map[string]int64
+}
+
+func (n *imageNames) load() {
+	if n.read {
+		return
+	}
+	n.read, n.ids, n.sizes = true, map[string]string{}, map[string]int64{}
+	// Without records every image is shown by its id: the list must not fail.
+	all, _ := image.List(n.st)
+	for _, img := range all {
+		n.sizes[img.ID] = img.Size
+		for _, name := range img.Names {
+			n.ids[name] = img.ID
+		}
+	}
+}
+
+// shown is the name that the user gave, or the id where the name has moved to
+// another image or is gone.
+func (n *imageNames) shown(cfg *container.Config, noTrunc bool) string {
+	typed, id := cfg.Config.Image, strings.TrimPrefix(cfg.ImageID, "sha256:")
+	n.load()
+	if strings.HasPrefix(id, strings.TrimPrefix(typed, "sha256:")) || strings.Contains(typed, "@") {
+		return typed
+	}
+	if ref, err := image.ParseReference(typed); err == nil && n.ids[ref.WithDefaultTag().String()] == id {
+		return typed
+	}
+	if noTrunc {
+		return cfg.ImageID
+	}
+	return format.ShortID(id)
+}
+
+func (n *imageNames) size(cfg *container.Config) int64 {
+	n.load()
+	return n.sizes[strings.TrimPrefix(cfg.ImageID, "sha256:")]
+}
+
+// ports are the exposed ports of a running container, neighbours joined:
+// 80/tcp, 8000-8002/tcp.
+func ports(cfg *container.Config, s container.Status) string {
+	if !s.Running() {
+		return ""
+	}
+	byProto := map[string][]int{}
+	for p := range cfg.Config.ExposedPorts {
+		number, proto, _ := strings.Cut(p, "/")
+		if n, err := strconv.Atoi(number); err == nil {
+			byProto[proto] = append(byProto[proto], n)
+		}
+	}
+	var words []string
+	for _, proto := range []string{"tcp", "udp", "sctp", ""} {
+		list := byProto[proto]
+		sort.Ints(list)
+		for i := 0; i < len(list); i++ {
+			first := list[i]
+			for i+1 < len(list) && list[i+1] == list[i]+1 {
+				i++
+			}
+			word := strconv.Itoa(first)
+			if list[i] != first {
+				word += "-" + strconv.Itoa(list[i])
+			}
+			words = append(words, strings.TrimSuffix(word+"/"+proto, "/"))
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
+func labelText(labels map[string]string) string {
+	words := make([]string, 0, len(labels))
+	for k, v := range labels {
+		words = append(words, k+"="+v)
+	}
+	slices.Sort(words)
+	return strings.Join(words, ",")
+}
+
+func mountText(mounts []container.Mount, noTrunc bool) string {
+	words := make([]string, 0, len(mounts))
+	for _, m := range mounts {
+		word := m.Name
+		if word == "" {
+			word = m.Source
+		}
+		if !noTrunc {
+			word = format.Ellipsis(word, 15)
+		}
+		words = append(words, word)
+	}
+	return strings.Join(words, ",")
+}
+
+func localVolumes(mounts []container.Mount) (n int) {
+	for _, m := range mounts {
+		if m.Driver == "local" {
+			n++
+		}
+	}
+	return n
+}
+
+// networkName is the network that docker would show for a mode.
+func networkName(mode string) string {
+	if mode == "default" || mode == "" {
+		return "bridge"
+	}
+	if strings.HasPrefix(mode, "container:") {
+		return ""
+	}
+	return mode
+}
+
+// diskUsage is the space that the files below dir take, hard links once.
+// What cannot be read counts nothing.
+func diskUsage(dir string) (bytes int64) {
+	seen := map[uint64]bool{}
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil || !info.Mode().IsRegular() {
+			return nil
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Nlink > 1 {
+			if seen[st.Ino] {
+				return nil
+			}
+			seen[st.Ino] = true
+		}
+		bytes += info.Size()
+		return nil
+	})
+	return bytes
+}

@@ -1,0 +1,57 @@
+package container
+
+import (
+	"context"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"skiff/commands/env"
+	"skiff/commands/failure"
+	"skiff/commands/flags"
+	"skiff/storage/container"
+	"skiff/storage/lock"
+)
+
+// RenameCommand gives a container another name.
+func RenameCommand(e *env.Env) *cli.Command {
+	return &cli.Command{
+		Name:      "rename",
+		Usage:     "Rename a container",
+		ArgsUsage: "CONTAINER NEW_NAME",
+		Action: func(c *cli.Context) error {
+			if err := flags.ExactArgs(c, 2); err != nil {
+				return err
+			}
+			return runRename(c.Context, e, c.Args().Get(0), strings.TrimPrefix(c.Args().Get(1), "/"))
+		},
+	}
+}
+
+func runRename(ctx context.Context, e *env.Env, ref, name string) error {
+	if name == "" {
+		return failure.Local("Neither old nor new names may be empty")
+	}
+	st, err := e.Store()
+	if err != nil {
+		return err
+	}
+	c, err := find(st, ref)
+	if err != nil {
+		return err
+	}
+	held, err := lock.Exclusive(ctx, c.OpLock())
+	if err != nil {
+		return err
+	}
+	defer held.Release()
+	// Another may have renamed it while we waited.
+	if c, err = container.Load(st, c.Config.ID); err != nil {
+		return inWords(err, ref, nil)
+	}
+	if name == c.Config.Name {
+		return failure.Engine(nil, "Error when allocating new name: %v",
+			"Renaming a container with the same name as its current name")
+	}
+	return c.Rename(name)
+}

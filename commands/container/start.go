@@ -1,0 +1,137 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"skiff/commands/env"
+	"skiff/commands/failure"
+	"skiff/commands/terminal"
+	"skiff/runtime/lifecycle"
+	"skiff/storage/container"
+)
+
+type startOptions struct {
+	Refs        []string
+	Attach      bool
+	Interactive bool
+	DetachKeys  string
+}
+
+// StartCommand starts containers that exist.
+func StartCommand(e *env.Env) *cli.Command {
+	list := []cli.Flag{
+		&cli.BoolFlag{Name: "attach", Aliases: []string{"a"}, Usage: "Attach STDOUT/STDERR and forward signals"},
+		&cli.StringFlag{Name: "detach-keys", Usage: "Override the key sequence for detaching a container"},
+		&cli.BoolFlag{Name: "interactive", Aliases: []string{"i"}, Usage: "Attach container's STDIN"},
+	}
+	return eachCommand("start", "Start one or more stopped containers", list, func(c *cli.Context, refs []string) error {
+		o, err := parseStart(c, refs)
+		if err != nil {
+			return err
+		}
+		if o.Attach || o.Interactive {
+			return startAttached(c.Context, e, o, lifecycle.Start)
+		}
+		return startAll(c.Context, e, o, lifecycle.Start)
+	})
+}
+
+func parseStart(c *cli.Context, refs []string) (startOptions, error) {
+	o := startOptions{
+		Refs: refs, Attach: c.Bool("attach"), Interactive: c.Bool("interactive"),
+		DetachKeys: detachKeys(c),
+	}
+	if (o.Attach || o.Interactive) && len(refs) > 1 {
+		return o, failure.Local("you cannot start and attach multiple containers at once")
+	}
+	_, err := terminal.ParseDetachKeys(o.DetachKeys)
+	return o, err
+}
+
+// detachKeys is the value of --detach-keys, or docker's.
+func detachKeys(c *cli.Context) string {
+	if c.IsSet("detach-keys") {
+		return c.String("detach-keys")
+	}
+	return terminal.DefaultDetachKeys
+}
+
+func startAll(ctx context.Context, e *env.Env, o startOptions, start starter) error {
+	st, err := e.Store()
+	if err != nil {
+		return err
+	}
+	var failed failure.Several
+	var names []string
+	for _, ref := range o.Refs {
+		c, err := find(st, ref)
+		if err == nil {
+			_, err = start(ctx, c, lifecycle.StartOptions{})
+		}
+		if err != nil {
+			failed, names = append(failed, inWords(err, ref, c)), append(names, ref)
+			continue
+		}
+		if _, err := fmt.Fprintln(e.Out, ref); err != nil {
+			return err
+		}
+	}
+	if len(failed) == 0 {
+		return nil
+	}
+	text := "failed to start containers: " + strings.Join(names, ", ")
+	if e.Docker() {
+		text = "Error: " + text
+	}
+	return append(failed, &failure.Error{Text: text, Code: 1, Local: true})
+}
+
+func startAttached(ctx context.Context, e *env.Env, o startOptions, start starter) error {
+	st, err := e.Store()
+	if err != nil {
+		return err
+	}
+	c, err := find(st, o.Refs[0])
+	if err != nil {
+		return err
+	}
+	s := streamsOf(c, o.Interactive && c.Config.Config.OpenStdin, o.DetachKeys)
+	s.Stdout, s.Stderr = true, true
+	if err := s.check(e); err != nil {
+		return err
+	}
+	session, err := start(ctx, c, lifecycle.StartOptions{Attach: s.attachment(e)})
+	if err != nil {
+		// docker's exit code is 1 here, whatever run's would have been.
+		return &failure.Error{Text: inWords(err, o.Refs[0], c).Error(), Code: 1, Cause: err}
+	}
+	defer session.Close()
+	e.TakeSignals(ctx)
+	return ended(s.tie(ctx, e, session))
+}
+
+// streamsOf are the streams of a container that exists.
+func streamsOf(c *container.Container, stdin bool, keys string) streams {
+	return streams{
+		Stdin: stdin, Stdout: true, Stderr: true,
+		Tty: c.Config.Config.Tty, SigProxy: true, DetachKeys: keys,
+	}
+}
+
+// ended turns the outcome of streams.tie into the outcome of a command.
+func ended(code int, err error) error {
+	switch {
+	case errors.Is(err, lifecycle.ErrDetached):
+		return nil
+	case err != nil:
+		return err
+	case code != 0:
+		return failure.Status(code)
+	}
+	return nil
+}

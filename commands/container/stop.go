@@ -1,0 +1,74 @@
+package container
+
+import (
+	"context"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"skiff/commands/env"
+	"skiff/commands/flags"
+	"skiff/runtime/lifecycle"
+	"skiff/storage/container"
+)
+
+// stopOptions say how to ask a process to end.
+type stopOptions struct {
+	Signal  syscall.Signal // 0: the container's
+	Timeout *time.Duration // nil: the container's; negative: for ever
+}
+
+func stopFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "signal", Aliases: []string{"s"}, Usage: "Signal to send to the container"},
+		&cli.IntFlag{Name: "timeout", Aliases: []string{"t", "time"}, Usage: "Seconds to wait before killing the container"},
+	}
+}
+
+func parseStop(c *cli.Context) (o stopOptions, err error) {
+	if s := c.String("signal"); s != "" {
+		if o.Signal, err = flags.ParseSignal(s); err != nil {
+			return o, err
+		}
+	}
+	if c.IsSet("timeout") {
+		d := time.Duration(c.Int("timeout")) * time.Second
+		o.Timeout = &d
+	}
+	return o, nil
+}
+
+// StopCommand asks containers to end and kills those that do not.
+func StopCommand(e *env.Env) *cli.Command {
+	return eachCommand("stop", "Stop one or more running containers", stopFlags(), func(c *cli.Context, refs []string) error {
+		o, err := parseStop(c)
+		if err != nil {
+			return err
+		}
+		return each(c.Context, e, refs, func(_ string, ctr *container.Container) error {
+			return lifecycle.Stop(c.Context, ctr, o.Signal, o.Timeout)
+		})
+	})
+}
+
+// RestartCommand stops containers and starts them again.
+func RestartCommand(e *env.Env) *cli.Command {
+	return eachCommand("restart", "Restart one or more containers", stopFlags(), func(c *cli.Context, refs []string) error {
+		o, err := parseStop(c)
+		if err != nil {
+			return err
+		}
+		return each(c.Context, e, refs, func(_ string, ctr *container.Container) error {
+			return restart(c.Context, ctr, o)
+		})
+	})
+}
+
+func restart(ctx context.Context, c *container.Container, o stopOptions) error {
+	if err := lifecycle.Stop(ctx, c, o.Signal, o.Timeout); err != nil {
+		return err
+	}
+	_, err := lifecycle.Start(ctx, c, lifecycle.StartOptions{})
+	return err
+}

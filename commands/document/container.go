@@ -1,0 +1,215 @@
+// Package document is the documents that inspect prints: docker's keys over our
+// records, those that docker 29 added and those that it removed.
+package document
+
+import (
+	"path/filepath"
+	"strings"
+	"time"
+
+	"skiff/storage/container"
+)
+
+// Container is docker's inspect document of a container.
+type Container struct {
+	ID              string `json:"Id"`
+	Created         time.Time
+	Path            string
+	Args            []string
+	State           state
+	Image           string
+	ResolvConfPath  string
+	HostnamePath    string
+	HostsPath       string
+	LogPath         string
+	Name            string
+	RestartCount    int
+	Driver          string
+	Platform        string
+	MountLabel      string
+	ProcessLabel    string
+	AppArmorProfile string
+	ExecIDs         []string
+	HostConfig      host
+	GraphDriver     graphDriver
+	Storage         *struct{}
+	SizeRw          *int64 `json:",omitempty"`
+	SizeRootFs      *int64 `json:",omitempty"`
+	Mounts          []mount
+	Config          container.Process
+	NetworkSettings networkSettings
+
+	ImageManifestDescriptor *struct{} `json:",omitempty"`
+}
+
+type state struct {
+	Status     string
+	Running    bool
+	Paused     bool
+	Restarting bool
+	OOMKilled  bool
+	Dead       bool
+	Pid        int
+	ExitCode   int
+	Error      string
+	StartedAt  time.Time
+	FinishedAt time.Time
+	Health     *health `json:",omitempty"`
+}
+
+type health struct {
+	Status        string
+	FailingStreak int
+	Log           []struct{}
+}
+
+// host is what docker's HostConfig has beyond our model.
+type host struct {
+	container.Host
+	VolumeDriver         string
+	ConsoleSize          [2]uint16
+	Cgroup               string
+	CgroupParent         string
+	BlkioWeight          uint16
+	BlkioWeightDevice    []string
+	BlkioDeviceReadBps   []string
+	BlkioDeviceWriteBps  []string
+	BlkioDeviceReadIOps  []string
+	BlkioDeviceWriteIOps []string
+	CPURealtimePeriod    int64 `json:"CpuRealtimePeriod"`
+	CPURealtimeRuntime   int64 `json:"CpuRealtimeRuntime"`
+	DeviceCgroupRules    []string
+	DeviceRequests       []string
+	MemorySwappiness     *int64
+	OomKillDisable       *bool
+	CPUCount             int64 `json:"CpuCount"`
+	CPUPercent           int64 `json:"CpuPercent"`
+	IOMaximumIOps        uint64
+	IOMaximumBandwidth   uint64
+	Isolation            string
+}
+
+type graphDriver struct {
+	Data map[string]string
+	Name string
+}
+
+type mount struct {
+	Type        string
+	Name        string `json:",omitempty"`
+	Source      string
+	Destination string
+	Driver      string `json:",omitempty"`
+	Mode        string
+	RW          bool
+	Propagation string
+}
+
+type networkSettings struct {
+	Bridge                 string
+	SandboxID              string
+	SandboxKey             string
+	Ports                  map[string][]container.PortBinding
+	HairpinMode            bool
+	LinkLocalIPv6Address   string
+	LinkLocalIPv6PrefixLen int
+	SecondaryIPAddresses   []string
+	SecondaryIPv6Addresses []string
+	EndpointID             string
+	Gateway                string
+	GlobalIPv6Address      string
+	GlobalIPv6PrefixLen    int
+	IPAddress              string
+	IPPrefixLen            int
+	IPv6Gateway            string
+	MacAddress             string
+	Networks               map[string]endpoint
+}
+
+type endpoint struct {
+	IPAMConfig          *struct{}
+	Links               []string
+	Aliases             []string
+	MacAddress          string
+	DriverOpts          map[string]string
+	GwPriority          int
+	NetworkID           string
+	EndpointID          string
+	Gateway             string
+	IPAddress           string
+	IPPrefixLen         int
+	IPv6Gateway         string
+	GlobalIPv6Address   string
+	GlobalIPv6PrefixLen int
+	DNSNames            []string
+}
+
+// Sizes are of a container's writable layer and of all it sees, in bytes.
+type Sizes struct{ Writable, All int64 }
+
+// OfContainer describes a container at one moment. sizes may be nil.
+func OfContainer(c *container.Container, s container.Status, sizes *Sizes) Container {
+	cfg, r := c.Config, s.Recorded
+	d := Container{
+		ID: cfg.ID, Created: cfg.Created, Path: cfg.Path, Args: cfg.Args,
+		State: state{
+			Status: s.State, Running: s.Running() || s.State == "restarting", Paused: s.State == "paused",
+			Restarting: s.State == "restarting", OOMKilled: r.OOMKilled, Dead: s.State == "dead",
+			Pid: s.Pid, ExitCode: r.ExitCode, Error: r.Error, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
+		},
+		Image:        cfg.ImageID,
+		LogPath:      filepath.Join(c.Dir(), container.LogFile),
+		Name:         "/" + cfg.Name,
+		RestartCount: r.Restarts,
+		Driver:       "overlay2",
+		Platform:     "linux",
+		HostConfig:   host{Host: cfg.Host},
+		GraphDriver: graphDriver{Name: "overlay2", Data: map[string]string{
+			"ID":       cfg.ID,
+			"UpperDir": filepath.Join(c.Dir(), container.UpperDir), "WorkDir": filepath.Join(c.Dir(), container.WorkDir),
+			"LowerDir": lowerDirs(c),
+		}},
+		Mounts:          make([]mount, 0, len(cfg.Mounts)),
+		Config:          cfg.Config,
+		NetworkSettings: network(cfg),
+	}
+	if d.Args == nil {
+		d.Args = []string{}
+	}
+	for _, m := range cfg.Mounts {
+		d.Mounts = append(d.Mounts, mount{
+			Type: m.Type, Name: m.Name, Source: m.Source, Destination: m.Destination,
+			Driver: m.Driver, Mode: m.Mode, RW: m.RW, Propagation: m.Propagation,
+		})
+	}
+	if sizes != nil {
+		d.SizeRw, d.SizeRootFs = &sizes.Writable, &sizes.All
+	}
+	if check := cfg.Config.Healthcheck; check != nil && len(check.Test) > 0 && check.Test[0] != "NONE" && s.Running() {
+		d.State.Health = &health{Status: "starting", Log: []struct{}{}}
+	}
+	return d
+}
+
+func lowerDirs(c *container.Container) string {
+	dirs := make([]string, len(c.Config.Layers))
+	for i, id := range c.Config.Layers {
+		dirs[i] = filepath.Join(c.Store.Layers(), id, "diff")
+	}
+	return strings.Join(dirs, ":")
+}
+
+// network describes the built-in modes, whose addresses are not ours to tell.
+func network(cfg *container.Config) networkSettings {
+	n := networkSettings{Ports: map[string][]container.PortBinding{}, Networks: map[string]endpoint{}}
+	for p := range cfg.Config.ExposedPorts {
+		n.Ports[p] = nil
+	}
+	switch mode := cfg.Host.NetworkMode; {
+	case mode == "" || mode == "default":
+		n.Networks["bridge"] = endpoint{}
+	case !strings.HasPrefix(mode, "container:"):
+		n.Networks[mode] = endpoint{}
+	}
+	return n
+}
