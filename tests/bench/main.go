@@ -1,0 +1,64 @@
+// Command bench measures skiff beside crun, podman and docker on this machine,
+// all in one run. The contestants take turns, because a shared machine changes
+// its mind from minute to minute: only ratios of one run say something. A peer
+// that is not installed has a row that says so.
+//
+//	go run ./tests/bench -skiff bin/skiff -write docs/benchmarks.md
+//
+// As root it measures as the test user, whose processes it starts without any
+// wrapper; peers that need root (docker's engine) are measured only then.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+)
+
+func main() {
+	skiff := flag.String("skiff", "bin/skiff", "the program to measure")
+	rounds := flag.Int("rounds", 40, "how often each command runs")
+	write := flag.String("write", "", "file whose table is replaced by the result")
+	flag.Parse()
+	if err := run(*skiff, *rounds, *write); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(skiff string, rounds int, write string) (err error) {
+	path, err := filepath.Abs(skiff)
+	if err != nil {
+		return err
+	}
+	place, err := newPlace(path)
+	if err != nil {
+		return err
+	}
+	defer place.close()
+	// Ctrl-C must end the engines that were started, too.
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-interrupted
+		place.close()
+		os.Exit(130)
+	}()
+	var r report
+	r.begin(place, rounds)
+	contestants := place.contestants()
+	place.setUp(contestants, &r)
+	measureRuns(place, contestants, rounds, &r)
+	measureQueries(place, contestants, rounds, &r)
+	measureCrowd(place, contestants, &r)
+	measureMemory(place, contestants, &r)
+	r.end(place)
+	fmt.Print(r.String())
+	if write == "" {
+		return nil
+	}
+	return r.writeInto(write)
+}
