@@ -77,8 +77,8 @@ endef
 -include $(wildcard .cache/$(STAGE).d .cache/$(HELLO).d .cache/$(COURIER).d .cache/$(BIN).d)
 
 $(STAGE):
-	CGO_ENABLED=0 $(GO) build -tags 'osusergo netgo' -ldflags '$(LDFLAGS)' -o $@ ./runtime/stage
-	$(call sources,$@,./runtime/stage)
+	CGO_ENABLED=0 $(GO) build -tags 'osusergo netgo' -ldflags '$(LDFLAGS)' -o $@ ./runtime/stage/program
+	$(call sources,$@,./runtime/stage/program)
 	@touch $@
 
 $(HELLO):

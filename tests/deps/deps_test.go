@@ -76,7 +76,7 @@ var graphs = []struct {
 	reason string
 }{
 	{
-		pkg: "skiff/runtime/stage",
+		pkg: "skiff/runtime/stage/...",
 		allow: []string{
 			"golang.org/x/sys", "skiff/runtime/stage", "skiff/storage/atomicfile",
 			"skiff/storage/lock", "skiff/storage/container/state",
@@ -159,14 +159,21 @@ func list(t *testing.T, pattern string) []listed {
 	}
 }
 
-// chain returns a shortest path of imports from one package to another.
-func chain(packages []listed, from, to string) []string {
+// chain returns a shortest path of imports from what a pattern names to another
+// package.
+func chain(packages []listed, pattern, to string) []string {
 	imports := map[string][]string{}
+	cameFrom := map[string]string{}
+	var queue []string
+	tree, whole := strings.CutSuffix(pattern, "/...")
 	for _, p := range packages {
 		imports[p.ImportPath] = p.Imports
+		if p.ImportPath == tree || whole && within(p.ImportPath, tree) {
+			cameFrom[p.ImportPath] = ""
+			queue = append(queue, p.ImportPath)
+		}
 	}
-	cameFrom := map[string]string{from: ""}
-	for queue := []string{from}; len(queue) > 0; queue = queue[1:] {
+	for ; len(queue) > 0; queue = queue[1:] {
 		for _, next := range imports[queue[0]] {
 			if _, seen := cameFrom[next]; !seen {
 				cameFrom[next] = queue[0]
