@@ -51,6 +51,7 @@ func (s *session) importTar(ctx context.Context, in *os.File, want *message.Impo
 // buildSingle publishes an image of one layer with the configuration, to which
 // it adds what follows from the layer.
 func (s *session) buildSingle(ctx context.Context, l layer, config image.Config, comment string, names []string) (string, error) {
+	l.base = true
 	out, err := s.stage(ctx, l)
 	if err != nil {
 		return "", err

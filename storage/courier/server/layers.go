@@ -62,6 +62,9 @@ func (s *session) obtain(ctx context.Context, layers []layer) (stack, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	slots := make(chan struct{}, parallelLayers)
 	results := make([]chan *staged, len(layers))
+	if len(layers) > 0 {
+		layers[0].base = true
+	}
 	for i := present; i < len(layers); i++ {
 		results[i] = make(chan *staged, 1)
 	}
@@ -148,7 +151,9 @@ func (s *session) apply(ctx context.Context, id, parent string, out *staged) (*c
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("put layer %s in place: %w", id, err), s.discard(out))
 	}
-	return l, nil
+	// The contents were moved out of the staging directory; the library leaves
+	// the empty shell.
+	return l, s.discard(out)
 }
 
 // chainIDs returns the ids of the layers in the store: the hex part of the

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	cstorage "github.com/containers/storage"
+	"github.com/containers/storage/pkg/unshare"
 	"github.com/containers/storage/types"
 
 	"skiff/storage"
@@ -89,6 +90,12 @@ func openStore(st *storage.Store) (cstorage.Store, error) {
 		// Files of other users cannot be given to them; they become ours, and
 		// most images still work.
 		options.GraphDriverOptions = append(options.GraphDriverOptions, "overlay.ignore_chown_errors=true")
+	}
+	if unshare.IsRootless() {
+		// The processes that unpack layers have no /proc to find that out again.
+		if err := os.Setenv(unshare.UsernsEnvName, "done"); err != nil {
+			return nil, err
+		}
 	}
 	store, err := cstorage.GetStore(options)
 	if err != nil {

@@ -23,6 +23,10 @@ import (
 	"skiff/storage/image"
 )
 
+// baseRootMode is the mode of an image's root directory when no layer has an
+// entry for it, as docker has it.
+const baseRootMode = 0o755
+
 // layer is a layer that an image needs.
 type layer struct {
 	// digest and size describe the blob as it travels. An empty digest is not
@@ -31,6 +35,8 @@ type layer struct {
 	size   int64
 	// diffID is the digest of the unpacked tar; empty when not known before.
 	diffID digest.Digest
+	// base says that no layer is below it.
+	base bool
 	// name is the digest that progress is reported under.
 	name string
 	// open returns the blob from its beginning.
@@ -113,8 +119,8 @@ func (u *unpacking) ApplyDiff(dest string, options *archive.TarOptions, _ *graph
 	}
 	diff := newMeter(plain)
 	buffered := bufio.NewWriterSize(split, 64<<10)
-	files := &fileSizes{Packer: tarsplit.NewJSONPacker(buffered)}
-	stream, err := asm.NewInputTarStream(diff, files, tarsplit.NewDiscardFilePutter())
+	watch := &tarWatch{Packer: tarsplit.NewJSONPacker(buffered)}
+	stream, err := asm.NewInputTarStream(diff, watch, tarsplit.NewDiscardFilePutter())
 	if err != nil {
 		return staged{}, u.explain(err)
 	}
@@ -134,7 +140,12 @@ func (u *unpacking) ApplyDiff(dest string, options *archive.TarOptions, _ *graph
 	if err := u.verify(diff.digest()); err != nil {
 		return staged{}, err
 	}
-	metadata, err := json.Marshal(image.LayerMetadata{Size: files.total})
+	if watch.overlay {
+		if err := stripOverlay(dest); err != nil {
+			return staged{}, err
+		}
+	}
+	metadata, err := json.Marshal(image.LayerMetadata{Size: watch.size})
 	if err != nil {
 		return staged{}, err
 	}
@@ -150,10 +161,13 @@ func (u *unpacking) ApplyDiff(dest string, options *archive.TarOptions, _ *graph
 	if err != nil {
 		return staged{}, err
 	}
-	if after.Mode() != before.Mode() {
+	if mode := after.Mode(); mode != before.Mode() {
 		// The layer says what its root directory is; otherwise it inherits.
-		mode := after.Mode()
 		out.RootDirMode = &mode
+	} else if u.base {
+		if err := os.Chmod(dest, baseRootMode); err != nil {
+			return staged{}, err
+		}
 	}
 	return out, nil
 }
@@ -197,18 +211,4 @@ func decompress(r io.Reader) (io.ReadCloser, error) {
 	whole := io.MultiReader(bytes.NewReader(head[:n]), r)
 	plain, _, err := compression.AutoDecompress(whole)
 	return plain, err
-}
-
-// fileSizes adds up the sizes of the files that pass by on their way into the
-// tar-split record.
-type fileSizes struct {
-	tarsplit.Packer
-	total int64
-}
-
-func (f *fileSizes) AddEntry(e tarsplit.Entry) (int, error) {
-	if e.Type == tarsplit.FileType {
-		f.total += e.Size
-	}
-	return f.Packer.AddEntry(e)
 }
