@@ -81,7 +81,16 @@ func (s *Session) left() []string {
 	}
 	left = append(left, names("temporary file", s.TempDir())...)
 	left = append(left, names("runtime file", s.RuntimeDir())...)
-	left = append(left, names("unpublished work", filepath.Join(s.Store(), "tmp"))...)
+	for _, name := range names("unpublished work", filepath.Join(s.Store(), "tmp")) {
+		if !strings.HasSuffix(name, "/.sweep.lock") {
+			left = append(left, name)
+		}
+	}
+	for _, name := range names("unpublished volume", filepath.Join(s.Store(), "volumes")) {
+		if strings.HasPrefix(filepath.Base(name), ".") {
+			left = append(left, name)
+		}
+	}
 	left = append(left, names("running mark", filepath.Join(s.Store(), "running"))...)
 	left = append(left, names("name", filepath.Join(s.Store(), "containers", "by-name"))...)
 	for _, name := range names("container directory", filepath.Join(s.Store(), "containers")) {
