@@ -167,11 +167,10 @@ func imageRow(img *image.Image, o imagesOptions, now time.Time, repository, tag,
 	if !o.NoTrunc {
 		id = format.ShortID(id)
 	}
-	size := format.Size(img.Size)
 	return format.Row{
 		"ID": id, "Repository": repository, "Tag": tag, "Digest": digest,
-		"CreatedSince": createdSince(now, img.Created), "CreatedAt": img.Created.Local().String(),
-		"Size": size, "VirtualSize": size, "Containers": "N/A", "SharedSize": "N/A", "UniqueSize": "N/A",
+		"CreatedSince": createdSince(now, img.Created), "CreatedAt": img.Created.Local().Truncate(time.Second).String(),
+		"Size": format.Size(img.Size), "VirtualSize": format.LongSize(img.Size), "Containers": "N/A", "SharedSize": "N/A", "UniqueSize": "N/A",
 	}
 }
 

@@ -56,7 +56,7 @@ func parseImport(c *cli.Context, e *env.Env) (importOptions, error) {
 	if name := c.Args().Get(1); name != "" {
 		ref, err := image.ParseReference(name)
 		if err != nil {
-			return o, err
+			return o, failure.Local("%v", err)
 		}
 		if ref.Digest != "" {
 			return o, failure.Engine(nil, "cannot import digest reference")

@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"skiff/commands/env"
+	"skiff/commands/failure"
 	"skiff/commands/flags"
 	"skiff/commands/progress"
 	"skiff/storage/courier/client"
@@ -64,7 +65,7 @@ func parsePull(c *cli.Context, e *env.Env) (pullOptions, error) {
 	}
 	ref, err := image.ParseReference(c.Args().First())
 	if err != nil {
-		return pullOptions{}, err
+		return pullOptions{}, failure.Local("%v", err)
 	}
 	o := pullOptions{Ref: ref.WithDefaultTag(), Platform: platform(c, e), Quiet: c.Bool("quiet")}
 	o.Untagged = o.Ref != ref

@@ -72,8 +72,12 @@ func runRemove(ctx context.Context, e *env.Env, o removeOptions) error {
 		}
 	}
 	if o.Force && !fatal {
+		prefix := "Error: "
+		if e.Docker() {
+			prefix = "Error response from daemon: "
+		}
 		for _, err := range failed {
-			fmt.Fprintln(e.Err, "Error: "+err.Error())
+			fmt.Fprintln(e.Err, prefix+err.Error())
 		}
 		return nil
 	}

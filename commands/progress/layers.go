@@ -71,7 +71,7 @@ func pulling(name string) string {
 	}
 	what := ref.Tag
 	if ref.Digest != "" {
-		what = ref.Digest
+		what = name
 	}
 	return what + ": Pulling from " + ref.Path
 }

@@ -15,8 +15,8 @@ type Image struct {
 	ManifestDigest string
 	// Layers are containers/storage layer ids, topmost first.
 	Layers  []string
-	Size    int64 // bytes of the files in the layers
-	Created time.Time
+	Size    int64     // bytes of the files in the layers
+	Created time.Time // zero when the image does not say
 	// Tagged is when the image came into the store or last got a name; zero
 	// when unknown.
 	Tagged time.Time

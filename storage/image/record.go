@@ -17,6 +17,8 @@ type Metadata struct {
 	Layers []string `json:"layers,omitempty"`
 	// Size is the sum of the sizes of the files in the layers, in bytes.
 	Size int64 `json:"size"`
+	// Created is when the image says it was made, if it does.
+	Created time.Time `json:"created,omitzero"`
 	// Tagged is when the image last got a name.
 	Tagged time.Time `json:"tagged,omitzero"`
 }

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"skiff/storage"
 )
@@ -22,7 +21,6 @@ type record struct {
 	Names        []string
 	Metadata     string
 	BigDataNames []string
-	Created      time.Time
 }
 
 // field returns where the value of a JSON key goes, nil if we do not read it.
@@ -38,8 +36,6 @@ func (r *record) field(key string) any {
 		return &r.Metadata
 	case "big-data-names":
 		return &r.BigDataNames
-	case "created":
-		return &r.Created
 	}
 	return nil
 }
@@ -94,7 +90,7 @@ func (r *record) image() (*Image, error) {
 		return nil, fmt.Errorf("read record of image %s: %w", r.ID, err)
 	}
 	img := &Image{
-		ID: r.ID, ManifestDigest: r.Digest, Layers: m.Layers, Size: m.Size, Created: r.Created, Tagged: m.Tagged,
+		ID: r.ID, ManifestDigest: r.Digest, Layers: m.Layers, Size: m.Size, Created: m.Created, Tagged: m.Tagged,
 	}
 	for _, name := range r.Names {
 		if strings.Contains(name, "@") {

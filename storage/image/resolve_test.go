@@ -36,7 +36,7 @@ func store(t testing.TB, images ...fixture) *storage.Store {
 		records = append(records, map[string]any{
 			"id": f.id, "digest": config, "names": f.names, "names-history": []string{"docker.io/library/old:latest"},
 			"layer":          f.id,
-			"metadata":       fmt.Sprintf(`{"layers":[%q],"size":7}`, f.id),
+			"metadata":       fmt.Sprintf(`{"layers":[%q],"size":7,"created":"2026-11-21T02:15:03Z"}`, f.id),
 			"big-data-names": bigData,
 			"big-data-sizes": map[string]int{"manifest": 507, config: 542}, "big-data-digests": map[string]string{"manifest": config, config: config},
 			"created": time.Date(2026, 11, 21, 2, 15, 3, 0, time.UTC),

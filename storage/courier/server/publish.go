@@ -53,7 +53,7 @@ func (s *session) publish(ctx context.Context, c candidate) (id string, err erro
 
 // record writes the image's record; the mark is its last item.
 func (s *session) record(id string, configDigest digest.Digest, c candidate) error {
-	metadata, err := json.Marshal(image.Metadata{Layers: c.layers.ids, Size: c.layers.size, Tagged: time.Now().UTC()})
+	metadata, err := json.Marshal(image.Metadata{Layers: c.layers.ids, Size: c.layers.size, Created: c.created, Tagged: time.Now().UTC()})
 	if err != nil {
 		return err
 	}

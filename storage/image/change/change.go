@@ -15,8 +15,21 @@ import (
 	"skiff/storage/container"
 )
 
-// ErrSyntax says that a change is not an instruction that Apply knows.
-var ErrSyntax = errors.New("dockerfile parse error")
+// ErrSyntax says that a change is not an instruction that Apply knows; the
+// error that carries it has docker's words.
+var ErrSyntax = errors.New("not an instruction")
+
+// buildOnly are the instructions that mean something in a build only.
+var buildOnly = strings.Fields("ADD ARG COPY FROM MAINTAINER RUN SHELL")
+
+type syntaxError string
+
+func syntax(format string, args ...any) error { return syntaxError(fmt.Sprintf(format, args...)) }
+
+func (e syntaxError) Error() string { return string(e) }
+
+// Is makes every syntaxError an ErrSyntax.
+func (e syntaxError) Is(target error) bool { return target == ErrSyntax }
 
 // apply is how each instruction changes a configuration; rest is what follows
 // its name, without surrounding blanks and never empty.
@@ -40,11 +53,14 @@ func Apply(c *container.Process, changes []string) error {
 		name, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
 		name, rest = strings.ToUpper(name), strings.TrimSpace(rest)
 		f, ok := apply[name]
-		if !ok {
-			return fmt.Errorf("%w: unknown instruction: %s", ErrSyntax, name)
+		switch {
+		case !ok && slices.Contains(buildOnly, name):
+			return syntax("%s is not a valid change command", strings.ToLower(name))
+		case !ok:
+			return syntax("dockerfile parse error line 1: unknown instruction: %s", name)
 		}
 		if rest == "" {
-			return fmt.Errorf("%w: %s requires at least one argument", ErrSyntax, name)
+			return syntax("dockerfile parse error line 1: %s requires at least one argument", name)
 		}
 		if err := f(c, rest); err != nil {
 			return err
@@ -215,19 +231,19 @@ func healthOption(h *container.Healthcheck, option string) (err error) {
 func pairs(instruction, rest string) ([]string, error) {
 	words, err := split(rest)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrSyntax, instruction, err)
+		return nil, syntax("dockerfile parse error line 1: %s: %v", instruction, err)
 	}
 	if !strings.Contains(words[0], "=") {
 		key, value, ok := strings.Cut(rest, " ")
 		if !ok {
-			return nil, fmt.Errorf("%w: %s must have two arguments", ErrSyntax, instruction)
+			return nil, syntax("dockerfile parse error line 1: %s must have two arguments", instruction)
 		}
 		return []string{key + "=" + strings.TrimSpace(value)}, nil
 	}
 	for _, w := range words {
 		key, _, ok := strings.Cut(w, "=")
 		if !ok {
-			return nil, fmt.Errorf("%w: syntax error - can't find = in %q. Must be of the form: name=value", ErrSyntax, w)
+			return nil, syntax("dockerfile parse error line 1: syntax error - can't find = in %q. Must be of the form: name=value", w)
 		}
 		if key == "" {
 			return nil, fmt.Errorf("%s names can not be blank", instruction)
