@@ -10,11 +10,13 @@ import (
 
 	"skiff/commands"
 	"skiff/commands/env"
+	stage "skiff/runtime/embedded"
 	courier "skiff/storage/courier/embedded"
 )
 
 func main() {
 	// One file, several programs: it may have been started as another of them.
+	stage.Dispatch()
 	courier.Dispatch()
 	os.Exit(run())
 }

@@ -17,9 +17,15 @@ import (
 // (setns(2)), and from outside it could not have executed us.
 func execMain(parent message.Conn) int {
 	var cfg message.Exec
-	_, err := parent.Expect(message.ExecConfig, &cfg)
+	// A hostile container sees this process from here on; it must not look into
+	// it. execve makes it dumpable again (prctl(2)).
+	err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+	var fds []int
 	if err == nil {
-		err = runExec(parent, &cfg)
+		fds, err = parent.Expect(message.ExecConfig, &cfg)
+	}
+	if err == nil {
+		err = runExec(parent, &cfg, fds)
 	}
 	failure := &message.Failure{Code: 125}
 	if !errors.As(err, &failure) {
@@ -29,17 +35,17 @@ func execMain(parent message.Conn) int {
 	return failure.Code
 }
 
-func runExec(parent message.Conn, cfg *message.Exec) error {
+func runExec(parent message.Conn, cfg *message.Exec, fds []int) error {
 	p := &cfg.Process
 	if _, err := unix.Setsid(); err != nil {
 		return fmt.Errorf("setsid: %w", err)
 	}
-	if cfg.MountNS != "" {
+	if len(fds) > 0 {
 		if err := unix.Unshare(unix.CLONE_FS); err != nil {
 			return fmt.Errorf("unshare file system attributes: %w", err)
 		}
-		if err := join([]message.Namespace{{Flag: unix.CLONE_NEWNS, Path: cfg.MountNS}}); err != nil {
-			return err
+		if err := unix.Setns(fds[0], unix.CLONE_NEWNS); err != nil {
+			return fmt.Errorf("join mount namespace: %w", err)
 		}
 	}
 	term := -1

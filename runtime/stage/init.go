@@ -121,7 +121,11 @@ func makeRoot(cfg *message.Init, fds []int) (*rootfs.Root, error) {
 	}
 	var root *rootfs.Root
 	var err error
-	if len(fds) > 0 && cfg.Root == "" {
+	mounts := len(fds)
+	if cfg.StartFIFO {
+		mounts--
+	}
+	if mounts > 0 {
 		root, err = rootfs.FromMount(fds[0], cfg.Mountpoint)
 	} else {
 		root, err = rootfs.FromDir(cfg.Root)
@@ -226,8 +230,8 @@ func setNames(cfg *message.Init) error {
 
 // awaitStart waits for the word to execute: from the parent, or from the OCI
 // command line's start, which opens the other end of a FIFO.
-func awaitStart(parent message.Conn, fifo string, fds []int) error {
-	if fifo == "" {
+func awaitStart(parent message.Conn, fifo bool, fds []int) error {
+	if !fifo {
 		_, err := parent.Expect(message.StartGranted, nil)
 		return err
 	}

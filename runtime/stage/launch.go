@@ -25,8 +25,22 @@ type child struct {
 }
 
 // launch clones the init with its namespaces and leads it to RootReady. stdio
-// are its standard streams. On error nothing is left behind.
-func launch(l *message.Launch, stdio [3]uintptr, extra ...int) (c *child, err error) {
+// are its standard streams, extra descriptors for it. Where the kernel refuses
+// overlay, fuse-overlayfs is tried. On error nothing is left behind.
+func launch(l *message.Launch, stdio [3]uintptr, extra ...int) (*child, error) {
+	c, err := tryLaunch(l, stdio, extra)
+	if errors.Is(err, rootfs.ErrNoOverlay) && l.Overlay.Fuse != "" {
+		// Before init is cloned, so that it sees the mount.
+		if err := rootfs.Fuse(l.Overlay); err != nil {
+			return nil, err
+		}
+		l.Overlay = nil
+		return tryLaunch(l, stdio, extra)
+	}
+	return c, err
+}
+
+func tryLaunch(l *message.Launch, stdio [3]uintptr, extra []int) (c *child, err error) {
 	ours, theirs, err := message.Pair()
 	if err != nil {
 		return nil, err
@@ -42,16 +56,17 @@ func launch(l *message.Launch, stdio [3]uintptr, extra ...int) (c *child, err er
 	if err != nil {
 		return nil, err
 	}
-	// The overlay is assembled while init's runtime starts on the other core.
-	fds, err := mountRoot(l.Overlay)
-	if err != nil {
-		return nil, err
+	fds := extra
+	if l.Overlay != nil {
+		// Assembled while init's runtime starts on another core.
+		root, err := rootfs.Overlay(l.Overlay)
+		if err != nil {
+			return nil, err
+		}
+		defer unix.Close(root)
+		fds = append([]int{root}, extra...)
 	}
-	err = c.conn.Send(message.InitConfig, l.Init, append(fds, extra...)...)
-	for _, fd := range fds {
-		unix.Close(fd)
-	}
-	if err != nil {
+	if err := c.conn.Send(message.InitConfig, l.Init, fds...); err != nil {
 		return nil, fmt.Errorf("send configuration: %w", err)
 	}
 	return c, c.awaitRoot(l)
@@ -91,22 +106,6 @@ func (c *child) spawn(l *message.Launch, stdio [3]uintptr, theirs message.Conn) 
 	}
 	c.pid = pid
 	return nil
-}
-
-// mountRoot returns the detached root mount to send along, or nothing when the
-// root is a directory.
-func mountRoot(o *message.Overlay) ([]int, error) {
-	if o == nil {
-		return nil, nil
-	}
-	if o.Fuse != "" {
-		return nil, rootfs.Fuse(o)
-	}
-	fd, err := rootfs.Overlay(o)
-	if err != nil {
-		return nil, err
-	}
-	return []int{fd}, nil
 }
 
 // awaitRoot answers what init asks for until its root is ready.

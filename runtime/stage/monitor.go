@@ -212,7 +212,7 @@ func (m *monitor) finish() {
 // remove makes the container invisible in one step, and returns what is still
 // to be deleted.
 func (m *monitor) remove() string {
-	trash := filepath.Join(filepath.Dir(m.cfg.Dir), ".del-"+m.cfg.ID)
+	trash := m.cfg.Discard
 	_ = os.Remove(m.cfg.RunningLink)
 	if owner, err := os.Readlink(m.cfg.NameLink); err == nil && owner == m.cfg.ID {
 		_ = os.Remove(m.cfg.NameLink)

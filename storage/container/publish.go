@@ -11,6 +11,7 @@ import (
 
 	"skiff/storage"
 	"skiff/storage/atomicfile"
+	"skiff/storage/temp"
 )
 
 // Publish makes the directory of the container that cfg describes and claims
@@ -19,7 +20,7 @@ import (
 // is not synced: a power cut ends it anyway.
 //
 // Requires Store.ImagesLock, shared, when cfg has Layers.
-func Publish(_ context.Context, st *storage.Store, cfg *Config) (c *Container, err error) {
+func Publish(ctx context.Context, st *storage.Store, cfg *Config) (c *Container, err error) {
 	if cfg.ID == "" {
 		cfg.ID = NewID()
 	}
@@ -36,27 +37,29 @@ func Publish(_ context.Context, st *storage.Store, cfg *Config) (c *Container, e
 		return nil, fmt.Errorf("write container: %w", err)
 	}
 
-	temp := filepath.Join(st.Containers(), ".new-"+cfg.ID)
-	if err := mkdirAll(temp); err != nil {
+	dir, err := temp.Make(ctx, st)
+	if err != nil {
 		return nil, fmt.Errorf("create container: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.RemoveAll(temp))
-		}
-	}()
+	defer func() { err = errors.Join(err, dir.Remove()) }()
 	for _, sub := range []string{UpperDir, WorkDir} {
-		if err := os.Mkdir(filepath.Join(temp, sub), 0o755); err != nil {
+		if err := os.Mkdir(filepath.Join(dir.Path, sub), 0o755); err != nil {
 			return nil, fmt.Errorf("create container: %w", err)
 		}
 	}
-	if err := atomicfile.Write(filepath.Join(temp, configFile), data, 0o600, c.durability()); err != nil {
+	if err := atomicfile.Write(filepath.Join(dir.Path, configFile), data, 0o600, c.durability()); err != nil {
 		return nil, fmt.Errorf("create container: %w", err)
 	}
-	if err := os.Rename(temp, c.Dir()); err != nil {
+	err = os.Rename(dir.Path, c.Dir())
+	if errors.Is(err, os.ErrNotExist) {
+		if err = os.MkdirAll(st.Containers(), 0o700); err == nil {
+			err = os.Rename(dir.Path, c.Dir())
+		}
+	}
+	if err != nil {
 		return nil, fmt.Errorf("create container: %w", err)
 	}
-	temp = c.Dir()
+	dir.Path = c.Dir() // what is removed if the name is taken
 	if err := claimName(st, cfg.Name, cfg.ID); err != nil {
 		return nil, err
 	}
@@ -65,13 +68,6 @@ func Publish(_ context.Context, st *storage.Store, cfg *Config) (c *Container, e
 			return nil, errors.Join(err, dropName(st, cfg.Name, cfg.ID))
 		}
 	}
+	dir.Published()
 	return c, nil
-}
-
-func mkdirAll(dir string) error {
-	err := os.Mkdir(dir, 0o700)
-	if errors.Is(err, os.ErrNotExist) {
-		return os.MkdirAll(dir, 0o700)
-	}
-	return err
 }

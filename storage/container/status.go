@@ -1,9 +1,19 @@
 package container
 
 import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"skiff/storage/atomicfile"
 	"skiff/storage/container/state"
+	"skiff/storage/lock"
 )
 
 // Status is what a container is doing, decided at one moment.
@@ -18,3 +28,136 @@ func (s Status) Running() bool { return s.State == "running" || s.State == "paus
 
 // Finished is when it ended last, zero if it never did.
 func (s Status) Finished() time.Time { return s.Recorded.FinishedAt }
+
+// Status decides what the container is doing. It runs while its monitor holds
+// the run lock. Without a monitor, a recorded process of this boot that still
+// lives (the monitor was killed, and the process outlived the signal that its
+// death sends) is ended here, and the end recorded: nobody is left who would
+// collect its output or exit code.
+func (c *Container) Status() (Status, error) {
+	holder, err := c.Holder()
+	if err != nil {
+		return Status{}, err
+	}
+	st, err := c.State()
+	if err != nil {
+		return Status{}, err
+	}
+	if holder == 0 && st.Pid != 0 {
+		if st, err = c.bury(st); err != nil {
+			return Status{}, err
+		}
+		// A start may have come between the two looks.
+		if holder, err = c.Holder(); err != nil {
+			return Status{}, err
+		}
+	}
+	out := Status{State: "exited", Recorded: st}
+	switch {
+	case holder != 0 && st.Pid != 0:
+		out.State, out.Pid = "running", st.Pid
+		if st.Paused {
+			out.State = "paused"
+		}
+	case st.StartedAt.IsZero():
+		out.State = "created"
+	}
+	return out, nil
+}
+
+// killedCode is the exit code of what was killed with SIGKILL.
+const killedCode = 128 + int(unix.SIGKILL)
+
+// bury ends what a dead monitor left alive and records the container's end. It
+// does nothing while another command works on the container.
+func (c *Container) bury(st state.State) (state.State, error) {
+	op, err := lock.TryExclusive(c.OpLock())
+	if errors.Is(err, lock.ErrBusy) {
+		return st, nil
+	}
+	if err != nil {
+		// A store that cannot be written can still be read.
+		st.Pid, st.ExitCode = 0, killedCode
+		return st, nil
+	}
+	defer op.Release()
+	if st, err = c.State(); err != nil || st.Pid == 0 {
+		return st, err
+	}
+	if holder, err := c.Holder(); err != nil || holder != 0 {
+		return st, err
+	}
+	if err := Reap(st); err != nil {
+		return st, err
+	}
+	st.Pid, st.ExitCode, st.FinishedAt = 0, killedCode, time.Now().UTC()
+	// Best effort on a full or read-only disk: the next reader comes here again.
+	_ = state.Write(c.Dir(), st, atomicfile.Volatile)
+	_ = os.Remove(filepath.Join(c.Store.Running(), c.Config.ID))
+	_ = os.Remove(filepath.Join(c.Dir(), SocketFile))
+	return st, nil
+}
+
+// Reap kills the recorded process if it is still that process, and waits up to
+// a second for its end.
+func Reap(st state.State) error {
+	fd, err := OpenProcess(st)
+	if err != nil || fd < 0 {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("kill process %d: %w", st.Pid, err)
+	}
+	_, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 1000)
+	if err != nil && !errors.Is(err, unix.EINTR) {
+		return fmt.Errorf("wait for process %d: %w", st.Pid, err)
+	}
+	return nil
+}
+
+// OpenProcess returns a pidfd of the recorded process, or -1 when it is gone: on
+// another boot, or its pid now another's.
+func OpenProcess(st state.State) (int, error) {
+	if st.Pid <= 0 || st.BootID != BootID() {
+		return -1, nil
+	}
+	fd, err := unix.PidfdOpen(st.Pid, 0)
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) {
+		return -1, nil
+	}
+	if err != nil {
+		return -1, fmt.Errorf("open process %d: %w", st.Pid, err)
+	}
+	// The descriptor holds the pid; only now is its start time worth reading.
+	if st.PidStart != 0 && startTime(st.Pid) != st.PidStart {
+		unix.Close(fd)
+		return -1, nil
+	}
+	return fd, nil
+}
+
+// BootID names this boot of the machine (random(4)).
+func BootID() string {
+	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(data))
+}
+
+// startTime is a process's start in clock ticks after boot (proc(5), stat field
+// 22), 0 when it is gone or a zombie.
+func startTime(pid int) uint64 {
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0
+	}
+	// The command name may contain anything; fields are counted behind it.
+	fields := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
+	if len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
+		return 0
+	}
+	n, _ := strconv.ParseUint(fields[19], 10, 64)
+	return n
+}

@@ -63,6 +63,13 @@ func (d *Dir) Remove() error {
 	return err
 }
 
+// Published says that the directory was renamed into its place; it is not
+// swept any more.
+func (d *Dir) Published() {
+	d.lock.Release()
+	d.lock = nil
+}
+
 // Sweep deletes the directories whose makers are dead. It returns at once when
 // there is none, or when another process is sweeping or making one.
 func Sweep(st *storage.Store) error {

@@ -70,6 +70,7 @@ type Monitor struct {
 	NameLink   string
 	Trash      []string
 	AutoRemove bool
+	Discard    string // what Dir is renamed to before it is deleted
 	Launch     Launch
 	Tty        bool
 	OpenStdin  bool
@@ -78,7 +79,6 @@ type Monitor struct {
 	Log        Log
 	Durable    bool // the exit must outlive a power cut
 	BootID     string
-	StoppedBy  int // the signal that the user's stop sends, for the record
 }
 
 // Log says where a container's output is kept.
@@ -113,7 +113,7 @@ type Overlay struct {
 	Upper    string
 	Work     string
 	UserAttr bool   // userxattr: rootless
-	Fuse     string // program to use instead of the kernel, empty otherwise
+	Fuse     string // fuse-overlayfs, for a kernel that refuses; empty without
 	Target   string // where fuse mounts; a directory
 }
 
@@ -155,11 +155,9 @@ type State struct {
 type Init struct {
 	// Mountpoint is a directory to mount the root on: any that exists.
 	Mountpoint string
-	// Root is the directory to be the root when no mount comes with the message.
-	Root string
-	// UserNamespace says that init is in a namespace of its own and must become
-	// its root first.
-	UserNamespace   bool
+	// Root is the directory to be the root when no mount comes with the message:
+	// a bundle's, or where fuse-overlayfs mounted.
+	Root            string
 	Join            []Namespace
 	NetworkWanted   bool
 	Loopback        bool // bring lo up: the network namespace is new
@@ -180,9 +178,9 @@ type Init struct {
 	State           State
 	Process         Process
 	Reaper          bool // --init: fork, forward signals, reap
-	// StartFIFO is opened for writing instead of waiting for StartGranted: the
-	// OCI command line's start.
-	StartFIFO string
+	// StartFIFO says that the last descriptor is a FIFO to open for writing
+	// instead of waiting for StartGranted: the OCI command line's start.
+	StartFIFO bool
 }
 
 // Namespace is one to join: Flag is its CLONE_NEW* constant.
@@ -269,7 +267,6 @@ type Rlimit struct {
 type Caps struct{ Bounding, Effective, Permitted, Inheritable, Ambient uint64 }
 
 // Exec is another process for a running container.
-type Exec struct {
-	MountNS string // path or empty; the other namespaces were joined already
-	Process Process
-}
+// The other namespaces were joined already; a descriptor that comes along is a
+// pidfd whose mount namespace is to be entered.
+type Exec struct{ Process Process }

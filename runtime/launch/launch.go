@@ -1,0 +1,245 @@
+// Package launch turns an OCI runtime configuration into the messages that the
+// stage program acts on: options parsed, names turned into numbers, filters
+// compiled. The parent prepares, the child applies.
+package launch
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	rspec "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"skiff/runtime/seccomp"
+	"skiff/runtime/stage/capability"
+	"skiff/runtime/stage/message"
+)
+
+// Input is what a launch needs beside the configuration.
+type Input struct {
+	ID, Bundle string
+	// Overlay is the root; without it RootDir is.
+	Overlay *message.Overlay
+	RootDir string
+	// Mountpoint is any existing directory to attach the overlay on.
+	Mountpoint string
+	Filter     *seccomp.Filter // nil: unconfined
+	Files      []message.File
+	Copies     []message.Copy
+	Network    *message.Helper
+	// UserByName takes the user from spec.Process.User.Username and the root's
+	// own passwd; else the numbers count.
+	UserByName bool
+	AddGroups  []string
+	Reaper     bool
+	StartFIFO  bool
+	Orphan     bool
+	KeepFDs    int
+	Size       message.Size
+}
+
+// namespaceFlags are the CLONE_NEW* constants by the specification's names.
+var namespaceFlags = [...]struct {
+	name rspec.LinuxNamespaceType
+	flag int
+}{
+	{rspec.PIDNamespace, unix.CLONE_NEWPID}, {rspec.NetworkNamespace, unix.CLONE_NEWNET},
+	{rspec.MountNamespace, unix.CLONE_NEWNS}, {rspec.IPCNamespace, unix.CLONE_NEWIPC},
+	{rspec.UTSNamespace, unix.CLONE_NEWUTS}, {rspec.UserNamespace, unix.CLONE_NEWUSER},
+	{rspec.CgroupNamespace, unix.CLONE_NEWCGROUP},
+}
+
+// Messages returns what the parent of the init is told, with the init's own
+// message inside.
+func Messages(s *rspec.Spec, in *Input) (*message.Launch, error) {
+	if s.Process == nil || len(s.Process.Args) == 0 {
+		return nil, errors.New("the configuration has no process")
+	}
+	if s.Linux == nil {
+		s.Linux = &rspec.Linux{}
+	}
+	state := message.State{Version: s.Version, ID: in.ID, Status: "creating", Bundle: in.Bundle, Annotations: s.Annotations}
+	l := &message.Launch{Overlay: in.Overlay, Network: in.Network, Orphan: in.Orphan}
+	init := &message.Init{
+		Mountpoint: in.Mountpoint, Root: in.RootDir, Files: in.Files, Copies: in.Copies, Reaper: in.Reaper,
+		StartFIFO: in.StartFIFO, Hostname: s.Hostname, Domainname: s.Domainname, State: state,
+		Masked: s.Linux.MaskedPaths, Readonly: s.Linux.ReadonlyPaths, NetworkWanted: in.Network != nil,
+		ReadonlyRoot: s.Root != nil && s.Root.Readonly, DefaultDevices: true,
+	}
+	if err := addNamespaces(s, l, init); err != nil {
+		return nil, err
+	}
+	for i := range s.Mounts {
+		m, err := Mount(&s.Mounts[i])
+		if err != nil {
+			return nil, err
+		}
+		init.Mounts = append(init.Mounts, *m)
+	}
+	for i := range s.Linux.Devices {
+		init.Devices = append(init.Devices, device(&s.Linux.Devices[i]))
+	}
+	for name, value := range s.Linux.Sysctl {
+		init.Sysctl = append(init.Sysctl, message.Setting{Name: strings.ReplaceAll(name, ".", "/"), Value: value})
+	}
+	if p := s.Linux.RootfsPropagation; p != "" {
+		flags, ok := propagationFlag(p)
+		if !ok {
+			return nil, fmt.Errorf("root propagation %q is unknown", p)
+		}
+		init.RootPropagation = flags
+	}
+	if s.Hooks != nil {
+		addHooks(s.Hooks, l, init)
+	}
+	l.Hooks.State = state
+	p, err := Process(s.Process, in)
+	if err != nil {
+		return nil, err
+	}
+	init.Process = *p
+	l.Init, err = json.Marshal(init)
+	return l, err
+}
+
+func addNamespaces(s *rspec.Spec, l *message.Launch, init *message.Init) error {
+	for _, ns := range s.Linux.Namespaces {
+		flag := 0
+		for _, f := range namespaceFlags {
+			if f.name == ns.Type {
+				flag = f.flag
+			}
+		}
+		if flag == 0 {
+			return fmt.Errorf("namespace %q is not supported", ns.Type)
+		}
+		switch {
+		case ns.Path == "":
+			l.CloneFlags |= uintptr(flag)
+			init.Loopback = init.Loopback || flag == unix.CLONE_NEWNET
+		case flag == unix.CLONE_NEWPID:
+			l.PidNS = ns.Path // only children enter it: it is the parent who joins
+		default:
+			init.Join = append(init.Join, message.Namespace{Flag: flag, Path: ns.Path})
+		}
+	}
+	if l.CloneFlags&unix.CLONE_NEWNS == 0 {
+		return errors.New("a container without a mount namespace of its own is not supported")
+	}
+	if l.CloneFlags&unix.CLONE_NEWUSER != 0 {
+		l.UIDMap, l.GIDMap = idMaps(s.Linux.UIDMappings), idMaps(s.Linux.GIDMappings)
+	}
+	return nil
+}
+
+func idMaps(list []rspec.LinuxIDMapping) []message.IDMap {
+	var out []message.IDMap
+	for _, m := range list {
+		out = append(out, message.IDMap{Container: int(m.ContainerID), Host: int(m.HostID), Size: int(m.Size)})
+	}
+	return out
+}
+
+func device(d *rspec.LinuxDevice) message.Device {
+	out := message.Device{Path: d.Path, Source: d.Path, Major: d.Major, Minor: d.Minor, Mode: 0o666}
+	if d.Type != "" {
+		out.Type = d.Type[0]
+	}
+	if d.FileMode != nil {
+		out.Mode = uint32(*d.FileMode & 0o777)
+	}
+	if d.UID != nil {
+		out.UID = int(*d.UID)
+	}
+	if d.GID != nil {
+		out.GID = int(*d.GID)
+	}
+	return out
+}
+
+func addHooks(h *rspec.Hooks, l *message.Launch, init *message.Init) {
+	//nolint:staticcheck // prestart is deprecated and still in use
+	l.Hooks.Prestart = hooks(h.Prestart)
+	l.Hooks.CreateRuntime = hooks(h.CreateRuntime)
+	l.Hooks.Poststart = hooks(h.Poststart)
+	l.Hooks.Poststop = hooks(h.Poststop)
+	init.CreateHooks = hooks(h.CreateContainer)
+	init.StartHooks = hooks(h.StartContainer)
+}
+
+func hooks(list []rspec.Hook) []message.Hook {
+	var out []message.Hook
+	for _, h := range list {
+		m := message.Hook{Path: h.Path, Args: h.Args, Env: h.Env}
+		if h.Timeout != nil {
+			m.Timeout = *h.Timeout
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+// Process translates a process of the configuration, or one that enters a
+// running container.
+func Process(p *rspec.Process, in *Input) (*message.Process, error) {
+	out := &message.Process{
+		Args: p.Args, Env: p.Env, Cwd: p.Cwd, Umask: -1, Terminal: p.Terminal, Size: in.Size,
+		NoNewPrivs: p.NoNewPrivileges, OOMScore: p.OOMScoreAdj, AppArmor: p.ApparmorProfile, SELinux: p.SelinuxLabel,
+		SetHome: true, KeepFDs: in.KeepFDs, Orphan: in.Orphan,
+	}
+	if p.User.Umask != nil {
+		out.Umask = int(*p.User.Umask)
+	}
+	if p.ConsoleSize != nil && out.Size == (message.Size{}) {
+		out.Size = message.Size{Rows: uint16(p.ConsoleSize.Height), Cols: uint16(p.ConsoleSize.Width)}
+	}
+	if in.UserByName {
+		out.UserSpec, out.AddGroups = p.User.Username, in.AddGroups
+	} else {
+		out.HasIDs, out.UID, out.GID = true, int(p.User.UID), int(p.User.GID)
+		for _, g := range p.User.AdditionalGids {
+			out.Groups = append(out.Groups, int(g))
+		}
+	}
+	for _, r := range p.Rlimits {
+		n, ok := rlimits(r.Type)
+		if !ok {
+			return nil, fmt.Errorf("resource limit %q is unknown", r.Type)
+		}
+		out.Rlimits = append(out.Rlimits, message.Rlimit{Resource: n, Soft: r.Soft, Hard: r.Hard})
+	}
+	if c := p.Capabilities; c != nil {
+		for _, set := range []struct {
+			to    *uint64
+			names []string
+		}{
+			{&out.Caps.Bounding, c.Bounding}, {&out.Caps.Effective, c.Effective}, {&out.Caps.Permitted, c.Permitted},
+			{&out.Caps.Inheritable, c.Inheritable}, {&out.Caps.Ambient, c.Ambient},
+		} {
+			for _, name := range set.names {
+				// What this kernel does not know is left out (config.md).
+				bit, _ := capability.Parse(name)
+				*set.to |= bit
+			}
+		}
+	}
+	if in.Filter != nil {
+		out.Seccomp, out.Flags = in.Filter.BPF, in.Filter.Flags
+	}
+	return out, nil
+}
+
+// rlimits returns the number of a resource (getrlimit(2)).
+func rlimits(name string) (int, bool) {
+	for i, n := range [...]string{
+		"CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE", "MEMLOCK", "AS", "LOCKS", "SIGPENDING",
+		"MSGQUEUE", "NICE", "RTPRIO", "RTTIME",
+	} {
+		if strings.TrimPrefix(name, "RLIMIT_") == n {
+			return i, true
+		}
+	}
+	return 0, false
+}

@@ -1,0 +1,147 @@
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	rspec "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"skiff/rootless"
+	"skiff/runtime/spec"
+	"skiff/storage/container"
+)
+
+// gatherFacts asks the machine what the translation must know.
+func gatherFacts(_ context.Context, c *container.Container) (*spec.Facts, error) {
+	f := &spec.Facts{Rootless: rootless.Rootless(), OneID: rootless.OneID()}
+	var fs unix.Statfs_t
+	f.UnifiedCgroup = unix.Statfs("/sys/fs/cgroup", &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC
+	f.Namespaces = func(ref string) (string, error) {
+		other, err := container.Find(c.Store, ref)
+		if err != nil {
+			return "", err
+		}
+		st, err := other.Status()
+		if err != nil {
+			return "", err
+		}
+		if !st.Running() {
+			return "", fmt.Errorf("cannot join network of a non running container: %s", other.Config.ID)
+		}
+		return fmt.Sprintf("/proc/%d/ns", st.Pid), nil
+	}
+	if c.Config.Host.Privileged {
+		f.HostDevices = hostDevices()
+	}
+	if mode := c.Config.Host.UsernsMode; strings.HasPrefix(mode, "keep-id") {
+		if err := rootless.Await(); err != nil {
+			return nil, err
+		}
+		if err := keepID(f, mode); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+// hostDevices are the character and block devices directly in /dev that this
+// user may open, without terminals.
+func hostDevices() []string {
+	entries, err := os.ReadDir("/dev")
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, e := range entries {
+		name := "/dev/" + e.Name()
+		if e.Type()&os.ModeDevice == 0 || e.Name() == "console" || e.Name() == "ptmx" || strings.HasPrefix(e.Name(), "tty") {
+			continue
+		}
+		if unix.Access(name, unix.R_OK) == nil {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// NoRangeError says that a mapping needs subordinate ids and there are none.
+type NoRangeError struct{ Mode string }
+
+func (e *NoRangeError) Error() string {
+	return fmt.Sprintf("user namespace mode %q needs subordinate ids", e.Mode)
+}
+
+// Hint says where they come from.
+func (e *NoRangeError) Hint() string {
+	return "add a line for the user to /etc/subuid and /etc/subgid, as `usermod --add-subuids` does"
+}
+
+// keepID makes the maps of --userns keep-id[:uid=U,gid=G]: the caller, who is 0
+// in our namespace, becomes U inside, and the subordinate ids fill up the rest
+// in order. No file is touched: what is root's in the image shows as U's.
+func keepID(f *spec.Facts, mode string) error {
+	uid, gid := rootless.UID(), rootless.GID()
+	if _, options, ok := strings.Cut(mode, ":"); ok {
+		for _, o := range strings.Split(options, ",") {
+			key, value, _ := strings.Cut(o, "=")
+			n, err := strconv.ParseUint(value, 10, 31)
+			if err != nil {
+				return fmt.Errorf("invalid user namespace mode %q", mode)
+			}
+			switch key {
+			case "uid":
+				uid = int(n)
+			case "gid":
+				gid = int(n)
+			default:
+				return fmt.Errorf("invalid user namespace mode %q", mode)
+			}
+		}
+	}
+	for _, m := range []struct {
+		to   *[]rspec.LinuxIDMapping
+		file string
+		id   int
+	}{{&f.UIDMap, "/proc/self/uid_map", uid}, {&f.GIDMap, "/proc/self/gid_map", gid}} {
+		size, err := mapped(m.file)
+		if err != nil {
+			return err
+		}
+		if size <= m.id {
+			return &NoRangeError{mode}
+		}
+		list := []rspec.LinuxIDMapping{{ContainerID: uint32(m.id), HostID: 0, Size: 1}}
+		if m.id > 0 {
+			list = append(list, rspec.LinuxIDMapping{ContainerID: 0, HostID: 1, Size: uint32(m.id)})
+		}
+		if rest := size - m.id - 1; rest > 0 {
+			list = append(list, rspec.LinuxIDMapping{ContainerID: uint32(m.id + 1), HostID: uint32(m.id + 1), Size: uint32(rest)})
+		}
+		*m.to = list
+	}
+	return nil
+}
+
+// keptUser is the id that the caller has in a keep-id map.
+func keptUser(list []rspec.LinuxIDMapping) string { return strconv.Itoa(int(list[0].ContainerID)) }
+
+// mapped counts the consecutive ids from 0 that a namespace has.
+func mapped(file string) (int, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return 0, fmt.Errorf("read id map: %w", err)
+	}
+	next := 0
+	for _, line := range strings.Split(strings.TrimSpace(string(data)), "\n") {
+		var inside, outside, size int
+		if _, err := fmt.Sscan(line, &inside, &outside, &size); err != nil || inside != next {
+			break
+		}
+		next += size
+	}
+	return next, nil
+}

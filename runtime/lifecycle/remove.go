@@ -1,0 +1,89 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"skiff/rootless"
+	"skiff/storage/container"
+	"skiff/storage/lock"
+)
+
+// ErrRunning says that the container must be stopped first.
+var ErrRunning = errors.New("container is running")
+
+// RemoveOptions are the options of Remove.
+type RemoveOptions struct {
+	Force   bool // kill it first if it runs
+	Volumes bool // remove its anonymous volumes too
+}
+
+// Remove deletes a container. Running and not forced: ErrRunning.
+func Remove(ctx context.Context, c *container.Container, o RemoveOptions) error {
+	if err := rootless.Await(); err != nil {
+		return err
+	}
+	op, err := lock.Exclusive(ctx, c.OpLock())
+	if err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("%q: %w", c.Config.ID, container.ErrNotFound)
+		}
+		return err
+	}
+	defer op.Release()
+	if err := end(ctx, c, o.Force); err != nil {
+		return err
+	}
+	volumes := c.AnonymousVolumes()
+	if err := c.Remove(); err != nil {
+		return err
+	}
+	if !o.Volumes && !c.Config.Host.AutoRemove {
+		return nil
+	}
+	var failed error
+	for _, dir := range volumes {
+		failed = errors.Join(failed, os.RemoveAll(dir))
+	}
+	return failed
+}
+
+// end makes sure that nothing of the container runs any more.
+//
+// Requires the op lock, exclusive.
+func end(ctx context.Context, c *container.Container, force bool) error {
+	for {
+		holder, err := c.Holder()
+		if err != nil {
+			return err
+		}
+		st, err := c.State()
+		if err != nil {
+			return err
+		}
+		if holder == 0 {
+			return container.Reap(st)
+		}
+		if !force {
+			return fmt.Errorf("cannot remove container %q: %w", c.Config.Name, ErrRunning)
+		}
+		fd, err := container.OpenProcess(st)
+		if err != nil {
+			return err
+		}
+		if fd >= 0 {
+			err = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+			unix.Close(fd)
+			if err != nil && !errors.Is(err, unix.ESRCH) {
+				return fmt.Errorf("kill: %w", err)
+			}
+		}
+		if err := waitReleased(ctx, c); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,254 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"skiff/rootless"
+	"skiff/runtime/embedded"
+	"skiff/runtime/launch"
+	"skiff/runtime/seccomp"
+	"skiff/runtime/spec"
+	"skiff/runtime/stage"
+	"skiff/runtime/stage/message"
+	"skiff/storage"
+	"skiff/storage/container"
+	"skiff/storage/container/state"
+	"skiff/storage/lock"
+)
+
+// Create publishes the container that cfg describes and returns it. cfg.ID,
+// Created and Version are filled when empty; cfg.Layers and Mounts must be
+// resolved. It returns a *container.NameTakenError or InvalidNameError as
+// docker words them.
+func Create(ctx context.Context, st *storage.Store, cfg *container.Config) (*container.Container, error) {
+	return container.Publish(ctx, st, cfg)
+}
+
+// Start starts a created or stopped container under a monitor of its own and
+// returns once its process was executed. Already running: nil, nil for no
+// attachment, else a session on the running process. A failure before that is
+// a *StartError and is also recorded in the container's state.
+func Start(ctx context.Context, c *container.Container, o StartOptions) (Session, error) {
+	op, err := lock.Exclusive(ctx, c.OpLock())
+	if err != nil {
+		return nil, startError(err)
+	}
+	defer op.Release()
+	holder, err := c.Holder()
+	if err != nil {
+		return nil, startError(err)
+	}
+	if holder != 0 {
+		if o.Attach == nil {
+			return nil, nil
+		}
+		return Attach(ctx, c, *o.Attach)
+	}
+	if st, err := c.State(); err == nil && st.Pid != 0 {
+		// A monitor was killed and its container lives on.
+		if err := container.Reap(st); err != nil {
+			return nil, startError(err)
+		}
+	}
+	m, err := monitorConfig(ctx, c, o.Attach)
+	if err != nil {
+		return nil, startError(err)
+	}
+	if err := rootless.Await(); err != nil {
+		return nil, startError(err)
+	}
+	return startMonitor(c, m)
+}
+
+// startError makes any failure before the container's own a StartError.
+func startError(err error) error {
+	var f *message.Failure
+	if errors.As(err, &f) {
+		return &StartError{Code: f.Code, Err: err}
+	}
+	return &StartError{Code: 125, Err: err}
+}
+
+// monitorConfig prepares everything that the stage applies.
+func monitorConfig(ctx context.Context, c *container.Container, attach *Attachment) (*message.Monitor, error) {
+	cfg := c.Config
+	facts, err := gatherFacts(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	s, err := spec.Build(cfg, facts)
+	if err != nil {
+		return nil, err
+	}
+	in := &launch.Input{
+		ID: cfg.ID, Bundle: c.Dir(), UserByName: true, AddGroups: cfg.Host.GroupAdd,
+		RootDir: filepath.Join(c.Dir(), rootDir), Mountpoint: c.Dir(),
+		Reaper: cfg.Host.Init != nil && *cfg.Host.Init,
+	}
+	if attach != nil {
+		in.Size = message.Size{Rows: attach.Rows, Cols: attach.Cols}
+	}
+	if strings.HasPrefix(cfg.Host.UsernsMode, "keep-id") && cfg.Config.User == "" {
+		s.Process.User.Username = keptUser(facts.UIDMap) + ":" + keptUser(facts.GIDMap)
+	}
+	if in.Overlay, err = overlay(c); err != nil {
+		return nil, err
+	}
+	if in.Filter, err = filter(c, &cfg.Host, s.Process.Capabilities.Bounding); err != nil {
+		return nil, err
+	}
+	network := chooseNetwork(cfg.Host.NetworkMode)
+	in.Network = network.helper
+	if in.Files, err = writeFiles(c, network); err != nil {
+		return nil, err
+	}
+	for _, m := range cfg.Mounts {
+		if m.Copy && m.Source != "" {
+			in.Copies = append(in.Copies, message.Copy{Path: m.Destination, To: m.Source})
+		}
+	}
+	l, err := launch.Messages(s, in)
+	if err != nil {
+		return nil, err
+	}
+	m := &message.Monitor{
+		ID: cfg.ID, Dir: c.Dir(), RunningLink: c.RunningLink(), NameLink: c.NameLink(),
+		AutoRemove: cfg.Host.AutoRemove, Discard: c.Trash(), Launch: *l,
+		Tty: cfg.Config.Tty, OpenStdin: cfg.Config.OpenStdin, StdinOnce: cfg.Config.StdinOnce,
+		Durable: !cfg.Host.AutoRemove, BootID: container.BootID(),
+	}
+	if m.AutoRemove {
+		m.Trash = c.AnonymousVolumes()
+	}
+	if m.Log, err = logConfig(c); err != nil {
+		return nil, err
+	}
+	if attach != nil {
+		m.Attach = &message.Attach{
+			Stdin: attach.Stdin, Stdout: attach.Stdout, Stderr: attach.Stderr, Rows: attach.Rows, Cols: attach.Cols,
+		}
+	}
+	return m, nil
+}
+
+// rootDir is where fuse-overlayfs mounts the root, in the container's
+// directory.
+const rootDir = "root"
+
+func overlay(c *container.Container) (*message.Overlay, error) {
+	o := &message.Overlay{
+		Base: c.Store.Layers(), Upper: filepath.Join(c.Dir(), container.UpperDir),
+		Work: filepath.Join(c.Dir(), container.WorkDir), UserAttr: rootless.Rootless(),
+		Target: filepath.Join(c.Dir(), rootDir), Fuse: lookPath("fuse-overlayfs"),
+	}
+	for _, id := range c.Config.Layers {
+		o.Lower = append(o.Lower, id+"/diff")
+	}
+	if len(o.Lower) == 0 {
+		// Overlay wants a lower directory; an image may have no layer.
+		empty := filepath.Join(c.Store.Cache(), "empty")
+		if err := os.MkdirAll(empty, 0o755); err != nil {
+			return nil, fmt.Errorf("make empty layer: %w", err)
+		}
+		o.Base, o.Lower = c.Store.Cache(), []string{"empty"}
+	}
+	return o, nil
+}
+
+// filter chooses the seccomp filter; nil is none.
+func filter(c *container.Container, h *container.Host, caps []string) (*seccomp.Filter, error) {
+	cache := c.Store.Cache()
+	profile := "default"
+	for _, o := range h.SecurityOpt {
+		if v, ok := strings.CutPrefix(strings.Replace(o, ":", "=", 1), "seccomp="); ok {
+			profile = v
+		}
+	}
+	switch {
+	case profile == "unconfined" || h.Privileged && profile == "default":
+		return nil, nil
+	case profile == "default" || profile == "builtin":
+		return seccomp.Default(cache, caps)
+	}
+	return seccomp.FromFile(cache, profile, caps)
+}
+
+// startMonitor executes the stage as the container's monitor and waits for the
+// container's process to be executed.
+func startMonitor(c *container.Container, m *message.Monitor) (Session, error) {
+	ours, theirs, err := message.Pair()
+	if err != nil {
+		return nil, startError(err)
+	}
+	err = spawnStage(stage.RoleMonitor, theirs, [3]uintptr{}, nil)
+	theirs.Close()
+	if err != nil {
+		ours.Close()
+		return nil, startError(err)
+	}
+	if err := ours.SendJSON(message.MonitorConfig, m); err != nil {
+		ours.Close()
+		return nil, startError(err)
+	}
+	if _, err := ours.Expect(message.Started, nil); err != nil {
+		ours.Close()
+		return nil, startError(err)
+	}
+	if m.Attach == nil {
+		ours.Close()
+		return nil, nil
+	}
+	return newStream(ours, c), nil
+}
+
+// spawnStage starts the stage program in a role, in a session of its own. With
+// zero stdio its standard streams are /dev/null. pid, when not nil, receives
+// its process id and leaves collecting it to the caller.
+func spawnStage(role stage.Role, conn message.Conn, stdio [3]uintptr, pid *int) error {
+	path, file, err := embedded.Stage()
+	if err != nil {
+		return err
+	}
+	if file != nil {
+		defer file.Close()
+	}
+	if stdio == ([3]uintptr{}) {
+		null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		defer null.Close()
+		stdio = [3]uintptr{null.Fd(), null.Fd(), null.Fd()}
+	}
+	p, err := syscall.ForkExec(path, []string{string(role)}, &syscall.ProcAttr{
+		// Nothing of the caller's environment (reliability A-31).
+		Env:   []string{"GODEBUG=madvdontneed=1"},
+		Files: []uintptr{stdio[0], stdio[1], stdio[2], uintptr(conn.FD)},
+		Sys:   &syscall.SysProcAttr{Setsid: role == stage.RoleMonitor},
+	})
+	if err != nil {
+		return fmt.Errorf("start %s: %w", role, err)
+	}
+	if pid != nil {
+		*pid = p
+	}
+	return nil
+}
+
+// recordStop notes that a user stopped the container, for unless-stopped.
+//
+// Requires the op lock, exclusive.
+func recordStop(c *container.Container) error {
+	st, err := c.State()
+	if err != nil || st.Stopped {
+		return err
+	}
+	st.Stopped = true
+	return state.Write(c.Dir(), st, false)
+}

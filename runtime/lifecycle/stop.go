@@ -1,0 +1,186 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"skiff/storage/container"
+	"skiff/storage/lock"
+)
+
+// defaultGrace is docker's time between the stop signal and the kill.
+const defaultGrace = 10 * time.Second
+
+// Kill sends a signal to the container's process, or returns ErrNotRunning.
+func Kill(_ context.Context, c *container.Container, sig syscall.Signal) error {
+	fd, err := openInit(c)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil {
+		if errors.Is(err, unix.ESRCH) {
+			return notRunning(c)
+		}
+		return fmt.Errorf("send signal %d: %w", sig, err)
+	}
+	return nil
+}
+
+func notRunning(c *container.Container) error {
+	return fmt.Errorf("container %s %w", c.Config.ID, ErrNotRunning)
+}
+
+// openInit returns a pidfd of the container's process, or ErrNotRunning.
+func openInit(c *container.Container) (int, error) {
+	st, err := c.Status()
+	if err != nil {
+		return -1, err
+	}
+	if !st.Running() {
+		return -1, notRunning(c)
+	}
+	fd, err := container.OpenProcess(st.Recorded)
+	if err != nil {
+		return -1, err
+	}
+	if fd < 0 {
+		return -1, notRunning(c)
+	}
+	return fd, nil
+}
+
+// Stop sends the container's stop signal (sig overrides unless 0), waits up to
+// timeout (nil: the container's or 10 s; negative: for ever), then kills. A
+// container that is not running is a success.
+func Stop(ctx context.Context, c *container.Container, sig syscall.Signal, timeout *time.Duration) error {
+	fd, err := openInit(c)
+	if errors.Is(err, ErrNotRunning) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if held, err := lock.TryExclusive(c.OpLock()); err == nil {
+		err = recordStop(c)
+		held.Release()
+		if err != nil && !errors.Is(err, unix.ENOSPC) {
+			return err
+		}
+	}
+	if sig == 0 {
+		sig = StopSignal(c.Config)
+	}
+	grace := defaultGrace
+	if s := c.Config.Config.StopTimeout; s != nil {
+		grace = time.Duration(*s) * time.Second
+	}
+	if timeout != nil {
+		grace = *timeout
+	}
+	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("send signal %d: %w", sig, err)
+	}
+	ended, err := waitProcess(ctx, fd, grace)
+	if err != nil {
+		return err
+	}
+	if !ended {
+		if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("kill: %w", err)
+		}
+		if _, err := waitProcess(ctx, fd, -1); err != nil {
+			return err
+		}
+	}
+	return waitReleased(ctx, c)
+}
+
+// StopSignal returns the signal that asks the container to end.
+func StopSignal(cfg *container.Config) syscall.Signal {
+	name := strings.ToUpper(cfg.Config.StopSignal)
+	if name == "" {
+		return unix.SIGTERM
+	}
+	if n, err := strconv.Atoi(name); err == nil && n > 0 && n <= 64 {
+		return syscall.Signal(n)
+	}
+	if !strings.HasPrefix(name, "SIG") {
+		name = "SIG" + name
+	}
+	if n := unix.SignalNum(name); n != 0 {
+		return n
+	}
+	if n, err := strconv.Atoi(strings.TrimPrefix(name, "SIGRTMIN+")); err == nil && n >= 0 && n <= 30 {
+		return syscall.Signal(34 + n)
+	}
+	return unix.SIGTERM
+}
+
+// pollStep bounds how long a wait goes without looking at its context.
+const pollStep = 200 * time.Millisecond
+
+// waitProcess waits for the end of the process behind a pidfd: up to grace, for
+// ever when that is negative.
+func waitProcess(ctx context.Context, fd int, grace time.Duration) (ended bool, err error) {
+	deadline := time.Now().Add(grace)
+	for {
+		if err := context.Cause(ctx); err != nil {
+			return false, err
+		}
+		step := pollStep
+		if grace >= 0 {
+			step = min(step, time.Until(deadline))
+		}
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(max(step, 0).Milliseconds()))
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return false, fmt.Errorf("wait for process: %w", err)
+		}
+		if n > 0 {
+			return true, nil
+		}
+		if grace >= 0 && !time.Now().Before(deadline) {
+			return false, nil
+		}
+	}
+}
+
+// waitReleased waits until the monitor has published the end.
+func waitReleased(ctx context.Context, c *container.Container) error {
+	for step := 200 * time.Microsecond; ; step = min(2*step, 20*time.Millisecond) {
+		holder, err := c.Holder()
+		if err != nil || holder == 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(step):
+		}
+	}
+}
+
+// Wait returns the exit code once the container is not running.
+func Wait(ctx context.Context, c *container.Container) (int, error) {
+	fd, err := openInit(c)
+	if err == nil {
+		_, err = waitProcess(ctx, fd, -1)
+		unix.Close(fd)
+		if err == nil {
+			err = waitReleased(ctx, c)
+		}
+	}
+	if err != nil && !errors.Is(err, ErrNotRunning) {
+		return 0, err
+	}
+	st, err := c.Status()
+	return st.Recorded.ExitCode, err
+}

@@ -1,0 +1,87 @@
+package spec
+
+import (
+	"slices"
+	"strings"
+
+	rspec "github.com/opencontainers/runtime-spec/specs-go"
+
+	"skiff/storage/container"
+)
+
+// Version of the OCI runtime specification that Build speaks.
+const Version = "1.3.0"
+
+// Facts are what Build must know beyond the configuration.
+type Facts struct {
+	// Rootless says that an ordinary user's namespace is the outermost.
+	Rootless bool
+	// OneID says that only id 0 is mapped.
+	OneID bool
+	// UnifiedCgroup says that this machine has cgroup v2 at /sys/fs/cgroup.
+	UnifiedCgroup bool
+	// Namespaces maps a container's id to the directory of its namespaces
+	// (/proc/PID/ns) for container:<id> modes.
+	Namespaces func(id string) (dir string, err error)
+	// HostDevices are the devices that --privileged passes on.
+	HostDevices []string
+	// Maps of a nested user namespace (--userns keep-id), as seen from ours.
+	UIDMap, GIDMap []rspec.LinuxIDMapping
+}
+
+// Build returns the OCI configuration of a container.
+func Build(cfg *container.Config, f *Facts) (*rspec.Spec, error) {
+	s := &rspec.Spec{
+		Version:     Version,
+		Root:        &rspec.Root{Path: "rootfs", Readonly: cfg.Host.ReadonlyRootfs},
+		Annotations: cfg.Host.Annotations,
+		Linux:       &rspec.Linux{UIDMappings: f.UIDMap, GIDMappings: f.GIDMap, Sysctl: cfg.Host.Sysctls},
+	}
+	if cfg.Host.UTSMode != "host" {
+		s.Hostname, s.Domainname = cfg.Config.Hostname, cfg.Config.Domainname
+	}
+	if err := process(s, cfg); err != nil {
+		return nil, err
+	}
+	if err := namespaces(s, cfg, f); err != nil {
+		return nil, err
+	}
+	if err := mounts(s, cfg, f); err != nil {
+		return nil, err
+	}
+	if err := devices(s, cfg, f); err != nil {
+		return nil, err
+	}
+	protect(s, cfg)
+	return s, nil
+}
+
+// protect hides and guards what of /proc and /sys is not the container's.
+func protect(s *rspec.Spec, cfg *container.Config) {
+	if cfg.Host.Privileged || slices.ContainsFunc(cfg.Host.SecurityOpt, func(o string) bool {
+		return o == "systempaths=unconfined" || strings.HasPrefix(o, "systempaths:unconfined")
+	}) {
+		return
+	}
+	s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = cfg.Host.MaskedPaths, cfg.Host.ReadonlyPaths
+	if s.Linux.MaskedPaths == nil {
+		s.Linux.MaskedPaths = slices.Clone(maskedPaths[:])
+	}
+	if s.Linux.ReadonlyPaths == nil {
+		s.Linux.ReadonlyPaths = slices.Clone(readonlyPaths[:])
+	}
+}
+
+// Docker's lists, and what later advisories added.
+var (
+	maskedPaths = [...]string{
+		"/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+		"/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
+		"/sys/fs/selinux", "/sys/devices/virtual/powercap",
+	}
+	readonlyPaths = [...]string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
+)
+
+// MaskedPaths and ReadonlyPaths return the defaults, for inspect.
+func MaskedPaths() []string   { return slices.Clone(maskedPaths[:]) }
+func ReadonlyPaths() []string { return slices.Clone(readonlyPaths[:]) }

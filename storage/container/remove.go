@@ -1,0 +1,56 @@
+package container
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Trash is where the container's directory is moved to vanish in one step; what
+// is there is swept by any later command.
+func (c *Container) Trash() string { return filepath.Join(c.Store.Temp(), "removed-"+c.Config.ID) }
+
+// NameLink is the symbolic link that claims the container's name.
+func (c *Container) NameLink() string { return filepath.Join(c.Store.Names(), c.Config.Name) }
+
+// RunningLink is the container's entry in Store.Running.
+func (c *Container) RunningLink() string { return filepath.Join(c.Store.Running(), c.Config.ID) }
+
+// AnonymousVolumes returns the directories of the volumes that nobody named.
+func (c *Container) AnonymousVolumes() []string {
+	var dirs []string
+	for _, m := range c.Config.Mounts {
+		if m.Type == "volume" && m.Anonymous {
+			dirs = append(dirs, filepath.Join(c.Store.Volumes(), m.Name))
+		}
+	}
+	return dirs
+}
+
+// Remove deletes the container's directory and name. It is gone for every
+// reader once the directory was renamed; deleting follows.
+//
+// Requires the op lock, exclusive, and nobody holding the run lock.
+func (c *Container) Remove() error {
+	if err := os.Mkdir(c.Store.Temp(), 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("remove container: %w", err)
+	}
+	if err := dropName(c.Store, c.Config.Name, c.Config.ID); err != nil {
+		return err
+	}
+	if err := os.Remove(c.RunningLink()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove container: %w", err)
+	}
+	trash := c.Trash()
+	if err := os.Rename(c.Dir(), trash); err != nil {
+		if errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("%q: %w", c.Config.ID, ErrNotFound)
+		}
+		return fmt.Errorf("remove container: %w", err)
+	}
+	if err := os.RemoveAll(trash); err != nil {
+		return fmt.Errorf("remove container: %w", err)
+	}
+	return nil
+}
