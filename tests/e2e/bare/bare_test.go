@@ -23,23 +23,23 @@ func TestSession_WithoutALogin(t *testing.T) {
 	for _, key := range []string{"XDG_RUNTIME_DIR", "USER", "LOGNAME", "TMPDIR", "LANG"} {
 		s.Unsetenv(key)
 	}
-	sleeper(s, img, "--name", "c")
-	s.Skiff("exec", "c", "echo", "hi").Exits(0).Prints("hi")
+	sleeper(s, img, "--name", "it")
+	s.Skiff("exec", "it", "echo", "hi").Exits(0).Prints("hi")
 	s.Skiff("run", "--rm", "--network", "none", img, "echo", "hi").Exits(0).Prints("hi")
-	s.OK("rm", "-f", "c")
+	s.OK("rm", "-f", "it")
 }
 
 func TestSession_RuntimeDirectoryIsWiped(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadBusybox()
-	sleeper(s, img, "--name", "c")
+	sleeper(s, img, "--name", "it")
 	if err := os.RemoveAll(s.RuntimeDir()); err != nil {
 		t.Fatal(err)
 	}
-	s.Skiff("ps", "--format", "{{.Names}} {{.State}}").Exits(0).Prints("c running")
-	s.Skiff("exec", "c", "echo", "hi").Exits(0).Prints("hi")
-	s.OK("stop", "-t", "1", "c")
-	s.Skiff("ps", "-a", "--format", "{{.Names}} {{.State}}").Exits(0).Prints("c exited")
+	s.Skiff("ps", "--format", "{{.Names}} {{.State}}").Exits(0).Prints("it running")
+	s.Skiff("exec", "it", "echo", "hi").Exits(0).Prints("hi")
+	s.OK("stop", "-t", "1", "it")
+	s.Skiff("ps", "-a", "--format", "{{.Names}} {{.State}}").Exits(0).Prints("it exited")
 }
 
 func TestSession_OneUserIDIsEnoughToRun(t *testing.T) {
@@ -64,9 +64,9 @@ func TestSession_AsRoot(t *testing.T) {
 	s.Setenv("XDG_DATA_HOME", filepath.Join(s.Home(), ".local/share"))
 	img := s.LoadBusybox()
 	s.Skiff("run", "--rm", "--network", "none", img, "id", "-u").Exits(0).Prints("0")
-	sleeper(s, img, "--name", "c")
-	s.Skiff("exec", "c", "echo", "hi").Exits(0).Prints("hi")
-	s.OK("rm", "-f", "c")
+	sleeper(s, img, "--name", "it")
+	s.Skiff("exec", "it", "echo", "hi").Exits(0).Prints("hi")
+	s.OK("rm", "-f", "it")
 }
 
 func TestSession_HomeOfAnotherUserIsRefused(t *testing.T) {
@@ -96,9 +96,9 @@ func TestMonitor_KilledLeavesTheTruth(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadBusybox()
 	for range 10 {
-		sleeper(s, img, "--name", "c")
-		monitor := monitorOf(s, "c")
-		init, err := strconv.Atoi(s.Inspect("c", "{{.State.Pid}}"))
+		sleeper(s, img, "--name", "it")
+		monitor := monitorOf(s, "it")
+		init, err := strconv.Atoi(s.Inspect("it", "{{.State.Pid}}"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,29 +110,29 @@ func TestMonitor_KilledLeavesTheTruth(t *testing.T) {
 		if up != alive {
 			t.Errorf("ps says up: %v; the process is alive: %v", up, alive)
 		}
-		s.Skiff("stop", "-t", "1", "c").Exits(0)
-		harness.Equal(t, "the state", s.Inspect("c", "{{.State.Status}}"), "exited")
-		s.OK("start", "c")
-		s.Skiff("exec", "c", "echo", "again").Exits(0).Prints("again")
-		s.OK("rm", "-f", "c")
+		s.Skiff("stop", "-t", "1", "it").Exits(0)
+		harness.Equal(t, "the state", s.Inspect("it", "{{.State.Status}}"), "exited")
+		s.OK("start", "it")
+		s.Skiff("exec", "it", "echo", "again").Exits(0).Prints("again")
+		s.OK("rm", "-f", "it")
 	}
 }
 
 func TestMonitor_AndInitKilledTogether(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadBusybox()
-	sleeper(s, img, "--name", "c")
-	init, err := strconv.Atoi(s.Inspect("c", "{{.State.Pid}}"))
+	sleeper(s, img, "--name", "it")
+	init, err := strconv.Atoi(s.Inspect("it", "{{.State.Pid}}"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, pid := range []int{monitorOf(s, "c"), init} {
+	for _, pid := range []int{monitorOf(s, "it"), init} {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
-	s.Eventually("ps says that it ended", func() bool { return s.Inspect("c", "{{.State.Status}}") == "exited" })
-	s.OK("start", "c")
-	harness.Equal(t, "the state", s.Inspect("c", "{{.State.Status}}"), "running")
-	s.OK("rm", "-f", "c")
+	s.Eventually("ps says that it ended", func() bool { return s.Inspect("it", "{{.State.Status}}") == "exited" })
+	s.OK("start", "it")
+	harness.Equal(t, "the state", s.Inspect("it", "{{.State.Status}}"), "running")
+	s.OK("rm", "-f", "it")
 }
 
 func TestRun_KilledAtAnyMomentLeavesNothing(t *testing.T) {
@@ -154,12 +154,12 @@ func TestDisk_FullCanBeEmptied(t *testing.T) {
 	s.InMountNamespace("mount -t tmpfs -o size=40m,mode=777 disk " + disk)
 	s.Setenv("XDG_DATA_HOME", disk)
 	img := s.LoadBusybox()
-	s.OK("create", "--name", "c", img, "true")
+	s.OK("create", "--name", "it", img, "true")
 	s.Shell("cat /dev/zero >" + disk + "/ballast")
 	s.Skiff("images", "-q").Exits(0)
 	s.Skiff("ps", "-aq").Exits(0)
 	s.Skiff("run", "--network", "none", img, "true").Exits(125).Complains("no space left on device")
-	s.Skiff("rm", "-f", "c").Exits(0)
+	s.Skiff("rm", "-f", "it").Exits(0)
 	s.Skiff("rmi", "-f", img).Exits(0)
 	s.Skiff("images", "-q").Exits(0).Prints("")
 }

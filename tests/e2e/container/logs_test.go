@@ -12,22 +12,22 @@ import (
 func TestLogs_KeepsStreamsApart(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadBusybox()
-	s.OK("run", "-d", "--name", "c", "--network", "none", img, "sh", "-c", "echo one; sleep 0.1; echo two >&2; sleep 0.1; echo three; printf no-newline")
-	s.OK("wait", "c")
-	r := s.Skiff("logs", "c").Exits(0)
+	s.OK("run", "-d", "--name", "it", "--network", "none", img, "sh", "-c", "echo one; sleep 0.1; echo two >&2; sleep 0.1; echo three; printf no-newline")
+	s.OK("wait", "it")
+	r := s.Skiff("logs", "it").Exits(0)
 	harness.Equal(t, "standard output", r.Stdout, "one\nthree\nno-newline")
 	harness.Equal(t, "standard error", r.Stderr, "two\n")
-	s.Skiff("logs", "--tail", "1", "c").Exits(0).Prints("no-newline")
-	s.Skiff("logs", "-n", "0", "c").Exits(0).Silent()
+	s.Skiff("logs", "--tail", "1", "it").Exits(0).Prints("no-newline")
+	s.Skiff("logs", "-n", "0", "it").Exits(0).Silent()
 	s.Skiff("logs", "nothing").Exits(1).Complains("No such container: nothing")
-	s.Skiff("logs", "--tail", "many", "c").Exits(0).Says("one") // as docker: not a number is all
+	s.Skiff("logs", "--tail", "many", "it").Exits(0).Says("one") // as docker: not a number is all
 }
 
 func TestLogs_ByTime(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadBusybox()
-	s.OK("run", "--name", "c", "--network", "none", img, "sh", "-c", "echo early; sleep 2; echo late")
-	r := s.Skiff("logs", "-t", "c").Exits(0)
+	s.OK("run", "--name", "it", "--network", "none", img, "sh", "-c", "echo early; sleep 2; echo late")
+	r := s.Skiff("logs", "-t", "it").Exits(0)
 	lines := strings.Split(r.Out(), "\n")
 	stamp := regexp.MustCompile(`^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z) (early|late)$`)
 	if len(lines) != 2 || !stamp.MatchString(lines[0]) || !stamp.MatchString(lines[1]) {
@@ -38,24 +38,24 @@ func TestLogs_ByTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	between := first.Add(time.Second).Format(time.RFC3339Nano)
-	s.Skiff("logs", "--since", between, "c").Exits(0).Prints("late")
-	s.Skiff("logs", "--until", between, "c").Exits(0).Prints("early")
-	s.Skiff("logs", "--since", "1h", "c").Exits(0).Prints("early\nlate")
-	s.Skiff("logs", "--since", "yesterday-ish", "c").Exits(1)
+	s.Skiff("logs", "--since", between, "it").Exits(0).Prints("late")
+	s.Skiff("logs", "--until", between, "it").Exits(0).Prints("early")
+	s.Skiff("logs", "--since", "1h", "it").Exits(0).Prints("early\nlate")
+	s.Skiff("logs", "--since", "yesterday-ish", "it").Exits(1)
 }
 
 func TestLogs_FollowsToTheEnd(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadBusybox()
-	s.OK("run", "-d", "--name", "c", "--network", "none", img, "sh", "-c", "for i in 1 2 3 4 5; do echo $i; sleep 0.2; done")
-	s.Skiff("logs", "-f", "c").Exits(0).Prints("1\n2\n3\n4\n5")
-	s.Skiff("logs", "-f", "--tail", "2", "c").Exits(0).Prints("4\n5")
+	s.OK("run", "-d", "--name", "it", "--network", "none", img, "sh", "-c", "for i in 1 2 3 4 5; do echo $i; sleep 0.2; done")
+	s.Skiff("logs", "-f", "it").Exits(0).Prints("1\n2\n3\n4\n5")
+	s.Skiff("logs", "-f", "--tail", "2", "it").Exits(0).Prints("4\n5")
 }
 
 func TestLogs_ReturnsTheBytesThatWereWritten(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadBusybox()
-	s.OK("run", "-d", "--name", "c", "--network", "none", img, "sh", "-c", `head -c 300000 /dev/urandom >/b; cat /b; sha256sum /b >&2`)
-	s.OK("wait", "c")
+	s.OK("run", "-d", "--name", "it", "--network", "none", img, "sh", "-c", `head -c 300000 /dev/urandom >/b; cat /b; sha256sum /b >&2`)
+	s.OK("wait", "it")
 	s.Shell(`test "$(skiff logs c 2>/dev/null | sha256sum | cut -c1-64)" = "$(skiff logs c 2>&1 >/dev/null | cut -c1-64)"`).Exits(0)
 }

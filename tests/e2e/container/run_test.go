@@ -141,7 +141,7 @@ func TestRun_FailsAsDockerDoes(t *testing.T) {
 		{"a directory as command", "IMG /etc", 126, "/etc"},
 		{"an unknown flag", "--nosuch IMG true", 125, "unknown flag: --nosuch"},
 		{"a flag without its value", "--name", 125, "flag needs an argument: --name"},
-		{"no image", "", 1, "'docker run' requires at least 1 argument"},
+		{"no image", "", 1, " requires at least 1 argument"},
 		{"a bad image name", "UPPER true", 125, "invalid reference format"},
 		{"a name that is taken", "--name taken IMG true", 125, `Conflict. The container name "/taken" is already in use by container "` + taken + `". You have to remove (or rename) that container to be able to reuse that name.`},
 		{"a bad name", "--name a/b IMG true", 125, "Invalid container name (a/b), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"},

@@ -51,7 +51,7 @@ func TestTerminal_JobControl(t *testing.T) {
 func TestTerminal_DetachKeysLeaveItRunning(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadBusybox()
-	c := s.Terminal("run", "-it", "--name", "c", "--network", "none", img)
+	c := s.Terminal("run", "-it", "--name", "it", "--network", "none", img)
 	c.Expect("# ")
 	c.Type("X=kept; echo rea''dy\r")
 	c.Expect("ready")
@@ -60,17 +60,17 @@ func TestTerminal_DetachKeysLeaveItRunning(t *testing.T) {
 	if c.Raw() {
 		t.Error("the terminal is left in raw mode")
 	}
-	harness.Equal(t, "the state", s.Inspect("c", "{{.State.Status}}"), "running")
+	harness.Equal(t, "the state", s.Inspect("it", "{{.State.Status}}"), "running")
 
-	again := s.Terminal("attach", "--detach-keys", "ctrl-a,d", "c")
+	again := s.Terminal("attach", "--detach-keys", "ctrl-a,d", "it")
 	again.Type("\recho $X again\r")
 	again.Expect("kept again")
 	again.Type("\x10") // a lone ctrl-p is the container's own
 	again.Type("\x01d")
 	again.Exits(0)
-	harness.Equal(t, "the state", s.Inspect("c", "{{.State.Status}}"), "running")
+	harness.Equal(t, "the state", s.Inspect("it", "{{.State.Status}}"), "running")
 
-	last := s.Terminal("attach", "c")
+	last := s.Terminal("attach", "it")
 	last.Type("\rexit 9\r")
 	last.Exits(9)
 }
@@ -86,8 +86,8 @@ func TestTerminal_WithoutInputOfIt(t *testing.T) {
 func TestTerminal_Exec(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadBusybox()
-	sleeper(s, img, "--name", "c")
-	c := s.Terminal("exec", "-it", "c", "sh")
+	sleeper(s, img, "--name", "it")
+	c := s.Terminal("exec", "-it", "it", "sh")
 	c.Expect("# ")
 	c.Type("stty size; tty\r")
 	c.Expect("24 80")
@@ -121,28 +121,28 @@ func TestSignals_AreProxied(t *testing.T) {
 func TestSignals_EndOnlyTheFrontWithoutProxy(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadBusybox()
-	c := s.Terminal("run", "--sig-proxy=false", "--name", "c", "--network", "none", img, "sh", "-c", "echo ready; sleep 1000")
+	c := s.Terminal("run", "--sig-proxy=false", "--name", "it", "--network", "none", img, "sh", "-c", "echo ready; sleep 1000")
 	c.Expect("ready")
 	c.Signal(syscall.SIGTERM)
 	c.Exits(143)
-	harness.Equal(t, "the state", s.Inspect("c", "{{.State.Status}}"), "running")
+	harness.Equal(t, "the state", s.Inspect("it", "{{.State.Status}}"), "running")
 }
 
 func TestMonitor_OutlivesTheTerminal(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadBusybox()
-	c := s.Terminal("run", "-it", "--name", "c", "--network", "none", img, "sh", "-c", "while :; do sleep 0.1; done")
-	s.Eventually("it runs", func() bool { return s.Skiff("inspect", "-f", "{{.State.Running}}", "c").Out() == "true" })
+	c := s.Terminal("run", "-it", "--name", "it", "--network", "none", img, "sh", "-c", "while :; do sleep 0.1; done")
+	s.Eventually("it runs", func() bool { return s.Skiff("inspect", "-f", "{{.State.Running}}", "it").Out() == "true" })
 	c.Signal(syscall.SIGKILL)
 	c.Exits(137)
-	harness.Equal(t, "the state", s.Inspect("c", "{{.State.Status}}"), "running")
+	harness.Equal(t, "the state", s.Inspect("it", "{{.State.Status}}"), "running")
 }
 
 func TestAttach_ToWhatWasStartedDetached(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadBusybox()
-	s.OK("run", "-d", "-i", "--name", "c", "--network", "none", img, "cat")
-	s.SkiffInput(strings.NewReader("through\n"), "attach", "c").Exits(0).Prints("through")
-	s.Skiff("attach", "c").Exits(1).Complains("cannot attach to a stopped container")
+	s.OK("run", "-d", "-i", "--name", "it", "--network", "none", img, "cat")
+	s.SkiffInput(strings.NewReader("through\n"), "attach", "it").Exits(0).Prints("through")
+	s.Skiff("attach", "it").Exits(1).Complains("cannot attach to a stopped container")
 	s.Skiff("attach", "nothing").Exits(1).Complains("No such container: nothing")
 }

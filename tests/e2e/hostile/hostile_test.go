@@ -64,11 +64,11 @@ func TestA01_TheBinaryCannotBeOverwritten(t *testing.T) {
 		s.Do(nil, mine, "run", "--rm", "--network", "none", img, "sh", "-c", attack)
 		s.Do(nil, mine, "run", "--rm", "--network", "none", img, "/proc/self/exe", "true")
 	}
-	s.Do(nil, mine, "run", "-d", "--name", "c", "--network", "none", img, "sh", "-c", "while :; do "+attack+"; done").Succeeds()
+	s.Do(nil, mine, "run", "-d", "--name", "it", "--network", "none", img, "sh", "-c", "while :; do "+attack+"; done").Succeeds()
 	for range 50 {
-		s.Do(nil, mine, "exec", "c", "true").Exits(0)
+		s.Do(nil, mine, "exec", "it", "true").Exits(0)
 	}
-	s.Do(nil, mine, "rm", "-f", "c").Exits(0)
+	s.Do(nil, mine, "rm", "-f", "it").Exits(0)
 	harness.Equal(t, "the binary's checksum", s.Shell("sha256sum "+mine).Out(), before)
 }
 
@@ -78,18 +78,18 @@ func TestA02_NoDescriptorIsLeaked(t *testing.T) {
 	run(s, img, "fds").Exits(0).Prints("0 1 2")
 	run(s, "-i", img, "fds").Exits(0).Prints("0 1 2")
 	run(s, "--init", img, "fds").Exits(0).Prints("0 1 2")
-	s.OK("run", "-d", "--name", "c", "--network", "none", img, "sleep", "1000")
-	s.Skiff("exec", "c", "/payload", "fds").Exits(0).Prints("0 1 2")
+	s.OK("run", "-d", "--name", "it", "--network", "none", img, "sleep", "1000")
+	s.Skiff("exec", "it", "/payload", "fds").Exits(0).Prints("0 1 2")
 	for fd := 3; fd < 24; fd++ {
 		dir := fmt.Sprintf("/proc/self/fd/%d", fd)
 		if r := run(s, "-w", dir, img, "cwd"); r.Code == 0 {
 			t.Errorf("run -w %s works and is in %s", dir, r.Out())
 		}
-		if r := s.Skiff("exec", "-w", dir, "c", "/payload", "cwd"); r.Code == 0 {
+		if r := s.Skiff("exec", "-w", dir, "it", "/payload", "cwd"); r.Code == 0 {
 			t.Errorf("exec -w %s works and is in %s", dir, r.Out())
 		}
 	}
-	s.OK("rm", "-f", "c")
+	s.OK("rm", "-f", "it")
 }
 
 func TestA03_SymlinkedMountPoints(t *testing.T) {
@@ -151,10 +151,10 @@ func TestA07_WorkdirThroughASymlink(t *testing.T) {
 func TestA08_CapabilitiesOfExec(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadPayload()
-	s.OK("run", "-d", "--name", "c", "--network", "none", img, "sleep", "1000")
+	s.OK("run", "-d", "--name", "it", "--network", "none", img, "sleep", "1000")
 	const none, some = "0000000000000000", "00000000a80425fb"
 	for _, test := range []struct{ user, effective string }{{"0", some}, {"1000", none}} {
-		r := s.Skiff("exec", "-u", test.user, "c", "/payload", "caps").Exits(0)
+		r := s.Skiff("exec", "-u", test.user, "it", "/payload", "caps").Exits(0)
 		for _, line := range []string{"CapInh:\t" + none, "CapAmb:\t" + none, "CapPrm:\t" + test.effective, "CapEff:\t" + test.effective, "CapBnd:\t" + some} {
 			r.Says(line + "\n")
 		}
@@ -169,23 +169,23 @@ func TestA09_SupplementaryGroups(t *testing.T) {
 	run(s, "-u", "1000:1000", "--group-add", "5", img, "id").Exits(0).Prints("1000 1000 [5 1000]")
 	// Who is refused as a member of the group must not get in as "other".
 	busybox := s.LoadBusybox()
-	s.OK("run", "-d", "--name", "c", "--network", "none", busybox, "sh", "-c", "echo x >/f; chown 0:1000 /f; chmod 604 /f; touch /ready; sleep 1000")
-	s.Eventually("the file is made", func() bool { return s.Skiff("exec", "c", "test", "-e", "/ready").Code == 0 })
-	s.Skiff("exec", "-u", "1000:1000", "c", "cat", "/f").Exits(1).Complains("ermission denied")
-	s.Skiff("exec", "-u", "1000:1001", "c", "cat", "/f").Exits(0)
+	s.OK("run", "-d", "--name", "it", "--network", "none", busybox, "sh", "-c", "echo x >/f; chown 0:1000 /f; chmod 604 /f; touch /ready; sleep 1000")
+	s.Eventually("the file is made", func() bool { return s.Skiff("exec", "it", "test", "-e", "/ready").Code == 0 })
+	s.Skiff("exec", "-u", "1000:1000", "it", "cat", "/f").Exits(1).Complains("ermission denied")
+	s.Skiff("exec", "-u", "1000:1001", "it", "cat", "/f").Exits(0)
 }
 
 func TestA10_UserIDsAreReadStrictly(t *testing.T) {
 	s := harness.New(t)
 	img := s.Load(with(t, nil, nil))
-	s.OK("run", "-d", "--name", "c", "--network", "none", img, "sleep", "1000")
+	s.OK("run", "-d", "--name", "it", "--network", "none", img, "sleep", "1000")
 	for n, user := range []string{
 		"-1", "2147483648", "4294967295", "4294967296", "0:4294967296", "root\nx", "1000 0", "+0", "0x0", "1000x", ":", "0:0:0",
 	} {
 		if r := run(s, "--user="+user, img, "id"); r.Code == 0 {
 			t.Errorf("run -u %q is accepted: %s", user, r.Out())
 		}
-		if r := s.Skiff("exec", "--user="+user, "c", "id"); r.Code == 0 {
+		if r := s.Skiff("exec", "--user="+user, "it", "id"); r.Code == 0 {
 			t.Errorf("exec -u %q is accepted: %s", user, r.Out())
 		}
 		i := with(t, nil, map[string]any{"User": user})
@@ -285,14 +285,14 @@ func TestA31_ImagesCannotReadTheEnvironment(t *testing.T) {
 		if r := run(s, img, "env"); strings.Contains(r.Stdout, "do-not-leak") {
 			t.Errorf("Env %q reads the caller's: %s", env, r.Stdout)
 		}
-		s.OK("run", "-d", "--name", "c", "--network", "none", img, "sleep", "1000")
-		if r := s.Skiff("exec", "c", "env"); strings.Contains(r.Stdout, "do-not-leak") {
+		s.OK("run", "-d", "--name", "it", "--network", "none", img, "sleep", "1000")
+		if r := s.Skiff("exec", "it", "env"); strings.Contains(r.Stdout, "do-not-leak") {
 			t.Errorf("exec with Env %q reads the caller's: %s", env, r.Stdout)
 		}
-		if r := s.Skiff("exec", "c", "sh", "-c", "cat /proc/*/environ"); strings.Contains(r.Stdout, "do-not-leak") {
+		if r := s.Skiff("exec", "it", "sh", "-c", "cat /proc/*/environ"); strings.Contains(r.Stdout, "do-not-leak") {
 			t.Errorf("a process within has the caller's environment: %q", r.Stdout)
 		}
-		s.OK("rm", "-f", "c")
+		s.OK("rm", "-f", "it")
 	}
 }
 
@@ -302,15 +302,15 @@ func TestA32_NothingRawOnTheTerminal(t *testing.T) {
 		"Cmd":    []string{"\x1b]0;PWN\a", "a\nFAKE   ROW"},
 		"Labels": map[string]string{"l": "\x1b[2J\u009b31m"},
 	}))
-	s.OK("create", "--name", "c", img)
+	s.OK("create", "--name", "it", img)
 	for _, args := range [][]string{
 		{"ps", "-a"},
 		{"ps", "-a", "--no-trunc"},
 		{"images"},
-		{"inspect", "c"},
+		{"inspect", "it"},
 		{"ps", "-a", "--format", "json"},
 		{"ps", "-a", "--format", "{{.Labels}} {{.Command}}"},
-		{"start", "c"},
+		{"start", "it"},
 	} {
 		r := s.Skiff(args...)
 		for _, c := range r.Stdout + r.Stderr {

