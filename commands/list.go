@@ -20,13 +20,16 @@ func commandList(e *env.Env) []*cli.Command {
 		image.PullCommand(e),
 		image.ImagesCommand(e),
 		system.VersionCommand(e),
+		system.InfoCommand(e),
 
 		{Name: "container", Usage: "Manage containers", Subcommands: container.Commands(e)},
 		{Name: "image", Usage: "Manage images", Subcommands: image.Commands(e)},
+		{Name: "system", Usage: "Manage the installation", Subcommands: system.Commands(e)},
 		{Name: "volume", Usage: "Manage volumes", Subcommands: volume.Commands(e)},
 
 		container.AttachCommand(e),
 		container.CreateCommand(e),
+		system.CompletionCommand(e),
 		image.ImportCommand(e),
 		inspectCommand(e),
 		container.KillCommand(e),

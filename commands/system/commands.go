@@ -1,0 +1,12 @@
+package system
+
+import (
+	"github.com/urfave/cli/v2"
+
+	"skiff/commands/env"
+)
+
+// Commands are the members of the management group `system`.
+func Commands(e *env.Env) []*cli.Command {
+	return []*cli.Command{InfoCommand(e)}
+}
