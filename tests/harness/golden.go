@@ -19,6 +19,7 @@ var masks = []struct {
 	{regexp.MustCompile(`\b[0-9a-f]{12}\b`), "<short id>"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z| ?[+-]\d\d:?\d\d( [A-Z]+)?)?`), "<time>"},
 	{regexp.MustCompile(`(Less than a second|About an? (minute|hour)|\d+ (seconds?|minutes?|hours?|days?|weeks?|months?|years?))( ago)?`), "<duration>"},
+	{regexp.MustCompile(`\b\d+(\.\d+)?[kMG]?B\b`), "<size>"},
 	{regexp.MustCompile(` {3,}`), "   "}, // columns are as wide as what was masked
 }
 
