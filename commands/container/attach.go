@@ -56,7 +56,7 @@ func runAttach(ctx context.Context, e *env.Env, o attachOptions) error {
 	if err != nil {
 		return err
 	}
-	status, err := statusOf(c)
+	status, err := c.Status()
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func Document(st *storage.Store, ref string, withSizes bool) (*document.Containe
 	if err != nil {
 		return nil, err
 	}
-	s, err := statusOf(c)
+	s, err := c.Status()
 	if err != nil {
 		return nil, err
 	}

@@ -92,7 +92,7 @@ func runPs(_ context.Context, e *env.Env, o psOptions) error {
 		if o.Last > 0 && len(rows) == o.Last {
 			break
 		}
-		s, err := statusOf(c)
+		s, err := c.Status()
 		if err != nil {
 			broken = errors.Join(broken, err)
 			continue

@@ -29,25 +29,3 @@ func statusText(s container.Status, now time.Time) string {
 	}
 	return "Created"
 }
-
-// statusOf is what the container is doing now.
-func statusOf(c *container.Container) (container.Status, error) {
-	holder, err := c.Holder()
-	if err != nil {
-		return container.Status{}, err
-	}
-	recorded, err := c.State()
-	if err != nil {
-		return container.Status{}, err
-	}
-	s := container.Status{State: "created", Recorded: recorded}
-	switch {
-	case holder != 0 && recorded.Pid != 0 && recorded.Paused:
-		s.State, s.Pid = "paused", recorded.Pid
-	case holder != 0 && recorded.Pid != 0:
-		s.State, s.Pid = "running", recorded.Pid
-	case !recorded.FinishedAt.IsZero():
-		s.State = "exited"
-	}
-	return s, nil
-}

@@ -155,17 +155,15 @@ func (i *info) count(st *storage.Store) error {
 	list, err := container.List(st)
 	for _, c := range list {
 		i.Containers++
-		holder, holderErr := c.Holder()
-		err = errors.Join(err, holderErr)
-		recorded, stateErr := c.State()
-		err = errors.Join(err, stateErr)
+		status, statusErr := c.Status()
+		err = errors.Join(err, statusErr)
 		switch {
-		case holder == 0:
-			i.ContainersStopped++
-		case recorded.Paused:
+		case status.State == "paused":
 			i.ContainersPaused++
-		default:
+		case status.Running():
 			i.ContainersRunning++
+		default:
+			i.ContainersStopped++
 		}
 	}
 	images, imagesErr := image.List(st)
