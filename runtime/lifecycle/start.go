@@ -88,8 +88,10 @@ func monitorConfig(ctx context.Context, c *container.Container, attach *Attachme
 	}
 	in := &launch.Input{
 		ID: cfg.ID, Bundle: c.Dir(), UserByName: true, AddGroups: cfg.Host.GroupAdd,
-		RootDir: filepath.Join(c.Dir(), rootDir), Mountpoint: c.Dir(),
-		Reaper: cfg.Host.Init != nil && *cfg.Host.Init,
+		RootDir: filepath.Join(c.Dir(), rootDir),
+		// Anything would do that hides nothing which init still opens.
+		Mountpoint: filepath.Join(c.Dir(), container.WorkDir),
+		Reaper:     cfg.Host.Init != nil && *cfg.Host.Init,
 	}
 	if attach != nil {
 		in.Size = message.Size{Rows: attach.Rows, Cols: attach.Cols}
