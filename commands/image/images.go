@@ -156,9 +156,6 @@ func imageRows(img *image.Image, o imagesOptions, now time.Time) []format.Row {
 	if len(rows) == 0 {
 		add(none, none, none)
 	}
-	if o.Quiet && o.Format == "" {
-		return rows[:1]
-	}
 	return rows
 }
 

@@ -179,7 +179,11 @@ func TestRemove(t *testing.T) {
 			name: "id of a stopped container's image", names: []string{a}, want: message.Remove{Users: []message.User{stopped}},
 			conflict: "conflict: unable to delete SHORT (must be forced) - image is being used by stopped container cccccccccccc",
 		},
-		{name: "the same forced", names: []string{a}, want: message.Remove{Users: []message.User{stopped}, Force: true}, removed: []string{a, "ID", "LAYER"}, gone: true},
+		{name: "the same forced leaves the layers to the container", names: []string{a}, want: message.Remove{Users: []message.User{stopped}, Force: true}, removed: []string{a}},
+		{
+			name: "id of a nameless image, forced", want: message.Remove{Users: []message.User{stopped}, Force: true},
+			conflict: "conflict: unable to delete SHORT (cannot be forced) - image is being used by stopped container cccccccccccc",
+		},
 		{
 			name: "id of a running container's image, forced", names: []string{a}, want: message.Remove{Users: []message.User{running}, Force: true},
 			conflict: "conflict: unable to delete SHORT (cannot be forced) - image is being used by running container rrrrrrrrrrrr",

@@ -43,6 +43,7 @@ func (s *session) remove(_ context.Context, want *message.Remove) (message.Resul
 }
 
 // byName removes the name and, if it was the last one, the image.
+// An image that a container stands on stays, without a name.
 func (r *removal) byName() error {
 	if !r.want.Force && singleReference(r.names) && len(r.want.Users) > 0 {
 		return conflict(fmt.Sprintf("conflict: unable to delete %s (must be forced) - container %s is using its referenced image %s",
@@ -68,7 +69,9 @@ func (r *removal) byName() error {
 	return r.delete()
 }
 
-// byID removes the image with all its names.
+// byID removes the image with all its names. Forced while a stopped container
+// stands on it, it loses its names and stays: the container's root is made of
+// its layers.
 func (r *removal) byID() error {
 	if err := r.checkUsers(); err != nil {
 		return err
@@ -81,6 +84,9 @@ func (r *removal) byID() error {
 			return err
 		}
 	}
+	if len(r.want.Users) > 0 {
+		return nil
+	}
 	return r.delete()
 }
 
@@ -92,7 +98,11 @@ func (r *removal) checkUsers() error {
 			return conflict(fmt.Sprintf("conflict: unable to delete %s (cannot be forced) - image is being used by running container %s", short(r.want.ID), short(user.ID)))
 		}
 	}
-	if len(r.want.Users) > 0 && !r.want.Force {
+	switch {
+	case len(r.want.Users) == 0:
+	case len(r.names) == 0:
+		return conflict(fmt.Sprintf("conflict: unable to delete %s (cannot be forced) - image is being used by stopped container %s", short(r.want.ID), short(r.want.Users[0].ID)))
+	case !r.want.Force:
 		return conflict(fmt.Sprintf("conflict: unable to delete %s (must be forced) - image is being used by stopped container %s", short(r.want.ID), short(r.want.Users[0].ID)))
 	}
 	return nil
