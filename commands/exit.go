@@ -12,6 +12,7 @@ import (
 
 	"skiff/commands/env"
 	"skiff/commands/failure"
+	"skiff/commands/format"
 	"skiff/runtime/lifecycle"
 )
 
@@ -90,9 +91,12 @@ func usageError(e *env.Env, path []*cli.Command, err error) (text string, code i
 func printError(e *env.Env, err error) {
 	var said *failure.Error
 	var setup *failure.Setup
-	text := err.Error()
-	local := errors.As(err, &said) && said.Local
+	text := format.EscapeLines(err.Error())
 	isSetup := errors.As(err, &setup)
+	local := errors.As(err, &said) && said.Local || isSetup && setup.Local
+	if e.Docker() {
+		text = runtimeWords(err, text)
+	}
 	switch {
 	case !e.Docker():
 		text = "Error: " + text
@@ -114,6 +118,17 @@ func printError(e *env.Env, err error) {
 	if errors.As(err, &h) && h.Hint() != "" && !e.Docker() {
 		fmt.Fprintln(e.Err, "hint: "+h.Hint())
 	}
+}
+
+// runtimeWords puts around a process that could not be started what docker's
+// daemon, containerd and runc put around it.
+func runtimeWords(err error, text string) string {
+	var start *lifecycle.StartError
+	if !errors.As(err, &start) || start.Code == 125 {
+		return text
+	}
+	return "failed to create task for container: failed to create shim task: OCI runtime create failed: " +
+		"runc create failed: unable to start container process: error during container init: " + text + ": unknown"
 }
 
 // printChain shows what --debug asks for: each cause on a line of its own.

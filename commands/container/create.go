@@ -32,7 +32,7 @@ func CreateCommand(e *env.Env) *cli.Command {
 			}
 			o, err := parseCreate(c, e)
 			if err != nil {
-				return &failure.Setup{Command: "create", Err: err}
+				return &failure.Setup{Command: "create", Err: err, Local: true}
 			}
 			if len(c.StringSlice("attach")) == 0 {
 				o.attachAll()

@@ -96,6 +96,11 @@ func runExec(ctx context.Context, e *env.Env, o execOptions, exec executor) erro
 		}
 	}
 	session, err := exec(ctx, c, o.Process)
+	var start *lifecycle.StartError
+	if errors.As(err, &start) && e.Docker() {
+		return &failure.Error{Code: start.Code, Cause: start.Err, Text: "OCI runtime exec failed: exec failed: " +
+			"unable to start container process: " + start.Error() + ": unknown"}
+	}
 	if err != nil {
 		return inWords(err, o.Ref, c)
 	}

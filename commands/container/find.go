@@ -18,9 +18,12 @@ func find(st *storage.Store, ref string) (*container.Container, error) {
 // inWords gives docker's words to what the layers below say about the
 // container that the user called ref. c may be nil.
 func inWords(err error, ref string, c *container.Container) error {
+	var said *failure.Error
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &said):
+		return err
 	case errors.Is(err, container.ErrNotFound):
 		return failure.Engine(err, "No such container: %s", ref)
 	case errors.Is(err, container.ErrAmbiguous):

@@ -39,7 +39,7 @@ func RunCommand(e *env.Env) *cli.Command {
 			}
 			o, err := parseRun(c, e)
 			if err != nil {
-				return &failure.Setup{Command: "run", Err: err}
+				return &failure.Setup{Command: "run", Err: err, Local: true}
 			}
 			return runRun(c.Context, e, o, lifecycle.Start)
 		},

@@ -41,6 +41,7 @@ func Local(format string, args ...any) error {
 type Setup struct {
 	Command string // run or create
 	Code    int    // 125, 126 or 127; 0 stands for 125
+	Local   bool   // about the options alone, found before the engine was asked
 	Err     error
 }
 

@@ -55,6 +55,15 @@ func Escape(s string) string {
 	return s
 }
 
+// EscapeLines is Escape for a message that may have several lines.
+func EscapeLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, l := range lines {
+		lines[i] = Escape(l)
+	}
+	return strings.Join(lines, "\n")
+}
+
 func escape(s string) string {
 	const hex = "0123456789abcdef"
 	var b strings.Builder
