@@ -146,7 +146,7 @@ func TestPs_ListsContainers(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadBusybox()
 	s.Skiff("ps").Exits(0).PrintsMatch(`CONTAINER ID   IMAGE     COMMAND   CREATED   STATUS    PORTS     NAMES`)
-	s.OK("run", "--name", "done", "--network", "none", "--label", "k=v", img, "sh", "-c", "exit 2")
+	s.Skiff("run", "--name", "done", "--network", "none", "--label", "k=v", img, "sh", "-c", "exit 2").Exits(2)
 	up := sleeper(s, img, "--name", "up")
 	created := s.OK("create", "--name", "made", img, "echo", "a very long command line indeed")
 	harness.Golden(t, "ps-all", s.Skiff("ps", "-a").Exits(0).Stdout)

@@ -1,0 +1,98 @@
+package system_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"skiff/tests/harness"
+)
+
+// A file that docs/state.md does not list is not part of the store.
+func TestState_HasNoFileThatIsNotListed(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	s.OK("create", "--name", "made", img, "true")
+	s.OK("run", "-d", "--name", "up", "--network", "none", "-v", "vol:/v", "-v", "/anonymous", img, "sleep", "1000")
+	s.OK("run", "--name", "done", "--network", "none", img, "true")
+	s.OK("run", "--rm", "--network", "none", img, "true")
+	s.OK("rm", "done")
+	listed, whole := listedPaths(t)
+	err := filepath.WalkDir(s.Store(), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || path == s.Store() {
+			return err
+		}
+		name, err := filepath.Rel(s.Store(), path)
+		if err != nil {
+			return err
+		}
+		if whole.MatchString(name) {
+			if d.IsDir() {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !listed.MatchString(name) {
+			t.Errorf("%s is not in docs/state.md", name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// listedPaths returns two expressions from the first columns of the tables: of
+// paths that are listed, parents included, and of directories whose contents
+// are somebody else's.
+func listedPaths(t *testing.T) (listed, whole *regexp.Regexp) {
+	t.Helper()
+	document, err := os.ReadFile(harness.Source("docs/state.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var paths, trees []string
+	for line := range strings.Lines(string(document)) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 3 {
+			continue
+		}
+		var base string
+		for i, code := range strings.Split(cells[1], "`") {
+			if i%2 == 0 || code == "" {
+				continue // between the backquotes
+			}
+			// "`dir/a`, `b`": what has no directory lies beside the first.
+			if base == "" || strings.Contains(strings.TrimSuffix(code, "/"), "/") {
+				base = code[:strings.LastIndex(strings.TrimSuffix(code, "/"), "/")+1]
+			} else {
+				code = base + code
+			}
+			for _, tree := range []string{"storage/", "upper/", "work/", "_data/", "run/"} {
+				if strings.HasSuffix(code, tree) {
+					trees = append(trees, expression(code))
+				}
+			}
+			parts := strings.Split(strings.TrimSuffix(code, "/"), "/")
+			for n := range parts {
+				paths = append(paths, expression(strings.Join(parts[:n+1], "/")))
+			}
+		}
+	}
+	if len(paths) < 20 {
+		t.Fatalf("docs/state.md lists only %d paths", len(paths))
+	}
+	join := func(all []string) *regexp.Regexp {
+		return regexp.MustCompile(`\A(` + strings.Join(all, "|") + `)\z`)
+	}
+	return join(paths), join(trees)
+}
+
+func expression(path string) string {
+	e := regexp.QuoteMeta(strings.TrimSuffix(path, "/"))
+	e = strings.NewReplacer("<id>", "[0-9a-f]{64}", "<hash>", "[0-9a-f]+", `\*\*`, ".*", `\*`, "[^/]*").Replace(e)
+	return regexp.MustCompile("<[a-z]+>").ReplaceAllString(e, "[^/]+")
+}
