@@ -108,7 +108,7 @@ FORCE:
 install: build ## install skiff below PREFIX (default /usr/local), completions included
 	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/skiff
 	install -D -m 644 completions/skiff.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/skiff
-	install -D -m 644 completions/_skiff $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_skiff
+	install -D -m 644 completions/skiff.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_skiff
 	install -D -m 644 completions/skiff.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/skiff.fish
 
 install-docker: install ## install, and let the name docker mean skiff
@@ -176,7 +176,7 @@ docs: ## write the generated parts of the documentation (none yet)
 completions: $(BIN) ## write completions/ from the command tree
 	@mkdir -p completions
 	$(BIN) completion bash > completions/skiff.bash
-	$(BIN) completion zsh > completions/_skiff
+	$(BIN) completion zsh > completions/skiff.zsh
 	$(BIN) completion fish > completions/skiff.fish
 
 clean: ## remove what was built

@@ -30,7 +30,7 @@ func TestVersion_UnderTheNameDocker(t *testing.T) {
 	if err := os.Symlink(s.Binary(), link); err != nil {
 		t.Fatal(err)
 	}
-	s.Do(nil, link, "--version").Exits(0).PrintsMatch(`Docker version [0-9.]+[^ ]*, build [^ ]+`)
+	s.Do(nil, link, "--version").Exits(0).PrintsMatch(`Docker version [0-9.]+, build .+`)
 	s.Do(nil, link, "rm", "nothing").Exits(1).Complains("Error response from daemon: No such container: nothing\n")
 }
 
@@ -53,7 +53,7 @@ func TestInfo_IsTheLivenessProbe(t *testing.T) {
 
 func TestCompletion_IsWhatIsCheckedIn(t *testing.T) {
 	s := harness.New(t)
-	for shell, file := range map[string]string{"bash": "skiff.bash", "zsh": "_skiff", "fish": "skiff.fish"} {
+	for shell, file := range map[string]string{"bash": "skiff.bash", "zsh": "skiff.zsh", "fish": "skiff.fish"} {
 		want, err := os.ReadFile(harness.Source("completions", file))
 		if err != nil {
 			t.Error(err)
