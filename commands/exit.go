@@ -36,6 +36,9 @@ func exit(ctx context.Context, e *env.Env, path []*cli.Command, err error) int {
 		return int(status)
 	case errors.Is(err, context.Canceled) && errors.As(context.Cause(ctx), &stopped):
 		return 128 + int(stopped.Signal)
+	case errors.Is(err, syscall.EPIPE):
+		// Whoever read our output has seen enough; SIGPIPE would say nothing either.
+		return 128 + int(syscall.SIGPIPE)
 	}
 	if text, code := usageError(e, path, err); code != 0 {
 		fmt.Fprintln(e.Err, text)

@@ -34,6 +34,7 @@ func commandList(e *env.Env) []*cli.Command {
 		inspectCommand(e),
 		container.KillCommand(e),
 		image.LoadCommand(e),
+		container.LogsCommand(e),
 		container.PortCommand(e),
 		container.RenameCommand(e),
 		container.RestartCommand(e),

@@ -45,7 +45,7 @@ __skiff_command() {
 	words='' flags='' values='' kind='' once=''
 	case $1 in
 	'')
-		words='run exec ps pull images version info container image system volume attach create completion import inspect kill load port rename restart rm rmi start stop tag wait'
+		words='run exec ps pull images version info container image system volume attach create completion import inspect kill load logs port rename restart rm rmi start stop tag wait'
 		flags='--config --context --debug --help --host --log-level --version'
 		values='--config --context -c --host -H --log-level -l'
 		;;
@@ -84,7 +84,7 @@ __skiff_command() {
 		values='--format -f'
 		;;
 	'container')
-		words='attach create exec inspect kill ls port rename restart rm run start stop wait'
+		words='attach create exec inspect kill logs ls port rename restart rm run start stop wait'
 		flags='--help'
 		;;
 	'container attach')
@@ -114,6 +114,12 @@ __skiff_command() {
 		flags='--help --signal'
 		values='--signal -s'
 		kind=container
+		;;
+	'container logs')
+		flags='--details --follow --help --since --tail --timestamps --until'
+		values='--since --tail -n --until'
+		kind=container
+		once=1
 		;;
 	'container ls')
 		flags='--all --filter --format --help --last --latest --no-trunc --quiet --size'
@@ -255,6 +261,12 @@ __skiff_command() {
 	'load')
 		flags='--help --input --platform --quiet'
 		values='--input -i --platform'
+		;;
+	'logs')
+		flags='--details --follow --help --since --tail --timestamps --until'
+		values='--since --tail -n --until'
+		kind=container
+		once=1
 		;;
 	'port')
 		flags='--help'

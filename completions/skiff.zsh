@@ -41,6 +41,7 @@ _skiff() {
 			'inspect:Return low-level information on objects'
 			'kill:Kill one or more running containers'
 			'load:Load an image from a tar archive or STDIN'
+			'logs:Fetch the logs of a container'
 			'port:List port mappings or a specific mapping for the container'
 			'rename:Rename a container'
 			'restart:Restart one or more containers'
@@ -228,6 +229,7 @@ _skiff() {
 			'exec:Execute a command in a running container'
 			'inspect:Display detailed information on one or more containers'
 			'kill:Kill one or more running containers'
+			'logs:Fetch the logs of a container'
 			'ls:List containers'
 			'port:List port mappings or a specific mapping for the container'
 			'rename:Rename a container'
@@ -376,6 +378,17 @@ _skiff() {
 			'--help[Print usage]' \
 			'--signal[Signal to send to the container]:value:_files' \
 			'*:container:__skiff_names container'
+		;;
+	'container logs')
+		_arguments -s \
+			'--details[Show extra details provided to logs]' \
+			'--follow[Follow log output]' \
+			'--help[Print usage]' \
+			'--since[Show logs since timestamp (e.g. "2013-01-02T132337Z") or relative (e.g. "42m" for 42 minutes)]:value:_files' \
+			'--tail[Number of lines to show from the end of the logs]:value:_files' \
+			'--timestamps[Show timestamps]' \
+			'--until[Show logs before a timestamp (e.g. "2013-01-02T132337Z") or relative (e.g. "42m" for 42 minutes)]:value:_files' \
+			'1:container:__skiff_names container' '*:file:_files'
 		;;
 	'container ls')
 		_arguments -s \
@@ -801,6 +814,17 @@ _skiff() {
 			'--quiet[Suppress the load output]' \
 			'*:file:_files'
 		;;
+	'logs')
+		_arguments -s \
+			'--details[Show extra details provided to logs]' \
+			'--follow[Follow log output]' \
+			'--help[Print usage]' \
+			'--since[Show logs since timestamp (e.g. "2013-01-02T132337Z") or relative (e.g. "42m" for 42 minutes)]:value:_files' \
+			'--tail[Number of lines to show from the end of the logs]:value:_files' \
+			'--timestamps[Show timestamps]' \
+			'--until[Show logs before a timestamp (e.g. "2013-01-02T132337Z") or relative (e.g. "42m" for 42 minutes)]:value:_files' \
+			'1:container:__skiff_names container' '*:file:_files'
+		;;
 	'port')
 		_arguments -s \
 			'--help[Print usage]' \
@@ -864,8 +888,8 @@ _skiff() {
 # Whether a group has a command.
 __skiff_has() {
 	case $1 in
-	'') [[ ' run exec ps pull images version info container image system volume attach create completion import inspect kill load port rename restart rm rmi start stop tag wait ' == *" $2 "* ]] ;;
-	'container') [[ ' attach create exec inspect kill ls port rename restart rm run start stop wait ' == *" $2 "* ]] ;;
+	'') [[ ' run exec ps pull images version info container image system volume attach create completion import inspect kill load logs port rename restart rm rmi start stop tag wait ' == *" $2 "* ]] ;;
+	'container') [[ ' attach create exec inspect kill logs ls port rename restart rm run start stop wait ' == *" $2 "* ]] ;;
 	'image') [[ ' import inspect load ls pull rm tag ' == *" $2 "* ]] ;;
 	'system') [[ ' info ' == *" $2 "* ]] ;;
 	'volume') [[ ' create inspect ls rm ' == *" $2 "* ]] ;;

@@ -17,6 +17,7 @@ func Commands(e *env.Env) []*cli.Command {
 		ExecCommand(e),
 		InspectCommand(e),
 		KillCommand(e),
+		LogsCommand(e),
 		list,
 		PortCommand(e),
 		RenameCommand(e),

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func TestReadPairs(t *testing.T) {
@@ -128,4 +129,25 @@ func FuzzParseUlimit(f *testing.F) {
 			t.Errorf("%q gives %+v", s, u)
 		}
 	})
+}
+
+func TestParseTime(t *testing.T) {
+	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	for in, want := range map[string]time.Time{
+		"":                     {},
+		"10m":                  now.Add(-10 * time.Minute),
+		"2026-01-01":           time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+		"2026-01-01T10:00":     time.Date(2026, 1, 1, 10, 0, 0, 0, time.UTC),
+		"2026-01-01T10:00:01Z": time.Date(2026, 1, 1, 10, 0, 1, 0, time.UTC),
+		"1700000000.5":         time.Unix(1700000000, 5e8),
+	} {
+		if got, err := ParseTime(in, now); err != nil || !got.Equal(want) {
+			t.Errorf("%q: %v, %v; want %v", in, got, err, want)
+		}
+	}
+	for _, in := range []string{"x", "1.x", "1.1234567890", "2026-13-01"} {
+		if got, err := ParseTime(in, now); err == nil {
+			t.Errorf("%q: %v", in, got)
+		}
+	}
 }
