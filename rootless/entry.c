@@ -224,11 +224,23 @@ static int new_namespace(void) {
 	return ranges ? 0 : map_one_id();
 }
 
+// join_nested is the role "skiff:join": it enters the user namespace of a
+// container that has one of its own (--userns keep-id), as its root, and
+// becomes the program on SKIFF_FD_PROGRAM, which would be too many-threaded to
+// do so itself. The other namespaces were joined by the parent.
+static void join_nested(char **argv, char **envp) {
+	argv[0] = "skiff:exec";
+	if (!setns(SKIFF_FD_PIDFD, CLONE_NEWUSER) && !setresgid(0, 0, 0) && !setresuid(0, 0, 0))
+		fexecve(SKIFF_FD_PROGRAM, argv, envp);
+	_exit(125);
+}
+
 __attribute__((constructor)) static void skiff_enter(int argc, char **argv, char **envp) {
-	(void)envp;
 	skiff_entry.uid = geteuid();
 	skiff_entry.gid = getegid();
 	// Roles of this file start with "skiff:" and are already where they belong.
+	if (argc == 1 && !strcmp(argv[0], "skiff:join"))
+		join_nested(argv, envp);
 	if (argc < 1 || !strncmp(argv[0], "skiff:", 6) || !wants_namespace(argc, argv))
 		return;
 	if (skiff_entry.uid == 0) {

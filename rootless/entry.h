@@ -4,6 +4,10 @@
 
 #define SKIFF_RANGES 16 // lines of subuid(5) used; more are left out
 
+// Descriptors of the role "skiff:join": 3 is the program's own socket.
+#define SKIFF_FD_PIDFD 4
+#define SKIFF_FD_PROGRAM 5
+
 enum skiff_how {
 	SKIFF_OUTSIDE,     // the command needs no namespace, or none could be had
 	SKIFF_ROOT,        // already root: only a mount namespace was made

@@ -16,6 +16,12 @@ import (
 	"syscall"
 )
 
+// RoleJoin is argv[0] of this program when it shall enter a container's own user
+// namespace and then become another program: descriptor 4 is a pidfd of the
+// container, 5 the program, which gets "skiff:exec" as its name and keeps 0 to
+// 3.
+const RoleJoin = "skiff:join"
+
 // UID is the user's id outside of any namespace that this process entered.
 func UID() int { return int(C.skiff_entry.uid) }
 
@@ -107,7 +113,9 @@ type NamespaceError struct {
 	Setting string
 }
 
-func (e *NamespaceError) Error() string { return fmt.Sprintf("enter user namespace: %s: %v", e.Step, e.Err) }
+func (e *NamespaceError) Error() string {
+	return fmt.Sprintf("enter user namespace: %s: %v", e.Step, e.Err)
+}
 func (e *NamespaceError) Unwrap() error { return e.Err }
 
 // Hint names the setting that forbids user namespaces.

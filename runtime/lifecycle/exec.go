@@ -2,11 +2,380 @@ package lifecycle
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	goruntime "runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
 
+	"golang.org/x/sys/unix"
+
+	"skiff/rootless"
+	"skiff/runtime/embedded"
+	"skiff/runtime/launch"
+	"skiff/runtime/spec"
+	"skiff/runtime/stage"
+	"skiff/runtime/stage/message"
 	"skiff/storage/container"
 )
 
 // Exec starts another process in a running container.
-func Exec(ctx context.Context, c *container.Container, o ExecOptions) (Session, error) {
-	return nil, notRunning(c)
+func Exec(_ context.Context, c *container.Container, o ExecOptions) (Session, error) {
+	pidfd, err := openInit(c)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(pidfd)
+	st, err := c.State()
+	if err != nil {
+		return nil, err
+	}
+	p, err := execProcess(c, &o)
+	if err != nil {
+		return nil, err
+	}
+	if err := rootless.Await(); err != nil {
+		return nil, err
+	}
+	s, err := enterContainer(pidfd, st.Pid, p, &o)
+	if err != nil {
+		return nil, startError(err)
+	}
+	if o.Detach {
+		s.release()
+		return nil, nil
+	}
+	return s, nil
+}
+
+// execProcess is the container's own process with what the user asked for
+// instead.
+func execProcess(c *container.Container, o *ExecOptions) (*message.Process, error) {
+	cfg := *c.Config
+	cfg.Config.Tty, cfg.Config.WorkingDir = o.Tty, firstOf(o.WorkingDir, cfg.Config.WorkingDir)
+	cfg.Config.Env = slices.Concat(withoutKeys(cfg.Config.Env, o.Env), o.Env)
+	cfg.Config.User = firstOf(o.User, cfg.Config.User)
+	cfg.Path, cfg.Args = o.Args[0], o.Args[1:]
+	cfg.Mounts, cfg.Host.Tmpfs, cfg.Host.Devices, cfg.Host.Ulimits = nil, nil, nil, nil
+	cfg.Host.Privileged = cfg.Host.Privileged || o.Privileged
+	cfg.Host.NetworkMode, cfg.Host.IpcMode, cfg.Host.PidMode = "", "", ""
+	s, err := spec.Build(&cfg, &spec.Facts{})
+	if err != nil {
+		return nil, err
+	}
+	in := &launch.Input{UserByName: true, AddGroups: cfg.Host.GroupAdd, Size: message.Size{Rows: o.Rows, Cols: o.Cols}}
+	if mode := cfg.Host.UsernsMode; strings.HasPrefix(mode, "keep-id") && cfg.Config.User == "" {
+		f := &spec.Facts{}
+		if err := rootless.Await(); err != nil {
+			return nil, err
+		}
+		if err := keepID(f, mode); err != nil {
+			return nil, err
+		}
+		s.Process.User.Username = keptUser(f.UIDMap) + ":" + keptUser(f.GIDMap)
+	}
+	s.Process.OOMScoreAdj = nil
+	// The container's own filter, whatever privileges the process gets
+	// (docker exec --privileged lifts it too).
+	if in.Filter, err = filter(c, &cfg.Host, s.Process.Capabilities.Bounding); err != nil {
+		return nil, err
+	}
+	return launch.Process(s.Process, in)
+}
+
+func firstOf(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// withoutKeys returns env without the variables that over sets.
+func withoutKeys(env, over []string) []string {
+	var out []string
+	for _, kv := range env {
+		name, _, _ := strings.Cut(kv, "=")
+		if !slices.ContainsFunc(over, func(o string) bool { return strings.HasPrefix(o, name+"=") }) {
+			out = append(out, kv)
+		}
+	}
+	return out
+}
+
+// execStream is a Session with a process that the front itself started.
+type execStream struct {
+	conn    message.Conn
+	pid     int
+	console *os.File    // terminal, nil without
+	stdio   [3]*os.File // our ends of the pipes
+	stdin   sync.Mutex
+	done    chan struct{}
+	once    sync.Once
+}
+
+// enterContainer starts the stage as "exec" within the container's namespaces.
+func enterContainer(pidfd, pid int, p *message.Process, o *ExecOptions) (*execStream, error) {
+	ours, theirs, err := message.Pair()
+	if err != nil {
+		return nil, err
+	}
+	s := &execStream{conn: ours, done: make(chan struct{})}
+	files, err := s.pipes(o)
+	if err != nil {
+		s.release()
+		theirs.Close()
+		return nil, err
+	}
+	var stdio [3]uintptr
+	for i, f := range files {
+		stdio[i] = f.Fd()
+	}
+	s.pid, err = spawnInside(pidfd, pid, theirs, stdio)
+	theirs.Close()
+	for _, f := range files {
+		if o.Stdio == nil {
+			f.Close()
+		}
+	}
+	if err != nil {
+		s.release()
+		return nil, err
+	}
+	if err := s.conn.SendJSON(message.ExecConfig, message.Exec{Process: *p}, pidfd); err != nil {
+		s.fail()
+		return nil, err
+	}
+	if err := s.awaitExec(); err != nil {
+		s.fail()
+		return nil, err
+	}
+	return s, nil
+}
+
+// pipes makes the process's standard streams and returns its ends.
+func (s *execStream) pipes(o *ExecOptions) ([3]*os.File, error) {
+	var theirs [3]*os.File
+	if o.Stdio != nil {
+		return *o.Stdio, nil
+	}
+	for i := range 3 {
+		if o.Tty || o.Detach || i == 0 && !o.Stdin {
+			null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+			if err != nil {
+				return theirs, err
+			}
+			theirs[i] = null
+			continue
+		}
+		r, w, err := os.Pipe()
+		if err != nil {
+			return theirs, err
+		}
+		if i == 0 {
+			theirs[i], s.stdio[i] = r, w
+		} else {
+			theirs[i], s.stdio[i] = w, r
+		}
+	}
+	return theirs, nil
+}
+
+// awaitExec returns when the process was executed: its socket closes then.
+func (s *execStream) awaitExec() error {
+	for {
+		t, body, fds, err := s.conn.Recv()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		case t == message.ConsoleReady && len(fds) == 1:
+			s.console = os.NewFile(uintptr(fds[0]), "terminal")
+		case t == message.StepFailed:
+			f := &message.Failure{}
+			if err := json.Unmarshal(body, f); err != nil {
+				return err
+			}
+			return f
+		default:
+			return fmt.Errorf("exec sent message %d", t)
+		}
+	}
+}
+
+// spawnInside clones the stage from a thread that has entered the container's
+// namespaces. The thread is never used again: it ends with its goroutine.
+func spawnInside(pidfd, pid int, conn message.Conn, stdio [3]uintptr) (int, error) {
+	type result struct {
+		pid int
+		err error
+	}
+	done := make(chan result)
+	go func() {
+		goruntime.LockOSThread() // and never unlock
+		pid, err := spawnOnThread(pidfd, pid, conn, stdio)
+		done <- result{pid, err}
+	}()
+	r := <-done
+	return r.pid, r.err
+}
+
+func spawnOnThread(pidfd, pid int, conn message.Conn, stdio [3]uintptr) (int, error) {
+	path, file, err := embedded.Stage()
+	if err != nil {
+		return 0, err
+	}
+	files := []uintptr{stdio[0], stdio[1], stdio[2], uintptr(conn.FD)}
+	args := []string{string(stage.RoleExec)}
+	if foreign(pid, "user") {
+		// Its own user namespace can only be entered by a process with one thread.
+		if file == nil {
+			if file, err = os.Open(path); err != nil {
+				return 0, err
+			}
+		}
+		path, args = "/proc/self/exe", []string{rootless.RoleJoin}
+		files = append(files, uintptr(pidfd), file.Fd())
+	}
+	if file != nil {
+		defer file.Close()
+	}
+	flags := 0
+	for _, ns := range []struct {
+		name string
+		flag int
+	}{
+		{"pid", unix.CLONE_NEWPID}, {"net", unix.CLONE_NEWNET}, {"ipc", unix.CLONE_NEWIPC},
+		{"uts", unix.CLONE_NEWUTS}, {"cgroup", unix.CLONE_NEWCGROUP},
+	} {
+		if foreign(pid, ns.name) {
+			flags |= ns.flag
+		}
+	}
+	if err := unix.Setns(pidfd, flags); err != nil && flags != 0 {
+		return 0, fmt.Errorf("join namespaces: %w", err)
+	}
+	child, err := syscall.ForkExec(path, args, &syscall.ProcAttr{Env: []string{"GODEBUG=madvdontneed=1"}, Files: files})
+	if err != nil {
+		return 0, fmt.Errorf("start exec: %w", err)
+	}
+	return child, nil
+}
+
+// foreign reports whether the process's namespace is not ours.
+func foreign(pid int, name string) bool {
+	var own, theirs unix.Stat_t
+	if unix.Stat("/proc/self/ns/"+name, &own) != nil || unix.Stat(fmt.Sprintf("/proc/%d/ns/%s", pid, name), &theirs) != nil {
+		return false
+	}
+	return own.Ino != theirs.Ino
+}
+
+func (s *execStream) Write(p []byte) (int, error) {
+	if s.console != nil {
+		return s.console.Write(p)
+	}
+	s.stdin.Lock()
+	defer s.stdin.Unlock()
+	if s.stdio[0] == nil {
+		return 0, io.ErrClosedPipe
+	}
+	n, err := s.stdio[0].Write(p)
+	if err != nil {
+		return n, io.ErrClosedPipe
+	}
+	return n, nil
+}
+
+func (s *execStream) CloseStdin() error {
+	s.stdin.Lock()
+	defer s.stdin.Unlock()
+	if s.stdio[0] == nil || s.console != nil {
+		return nil
+	}
+	err := s.stdio[0].Close()
+	s.stdio[0] = nil
+	return err
+}
+
+func (s *execStream) Resize(rows, cols uint16) error {
+	if s.console == nil {
+		return nil
+	}
+	return unix.IoctlSetWinsize(int(s.console.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: cols})
+}
+
+func (s *execStream) Signal(sig syscall.Signal) error { return syscall.Kill(s.pid, sig) }
+
+func (s *execStream) Detach() { s.once.Do(func() { close(s.done) }) }
+
+func (s *execStream) Wait(stdout, stderr io.Writer) (int, error) {
+	var copies sync.WaitGroup
+	relay := func(to io.Writer, from *os.File) {
+		if from != nil {
+			copies.Go(func() { _, _ = io.Copy(to, from) }) // EIO: the terminal was closed
+		}
+	}
+	relay(stdout, s.console)
+	relay(stdout, s.stdio[1])
+	relay(stderr, s.stdio[2])
+	ended := make(chan int, 1)
+	go func() {
+		var ws syscall.WaitStatus
+		for {
+			_, err := syscall.Wait4(s.pid, &ws, 0, nil)
+			if !errors.Is(err, syscall.EINTR) {
+				break
+			}
+		}
+		code := ws.ExitStatus()
+		if ws.Signaled() {
+			code = 128 + int(ws.Signal())
+		}
+		copies.Wait()
+		ended <- code
+	}()
+	select {
+	case code := <-ended:
+		return code, nil
+	case <-s.done:
+		return 0, ErrDetached
+	}
+}
+
+func (s *execStream) Close() error {
+	s.Detach()
+	s.release()
+	return nil
+}
+
+// fail collects a process that did not come to execute.
+func (s *execStream) fail() {
+	s.release()
+	var ws syscall.WaitStatus
+	_ = syscall.Kill(s.pid, syscall.SIGKILL)
+	_, _ = syscall.Wait4(s.pid, &ws, 0, nil)
+}
+
+func (s *execStream) release() {
+	if s.conn.FD >= 0 {
+		s.conn.Close()
+		s.conn.FD = -1
+	}
+	s.stdin.Lock()
+	defer s.stdin.Unlock()
+	for i, f := range s.stdio {
+		if f != nil {
+			f.Close()
+			s.stdio[i] = nil
+		}
+	}
+	if s.console != nil {
+		s.console.Close()
+	}
 }

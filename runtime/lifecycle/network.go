@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"os/exec"
+	"path/filepath"
 
 	"skiff/runtime/stage/message"
 )
@@ -25,7 +26,8 @@ func NetworkEngine() string {
 	return ""
 }
 
-func chooseNetwork(mode string) network {
+// chooseNetwork decides for a network mode; dir is the container's directory.
+func chooseNetwork(mode, dir string) network {
 	switch mode {
 	case "", "default", "bridge", "pasta", "slirp4netns":
 	case "host":
@@ -39,12 +41,15 @@ func chooseNetwork(mode string) network {
 	}
 	switch engine {
 	case "pasta":
-		return network{resolver: "169.254.1.1", helper: &message.Helper{Path: lookPath("pasta"), Args: []string{
-			"--config-net", "--quiet", "-t", "none", "-u", "none", "-T", "none", "-U", "none",
-			"--no-map-gw", "--dns-forward", "169.254.1.1", "--netns-only", "--netns", "/proc/{pid}/ns/net",
-		}}}
+		netns, ready := filepath.Join(dir, "netns"), filepath.Join(dir, "network.ready")
+		return network{resolver: "169.254.1.1", helper: &message.Helper{
+			Path: lookPath("pasta"), Netns: netns, Ready: ready, Args: []string{
+				"--config-net", "--foreground", "--quiet", "--pid", ready, "-t", "none", "-u", "none", "-T", "none", "-U", "none",
+				"--no-map-gw", "--dns-forward", "169.254.1.1", "--netns-only", "--netns", netns,
+			},
+		}}
 	case "slirp4netns":
-		return network{resolver: "10.0.2.3", helper: &message.Helper{Path: lookPath("slirp4netns"), ReadyFD: true, Args: []string{
+		return network{resolver: "10.0.2.3", helper: &message.Helper{Path: lookPath("slirp4netns"), Args: []string{
 			"--configure", "--mtu=65520", "--disable-host-loopback", "--enable-sandbox", "--ready-fd=3", "{pid}", "tap0",
 		}}}
 	}

@@ -105,7 +105,7 @@ func monitorConfig(ctx context.Context, c *container.Container, attach *Attachme
 	if in.Filter, err = filter(c, &cfg.Host, s.Process.Capabilities.Bounding); err != nil {
 		return nil, err
 	}
-	network := chooseNetwork(cfg.Host.NetworkMode)
+	network := chooseNetwork(cfg.Host.NetworkMode, c.Dir())
 	in.Network = network.helper
 	if in.Files, err = writeFiles(c, network); err != nil {
 		return nil, err

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -123,7 +121,7 @@ func (c *child) awaitRoot(l *message.Launch) error {
 		}
 		switch t {
 		case message.NetworkWanted:
-			if err := c.connectNetwork(l.Network); err != nil {
+			if err := c.connect(l.Network); err != nil {
 				return err
 			}
 			if err := c.conn.Send(message.NetworkReady, nil); err != nil {
@@ -179,7 +177,7 @@ func (c *child) abandon() {
 
 // release closes what the parent holds of the child and ends its helper.
 func (c *child) release() {
-	for _, fd := range []int{c.pidfd, c.conn.FD, c.console} {
+	for _, fd := range [...]int{c.pidfd, c.conn.FD, c.console} {
 		if fd >= 0 {
 			unix.Close(fd)
 		}
@@ -190,57 +188,6 @@ func (c *child) release() {
 		_, _ = c.network.Wait()
 		c.network = nil
 	}
-}
-
-// connectNetwork starts the helper that gives init's network namespace a way
-// out and waits until it is ready.
-func (c *child) connectNetwork(h *message.Helper) error {
-	if h == nil {
-		return nil
-	}
-	args := make([]string, len(h.Args))
-	for i, a := range h.Args {
-		args[i] = strings.ReplaceAll(a, "{pid}", strconv.Itoa(c.pid))
-	}
-	ready, out, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer ready.Close()
-	null, err := openNull()
-	if err != nil {
-		out.Close()
-		return err
-	}
-	defer null.Close()
-	said, words, err := os.Pipe()
-	if err != nil {
-		out.Close()
-		return err
-	}
-	defer said.Close()
-	p, err := os.StartProcess(h.Path, append([]string{h.Path}, args...), &os.ProcAttr{
-		Env: []string{}, Files: []*os.File{null, null, words, out},
-		Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true},
-	})
-	out.Close()
-	words.Close()
-	if err != nil {
-		return fmt.Errorf("start %s: %w", h.Path, err)
-	}
-	if h.ReadyFD {
-		var b [1]byte
-		if n, _ := ready.Read(b[:]); n == 1 {
-			c.network = p
-			return nil
-		}
-	} else if st, err := p.Wait(); err == nil && st.Success() {
-		return nil
-	}
-	text := make([]byte, 512)
-	n, _ := said.Read(text)
-	_, _ = p.Wait()
-	return fmt.Errorf("network: %s: %s", h.Path, strings.TrimSpace(string(text[:n])))
 }
 
 // wait collects a child and returns its exit code as a shell would tell it.

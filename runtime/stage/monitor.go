@@ -170,7 +170,7 @@ func (m *monitor) recordFailure(f *message.Failure) {
 		return
 	}
 	if m.cfg.AutoRemove {
-		m.remove()
+		_ = os.RemoveAll(m.remove())
 		return
 	}
 	old, _ := state.Read(m.cfg.Dir)
@@ -222,9 +222,6 @@ func (m *monitor) remove() string {
 	}
 	for _, dir := range m.cfg.Trash {
 		_ = os.RemoveAll(dir)
-	}
-	if m.child == nil {
-		_ = os.RemoveAll(trash)
 	}
 	return trash
 }

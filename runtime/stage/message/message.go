@@ -118,12 +118,16 @@ type Overlay struct {
 }
 
 // Helper is a program that gives the container's network namespace a way out.
+// It ends with the monitor.
 type Helper struct {
 	Path string
 	Args []string // "{pid}" stands for init's pid
-	// ReadyFD makes the helper say "1" on descriptor 3 when it is ready; else
-	// it is ready when it has exited (pasta goes to the background).
-	ReadyFD bool
+	// Netns is a file to bind init's network namespace on, for a helper that
+	// gives up the right to open it through /proc.
+	Netns string
+	// Ready is a FIFO, which is made, that the helper writes to when it is
+	// ready; without one it writes to descriptor 3.
+	Ready string
 }
 
 // Hooks are the OCI lifecycle hooks that run in the parent's namespaces

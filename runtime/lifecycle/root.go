@@ -1,0 +1,114 @@
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"skiff/rootless"
+	"skiff/runtime/launch"
+	"skiff/runtime/spec"
+	"skiff/runtime/stage/rootfs"
+	"skiff/storage/container"
+	"skiff/storage/lock"
+)
+
+// Root opens the container's root directory with O_PATH, with its volumes in
+// it, whether it runs or not. Resolve everything beneath it (openat2(2),
+// RESOLVE_IN_ROOT): what is there is the container's. The caller closes it and
+// calls release, until when a stopped container is not started.
+func Root(ctx context.Context, c *container.Container) (dir *os.File, release func(), err error) {
+	if err := rootless.Await(); err != nil {
+		return nil, nil, err
+	}
+	fd, err := openInit(c)
+	if err == nil {
+		defer unix.Close(fd)
+		dir, err := runningRoot(c, fd)
+		return dir, func() {}, err
+	}
+	if !errors.Is(err, ErrNotRunning) {
+		return nil, nil, err
+	}
+	op, err := lock.Exclusive(ctx, c.OpLock())
+	if err != nil {
+		return nil, nil, err
+	}
+	dir, err = mountedRoot(ctx, c)
+	if err != nil {
+		op.Release()
+		return nil, nil, err
+	}
+	return dir, op.Release, nil
+}
+
+// runningRoot opens the root as the container sees it. The pidfd proves that
+// the pid was its own throughout.
+func runningRoot(c *container.Container, pidfd int) (*os.File, error) {
+	st, err := c.State()
+	if err != nil {
+		return nil, err
+	}
+	name := fmt.Sprintf("/proc/%d/root", st.Pid)
+	fd, err := unix.Open(name, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err == nil {
+		err = unix.PidfdSendSignal(pidfd, 0, nil, 0)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open root of container %.12s: %w", c.Config.ID, err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// mountedRoot mounts a stopped container's root in this process's own mount
+// namespace, which takes it along when it ends.
+func mountedRoot(ctx context.Context, c *container.Container) (*os.File, error) {
+	o, err := overlay(c)
+	if err != nil {
+		return nil, err
+	}
+	cwd, err := os.Getwd()
+	if err != nil {
+		return nil, fmt.Errorf("working directory: %w", err)
+	}
+	mfd, err := rootfs.Overlay(o)
+	if cerr := os.Chdir(cwd); cerr != nil {
+		return nil, errors.Join(err, cerr)
+	}
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(mfd), c.Config.ID)
+	root, err := rootfs.FromMount(mfd, o.Work)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	facts, err := gatherFacts(ctx, c)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	s, err := spec.Build(c.Config, facts)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	for i := range s.Mounts {
+		if s.Mounts[i].Type != "bind" {
+			continue
+		}
+		m, err := launch.Mount(&s.Mounts[i])
+		if err == nil {
+			err = root.Mount(m)
+		}
+		if err != nil {
+			f.Close()
+			return nil, err
+		}
+	}
+	return f, nil
+}

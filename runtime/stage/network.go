@@ -1,0 +1,116 @@
+package stage
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"skiff/runtime/stage/message"
+)
+
+// connect starts the helper that gives init's network namespace a way out and
+// waits until it is ready.
+func (c *child) connect(h *message.Helper) error {
+	if h == nil {
+		return nil
+	}
+	if err := c.connectWith(h); err != nil {
+		return fmt.Errorf("network: %s: %w", h.Path, err)
+	}
+	return nil
+}
+
+func (c *child) connectWith(h *message.Helper) error {
+	if err := c.showNetns(h.Netns); err != nil {
+		return err
+	}
+	ready, theirs, err := readiness(h.Ready)
+	if err != nil {
+		return err
+	}
+	defer ready.Close()
+	// What it says on failure; a file, because a pipe that nobody reads any more
+	// would end it later.
+	fd, err := unix.MemfdCreate("stderr", unix.MFD_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	said := os.NewFile(uintptr(fd), "stderr")
+	defer said.Close()
+	null, err := openNull()
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	args := []string{h.Path}
+	for _, a := range h.Args {
+		args = append(args, strings.ReplaceAll(a, "{pid}", strconv.Itoa(c.pid)))
+	}
+	pidfd := -1
+	p, err := os.StartProcess(h.Path, args, &os.ProcAttr{
+		Env: []string{}, Files: []*os.File{null, null, said, theirs},
+		Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true, PidFD: &pidfd},
+	})
+	if theirs != nil {
+		theirs.Close()
+	}
+	if err != nil {
+		return err
+	}
+	c.network = p
+	defer unix.Close(pidfd)
+	if awaitReady(int(ready.Fd()), pidfd) {
+		return nil
+	}
+	text := make([]byte, 512)
+	n, _ := said.ReadAt(text, 0)
+	return fmt.Errorf("%s", strings.Join(strings.Fields(string(text[:n])), " "))
+}
+
+// showNetns binds init's network namespace on a file, in our own mount
+// namespace only.
+func (c *child) showNetns(file string) error {
+	if file == "" {
+		return nil
+	}
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDONLY|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	f.Close()
+	if err := unix.Mount(fmt.Sprintf("/proc/%d/ns/net", c.pid), file, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("bind network namespace: %w", err)
+	}
+	return nil
+}
+
+// readiness returns what becomes readable when the helper is ready: a FIFO that
+// it knows by name, or a pipe whose other end it gets as descriptor 3.
+func readiness(fifo string) (ready, theirs *os.File, err error) {
+	if fifo == "" {
+		return os.Pipe()
+	}
+	if err := unix.Mkfifo(fifo, 0o600); err != nil && !errors.Is(err, unix.EEXIST) {
+		return nil, nil, err
+	}
+	// For writing too, so that opening does not wait for the helper.
+	ready, err = os.OpenFile(fifo, os.O_RDWR|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+	return ready, nil, err
+}
+
+// awaitReady waits for a word or the helper's end.
+func awaitReady(ready, pidfd int) bool {
+	polls := []unix.PollFd{{Fd: int32(ready), Events: unix.POLLIN}, {Fd: int32(pidfd), Events: unix.POLLIN}}
+	for {
+		_, err := unix.Poll(polls, -1)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		return err == nil && polls[0].Revents&unix.POLLIN != 0
+	}
+}
