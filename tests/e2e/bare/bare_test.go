@@ -105,6 +105,7 @@ func TestMonitor_KilledLeavesTheTruth(t *testing.T) {
 		if err := syscall.Kill(monitor, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
+		s.Eventually("the monitor is dead", func() bool { return zombie(monitor) })
 		up := s.OK("ps", "--format", "{{.State}}") == "running"
 		alive := syscall.Kill(init, 0) == nil && !zombie(init)
 		if up != alive {

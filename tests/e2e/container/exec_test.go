@@ -41,7 +41,7 @@ func TestExec_FailsAsDockerDoes(t *testing.T) {
 	s.Skiff("exec", "it", "sh", "-c", "kill -9 $$").Exits(137)
 	s.Skiff("exec", "it", "nosuch").Exits(127).Complains(`exec: "nosuch": executable file not found in $PATH`)
 	s.Skiff("exec", "it", "/etc/passwd").Exits(126).Complains("permission denied")
-	s.Skiff("exec", "-u", "nosuch", "it", "true").Exits(1).Complains("unable to find user nosuch")
+	s.Skiff("exec", "-u", "nosuch", "it", "true").Exits(126).Complains("unable to find user nosuch")
 	s.Skiff("exec", "nothing", "true").Exits(1).Complains("No such container: nothing")
 	s.Skiff("exec", "it").Exits(1).Complains("requires at least 2 arguments")
 	id := s.Inspect("it", "{{.Id}}")

@@ -150,7 +150,7 @@ func TestRun_FailsAsDockerDoes(t *testing.T) {
 		{"a bind source that is not there", "--mount type=bind,src=/no/such,dst=/x IMG true", 125, "bind source path does not exist: /no/such"},
 		{"a mount of no known type", "--mount type=nosuch,dst=/x IMG true", 125, "nosuch"},
 		{"a mount without a destination", "--mount type=tmpfs IMG true", 125, "target"},
-		{"a directory onto a file", "-v " + home + "/dir:/etc/passwd IMG true", 127, "Are you trying to mount a directory onto a file (or vice-versa)?"},
+		{"a directory onto a file", "-v " + home + "/dir:/etc/passwd IMG true", 125, "Are you trying to mount a directory onto a file (or vice-versa)?"},
 		{"a volume that is no absolute path", "-v rel/ative:/x IMG true", 125, "includes invalid characters for a local volume name"},
 		{"a destination that is not absolute", "-v " + home + "/dir:rel IMG true", 125, "rel"},
 		{"an unknown user", "-u nosuch IMG true", 125, "unable to find user nosuch: no matching entries in passwd file"},
