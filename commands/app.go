@@ -13,6 +13,7 @@ import (
 	"skiff/commands/env"
 	"skiff/commands/failure"
 	"skiff/commands/system"
+	"skiff/rootless"
 )
 
 // Run executes the command line args, args[0] being the program, prints what
@@ -28,7 +29,11 @@ func Run(ctx context.Context, e *env.Env, args []string) int {
 	case err == nil:
 		err = app.RunContext(ctx, l.args)
 	}
-	return exit(ctx, e, l.path, err)
+	code := exit(ctx, e, l.path, err)
+	// A command that ends early must not leave newuidmap with a process that is
+	// gone, of which it would complain. Why it failed was said above, if it matters.
+	_ = rootless.Await()
+	return code
 }
 
 // App returns the command tree over e. It keeps no state elsewhere, so that two

@@ -30,6 +30,7 @@ func commandList(e *env.Env) []*cli.Command {
 		container.AttachCommand(e),
 		container.CreateCommand(e),
 		system.CompletionCommand(e),
+		container.CopyCommand(e),
 		image.ImportCommand(e),
 		inspectCommand(e),
 		container.KillCommand(e),

@@ -45,7 +45,7 @@ __skiff_command() {
 	words='' flags='' values='' kind='' once=''
 	case $1 in
 	'')
-		words='run exec ps pull images version info container image system volume attach create completion import inspect kill load logs port rename restart rm rmi start stop tag wait'
+		words='run exec ps pull images version info container image system volume attach create completion cp import inspect kill load logs port rename restart rm rmi start stop tag wait'
 		flags='--config --context --debug --help --host --log-level --version'
 		values='--config --context -c --host -H --log-level -l'
 		;;
@@ -84,12 +84,17 @@ __skiff_command() {
 		values='--format -f'
 		;;
 	'container')
-		words='attach create exec inspect kill logs ls port rename restart rm run start stop wait'
+		words='attach cp create exec inspect kill logs ls port rename restart rm run start stop wait'
 		flags='--help'
 		;;
 	'container attach')
 		flags='--detach-keys --help --no-stdin --sig-proxy'
 		values='--detach-keys'
+		kind=container
+		once=1
+		;;
+	'container cp')
+		flags='--archive --follow-link --help --quiet'
 		kind=container
 		once=1
 		;;
@@ -243,6 +248,11 @@ __skiff_command() {
 		;;
 	'completion')
 		flags='--help'
+		;;
+	'cp')
+		flags='--archive --follow-link --help --quiet'
+		kind=container
+		once=1
 		;;
 	'import')
 		flags='--change --help --message --platform'

@@ -37,6 +37,7 @@ _skiff() {
 			'attach:Attach local standard input, output, and error streams to a running container'
 			'create:Create a new container'
 			'completion:Generate the autocompletion script for the specified shell'
+			'cp:Copy files/folders between a container and the local filesystem'
 			'import:Import the contents from a tarball to create a filesystem image'
 			'inspect:Return low-level information on objects'
 			'kill:Kill one or more running containers'
@@ -225,6 +226,7 @@ _skiff() {
 	'container')
 		commands=(
 			'attach:Attach local standard input, output, and error streams to a running container'
+			'cp:Copy files/folders between a container and the local filesystem'
 			'create:Create a new container'
 			'exec:Execute a command in a running container'
 			'inspect:Display detailed information on one or more containers'
@@ -251,6 +253,14 @@ _skiff() {
 			'--help[Print usage]' \
 			'--no-stdin[Do not attach STDIN]' \
 			'--sig-proxy[Proxy all received signals to the process]' \
+			'1:container:__skiff_names container' '*:file:_files'
+		;;
+	'container cp')
+		_arguments -s \
+			'--archive[Archive mode (copy all uid/gid information)]' \
+			'--follow-link[Always follow symbol link in SRC_PATH]' \
+			'--help[Print usage]' \
+			'--quiet[Suppress progress output during copy. Progress output is automatically suppressed if no terminal is attached]' \
 			'1:container:__skiff_names container' '*:file:_files'
 		;;
 	'container create')
@@ -784,6 +794,14 @@ _skiff() {
 			'--help[Print usage]' \
 			'*:file:_files'
 		;;
+	'cp')
+		_arguments -s \
+			'--archive[Archive mode (copy all uid/gid information)]' \
+			'--follow-link[Always follow symbol link in SRC_PATH]' \
+			'--help[Print usage]' \
+			'--quiet[Suppress progress output during copy. Progress output is automatically suppressed if no terminal is attached]' \
+			'1:container:__skiff_names container' '*:file:_files'
+		;;
 	'import')
 		_arguments -s \
 			'--change[Apply Dockerfile instruction to the created image]:value:_files' \
@@ -888,8 +906,8 @@ _skiff() {
 # Whether a group has a command.
 __skiff_has() {
 	case $1 in
-	'') [[ ' run exec ps pull images version info container image system volume attach create completion import inspect kill load logs port rename restart rm rmi start stop tag wait ' == *" $2 "* ]] ;;
-	'container') [[ ' attach create exec inspect kill logs ls port rename restart rm run start stop wait ' == *" $2 "* ]] ;;
+	'') [[ ' run exec ps pull images version info container image system volume attach create completion cp import inspect kill load logs port rename restart rm rmi start stop tag wait ' == *" $2 "* ]] ;;
+	'container') [[ ' attach cp create exec inspect kill logs ls port rename restart rm run start stop wait ' == *" $2 "* ]] ;;
 	'image') [[ ' import inspect load ls pull rm tag ' == *" $2 "* ]] ;;
 	'system') [[ ' info ' == *" $2 "* ]] ;;
 	'volume') [[ ' create inspect ls rm ' == *" $2 "* ]] ;;

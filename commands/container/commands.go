@@ -13,6 +13,7 @@ func Commands(e *env.Env) []*cli.Command {
 	remove.Aliases = []string{"remove"}
 	return []*cli.Command{
 		AttachCommand(e),
+		CopyCommand(e),
 		CreateCommand(e),
 		ExecCommand(e),
 		InspectCommand(e),
