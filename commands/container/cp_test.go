@@ -2,8 +2,6 @@ package container
 
 import (
 	"testing"
-
-	"github.com/urfave/cli/v2"
 )
 
 func TestParseCopy(t *testing.T) {

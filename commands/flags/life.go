@@ -98,8 +98,10 @@ func health(c *cli.Context) (*container.Healthcheck, error) {
 		flag string
 		to   *time.Duration
 	}{
-		{"health-interval", &check.Interval}, {"health-timeout", &check.Timeout},
-		{"health-start-period", &check.StartPeriod}, {"health-start-interval", &check.StartInterval},
+		{"health-interval", &check.Interval},
+		{"health-timeout", &check.Timeout},
+		{"health-start-period", &check.StartPeriod},
+		{"health-start-interval", &check.StartInterval},
 	} {
 		*d.to = c.Duration(d.flag)
 		said = said || *d.to != 0

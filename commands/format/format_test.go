@@ -90,10 +90,19 @@ func TestDuration(t *testing.T) {
 		d    time.Duration
 		want string
 	}{
-		{450 * time.Millisecond, "Less than a second"}, {time.Second, "1 second"}, {59 * time.Second, "59 seconds"},
-		{60 * time.Second, "About a minute"}, {59 * time.Minute, "59 minutes"}, {time.Hour, "About an hour"},
-		{47 * time.Hour, "47 hours"}, {13 * day, "13 days"}, {14 * day, "2 weeks"}, {59 * day, "8 weeks"}, {60 * day, "2 months"},
-		{720 * day, "24 months"}, {3 * 365 * day, "3 years"},
+		{450 * time.Millisecond, "Less than a second"},
+		{time.Second, "1 second"},
+		{59 * time.Second, "59 seconds"},
+		{60 * time.Second, "About a minute"},
+		{59 * time.Minute, "59 minutes"},
+		{time.Hour, "About an hour"},
+		{47 * time.Hour, "47 hours"},
+		{13 * day, "13 days"},
+		{14 * day, "2 weeks"},
+		{59 * day, "8 weeks"},
+		{60 * day, "2 months"},
+		{720 * day, "24 months"},
+		{3 * 365 * day, "3 years"},
 	}
 	for _, c := range cases {
 		if got := Duration(c.d); got != c.want {
@@ -122,10 +131,21 @@ func TestParseSize(t *testing.T) {
 		want int64
 		err  string
 	}{
-		{"0", 0, ""}, {"32", 32, ""}, {"32b", 32, ""}, {"32k", 32 << 10, ""}, {"32Kb", 32 << 10, ""}, {"32KiB", 32 << 10, ""},
-		{"1.5g", 3 << 29, ""}, {"64 m", 64 << 20, ""},
-		{"", 0, "invalid size: ''"}, {"hello", 0, "invalid size: 'hello'"}, {"-32", 0, "invalid size: '-32'"},
-		{"32mm", 0, "invalid suffix: 'mm'"}, {"32bb", 0, "invalid suffix: 'bb'"}, {"1 2", 0, "invalid size: '1 2'"}, {"99999999t", 0, "invalid size: '99999999t'"},
+		{"0", 0, ""},
+		{"32", 32, ""},
+		{"32b", 32, ""},
+		{"32k", 32 << 10, ""},
+		{"32Kb", 32 << 10, ""},
+		{"32KiB", 32 << 10, ""},
+		{"1.5g", 3 << 29, ""},
+		{"64 m", 64 << 20, ""},
+		{"", 0, "invalid size: ''"},
+		{"hello", 0, "invalid size: 'hello'"},
+		{"-32", 0, "invalid size: '-32'"},
+		{"32mm", 0, "invalid suffix: 'mm'"},
+		{"32bb", 0, "invalid suffix: 'bb'"},
+		{"1 2", 0, "invalid size: '1 2'"},
+		{"99999999t", 0, "invalid size: '99999999t'"},
 	}
 	for _, c := range cases {
 		got, err := ParseSize(c.in)

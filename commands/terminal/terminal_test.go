@@ -11,7 +11,10 @@ import (
 
 func TestParseDetachKeys(t *testing.T) {
 	cases := []struct{ in, want, err string }{
-		{"", "", ""}, {DefaultDetachKeys, "\x10\x11", ""}, {"a,ctrl-a", "a\x01", ""}, {"ctrl-@,ctrl-_,ctrl-[", "\x00\x1f\x1b", ""},
+		{"", "", ""},
+		{DefaultDetachKeys, "\x10\x11", ""},
+		{"a,ctrl-a", "a\x01", ""},
+		{"ctrl-@,ctrl-_,ctrl-[", "\x00\x1f\x1b", ""},
 		{"ctrl-A", "\x01", ""},
 		{"ab", "", "invalid detach keys (ab): Unknown character: 'ab'"},
 		{"ctrl-", "", "invalid detach keys (ctrl-): Unknown character: 'ctrl-'"},
