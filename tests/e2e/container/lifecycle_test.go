@@ -192,7 +192,7 @@ func TestInspect_SaysWhatDockerSays(t *testing.T) {
 		{"the network mode", "{{.HostConfig.NetworkMode}}", "none"},
 		{"the root", "{{.HostConfig.ReadonlyRootfs}}", "true"},
 		{"the state", "{{.State.Status}} {{.State.Running}} {{.State.Paused}} {{.State.ExitCode}} {{.RestartCount}}", "running true false 0 0"},
-		{"the driver", "{{.Driver}} {{.Platform}}", "overlay linux"},
+		{"the driver", "{{.Driver}} {{.Platform}}", "overlay2 linux"},
 		{"json in one line", "{{json .State.Running}}", "true"},
 		{"the addresses, empty", "[{{.NetworkSettings.IPAddress}}]", "[]"},
 	}

@@ -57,5 +57,5 @@ func TestLogs_ReturnsTheBytesThatWereWritten(t *testing.T) {
 	img := s.LoadBusybox()
 	s.OK("run", "-d", "--name", "it", "--network", "none", img, "sh", "-c", `head -c 300000 /dev/urandom >/b; cat /b; sha256sum /b >&2`)
 	s.OK("wait", "it")
-	s.Shell(`test "$(skiff logs c 2>/dev/null | sha256sum | cut -c1-64)" = "$(skiff logs c 2>&1 >/dev/null | cut -c1-64)"`).Exits(0)
+	s.Shell(`test "$(skiff logs it 2>/dev/null | sha256sum | cut -c1-64)" = "$(skiff logs it 2>&1 >/dev/null | cut -c1-64)"`).Exits(0)
 }

@@ -167,7 +167,7 @@ func TestRun_FailsAsDockerDoes(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			s := s.In(t)
-			line := strings.ReplaceAll(test.args, "IMG", img)
+			line := strings.ReplaceAll(test.args, "IMG", "--network none "+img)
 			s.Shell("skiff run " + line).Exits(test.code).Complains(test.error)
 		})
 	}

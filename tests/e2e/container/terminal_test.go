@@ -44,7 +44,7 @@ func TestTerminal_JobControl(t *testing.T) {
 	time.Sleep(300 * time.Millisecond)
 	c.Type("\x1a") // Ctrl-Z
 	c.Expect("Stopped")
-	c.Type("jobs; kill %1; exit 0\r")
+	c.Type("kill -9 %1; sleep 0.5; wait; exit 0\r")
 	c.Exits(0)
 }
 
@@ -67,7 +67,8 @@ func TestTerminal_DetachKeysLeaveItRunning(t *testing.T) {
 	again.Expect("kept again")
 	again.Type("\x10") // a lone ctrl-p is the container's own
 	again.Type("\x01d")
-	again.Exits(0)
+	again.Expect("read escape sequence")
+	again.Exits(1) // as docker's attach
 	harness.Equal(t, "the state", s.Inspect("it", "{{.State.Status}}"), "running")
 
 	last := s.Terminal("attach", "it")
@@ -141,8 +142,8 @@ func TestMonitor_OutlivesTheTerminal(t *testing.T) {
 func TestAttach_ToWhatWasStartedDetached(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadBusybox()
-	s.OK("run", "-d", "-i", "--name", "it", "--network", "none", img, "cat")
-	s.SkiffInput(strings.NewReader("through\n"), "attach", "it").Exits(0).Prints("through")
+	s.OK("run", "-d", "-i", "--name", "it", "--network", "none", img, "sh", "-c", "read line; echo $line; exit 3")
+	s.SkiffInput(strings.NewReader("through\n"), "attach", "it").Exits(3).Prints("through")
 	s.Skiff("attach", "it").Exits(1).Complains("cannot attach to a stopped container")
 	s.Skiff("attach", "nothing").Exits(1).Complains("No such container: nothing")
 }
