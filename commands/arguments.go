@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"skiff/commands/failure"
 )
 
 // line is a command line understood in docker's manner.
@@ -54,6 +56,10 @@ func parseLine(app *cli.App, args []string) (line, error) {
 			l.help, l.bare = true, true
 			return l, nil
 		}
+		if operands[0] == "help" && len(l.path) == 0 {
+			l.help = true
+			return l, l.takeTopic(commands, operands[1:])
+		}
 		i := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.HasName(operands[0]) })
 		if i < 0 {
 			return l, fmt.Errorf("%w: %s", errUnknownCommand, operands[0])
@@ -62,6 +68,18 @@ func parseLine(app *cli.App, args []string) (line, error) {
 		l.args = append(l.args, operands[0])
 		rest, flags, commands = operands[1:], commands[i].Flags, commands[i].Subcommands
 	}
+}
+
+// takeTopic reads the command that `help` is asked about.
+func (l *line) takeTopic(commands []*cli.Command, words []string) error {
+	for _, w := range words {
+		i := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.HasName(w) })
+		if i < 0 {
+			return failure.Local("unknown help topic: %s", strings.Join(words, " "))
+		}
+		l.path, commands = append(l.path, commands[i]), commands[i].Subcommands
+	}
+	return nil
 }
 
 // stopsAtOperand tells the commands whose operands are a command line of

@@ -62,6 +62,8 @@ func TestParseLine(t *testing.T) {
 		{name: "takes a lone dash as operand", in: "rm -", want: "rm -- -"},
 		{name: "knows aliases of commands", in: "container remove x", want: "container remove -- x"},
 		{name: "takes -h for the host name of run", in: "run -h web alpine", want: "run --hostname=web -- alpine"},
+		{name: "takes help for a command", in: "help container rm", help: true},
+		{name: "refuses an unknown help topic", in: "help nope", err: "unknown help topic: nope", help: true},
 		{name: "takes -h for help elsewhere", in: "rm -h", help: true},
 		{name: "takes --help anywhere", in: "rm web --help", help: true},
 		{name: "leaves --help behind the image alone", in: "run alpine --help", want: "run -- alpine --help"},

@@ -18,7 +18,6 @@ import (
 	"skiff/commands/format"
 	"skiff/runtime/lifecycle"
 	"skiff/storage"
-	"skiff/storage/container"
 	"skiff/storage/container/archive"
 )
 
@@ -114,19 +113,20 @@ func runCopy(ctx context.Context, e *env.Env, o copyOptions) error {
 }
 
 // rootOf opens the root of the container that ref names, until done is called.
-func rootOf(ctx context.Context, st *storage.Store, ref string) (c *container.Container, tree archive.Tree, done func(), err error) {
-	if c, err = find(st, ref); err != nil {
-		return nil, tree, nil, err
+func rootOf(ctx context.Context, st *storage.Store, ref string) (tree archive.Tree, done func(), err error) {
+	c, err := find(st, ref)
+	if err != nil {
+		return tree, nil, err
 	}
 	root, release, err := lifecycle.Root(ctx, c)
 	if err != nil {
-		return nil, tree, nil, inWords(err, ref, c)
+		return tree, nil, inWords(err, ref, c)
 	}
-	return c, archive.InRoot(root), func() { root.Close(); release() }, nil
+	return archive.InRoot(root), func() { root.Close(); release() }, nil
 }
 
 func copyOut(ctx context.Context, e *env.Env, st *storage.Store, o copyOptions) (int64, error) {
-	c, tree, done, err := rootOf(ctx, st, o.From)
+	tree, done, err := rootOf(ctx, st, o.From)
 	if err != nil {
 		return 0, err
 	}
@@ -138,7 +138,7 @@ func copyOut(ctx context.Context, e *env.Env, st *storage.Store, o copyOptions) 
 		return 0, err
 	}
 	if !from.Exists {
-		return 0, failure.Engine(os.ErrNotExist, "Could not find the file %s in container %s", o.FromPath, c.Config.ID)
+		return 0, failure.Engine(os.ErrNotExist, "Could not find the file %s in container %s", o.FromPath, o.From)
 	}
 	if o.ToPath == "-" {
 		if env.Terminal(e.Out) {
@@ -165,7 +165,7 @@ func copyOut(ctx context.Context, e *env.Env, st *storage.Store, o copyOptions) 
 }
 
 func copyIn(ctx context.Context, e *env.Env, st *storage.Store, o copyOptions) (int64, error) {
-	c, tree, done, err := rootOf(ctx, st, o.To)
+	tree, done, err := rootOf(ctx, st, o.To)
 	if err != nil {
 		return 0, err
 	}
@@ -176,7 +176,7 @@ func copyIn(ctx context.Context, e *env.Env, st *storage.Store, o copyOptions) (
 	}
 	if o.FromPath == "-" {
 		if !to.Exists {
-			return 0, failure.Engine(os.ErrNotExist, "Could not find the file %s in container %s", o.ToPath, c.Config.ID)
+			return 0, failure.Engine(os.ErrNotExist, "Could not find the file %s in container %s", o.ToPath, o.To)
 		}
 		if !to.Dir {
 			return 0, failure.Local("destination \"%s:%s\" must be a directory", o.To, o.ToPath)
@@ -198,7 +198,7 @@ func copyIn(ctx context.Context, e *env.Env, st *storage.Store, o copyOptions) (
 		return 0, failure.Local("%v", err)
 	}
 	if in, err := tree.Stat(place.Dir, true); err != nil || !in.Dir {
-		return 0, errors.Join(err, failure.Engine(os.ErrNotExist, "Could not find the file %s in container %s", place.Dir, c.Config.ID))
+		return 0, errors.Join(err, failure.Engine(os.ErrNotExist, "Could not find the file %s in container %s", place.Dir, o.To))
 	}
 	// The path is the user's own: it may go through any link of this machine.
 	local, err := os.Open("/")
