@@ -183,11 +183,16 @@ func flagSyntax(f cli.Flag) string {
 // valueWord is docker's word for what a flag takes, empty for a boolean.
 func valueWord(f cli.Flag) string {
 	switch f := f.(type) {
-	case interface{ ValueWord() string }:
-		return f.ValueWord()
 	case *cli.BoolFlag:
 		return ""
+	case *cli.StringFlag:
+		if f.DefaultText != "" {
+			return f.DefaultText
+		}
 	case *cli.StringSliceFlag:
+		if f.DefaultText != "" {
+			return f.DefaultText
+		}
 		return "list"
 	case *cli.IntFlag, *cli.Int64Flag:
 		return "int"

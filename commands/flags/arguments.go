@@ -55,24 +55,15 @@ func arguments(n int) string {
 }
 
 // Typed gives a flag another word than "string" for its value in help texts:
-// bytes, decimal, mount. List flags and numbers have theirs already.
-func Typed(f *cli.StringFlag, word string) cli.Flag { return &typed{f, word} }
-
-type typed struct {
-	*cli.StringFlag
-	word string
+// bytes, decimal. The word lies in DefaultText, which our help has no other use
+// for; a wrapper would hide from the library that commas do not separate.
+func Typed(f *cli.StringFlag, word string) cli.Flag {
+	f.DefaultText = word
+	return f
 }
 
-// ValueWord is the word for the flag's value in help texts.
-func (t *typed) ValueWord() string { return t.word }
-
-// TypedList is Typed for a flag that may be repeated.
-func TypedList(f *cli.StringSliceFlag, word string) cli.Flag { return &typedList{f, word} }
-
-type typedList struct {
-	*cli.StringSliceFlag
-	word string
+// TypedList is Typed for a flag that may be repeated: mount, ulimit.
+func TypedList(f *cli.StringSliceFlag, word string) cli.Flag {
+	f.DefaultText = word
+	return f
 }
-
-// ValueWord is the word for the flag's value in help texts.
-func (t *typedList) ValueWord() string { return t.word }
