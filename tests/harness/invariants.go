@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -145,21 +146,65 @@ func (s *Session) sharedTemporaries() map[string]bool {
 }
 
 // own are processes that the harness itself started and ends (a registry).
-var own = map[int]bool{}
+var own pidSet
+
+// pidSet is a set of process ids, safe for concurrent use.
+type pidSet struct {
+	mu   sync.Mutex
+	pids map[int]bool
+}
+
+func (s *pidSet) add(pid int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pids == nil {
+		s.pids = map[int]bool{}
+	}
+	s.pids[pid] = true
+}
+
+func (s *pidSet) remove(pid int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.pids, pid)
+}
+
+func (s *pidSet) has(pid int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pids[pid]
+}
+
+// reapOrphans does for as long as the tests run what a machine's process 1
+// does: it reaps what ended and has no parent any more. A pid namespace cannot
+// end before its last process was reaped. Our own children are reaped by who
+// waits for them, at once; what is still a zombie at a second look is an
+// orphan.
+func reapOrphans() {
+	seen := map[int]bool{}
+	for ; ; time.Sleep(300 * time.Millisecond) {
+		zombies := map[int]bool{}
+		for pid, p := range family() {
+			if p.state != "Z" || p.parent != os.Getpid() {
+				continue
+			}
+			if seen[pid] {
+				_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil)
+			}
+			zombies[pid] = true
+		}
+		seen = zombies
+	}
+}
 
 // descendants describes the living processes below us that the harness did not
-// start for itself. Orphans count, because we are their subreaper; those that
-// ended are reaped here.
+// start for itself. Orphans count, because we are their subreaper.
 func descendants() []string {
 	var found []string
 	for pid, p := range family() {
-		if p.state == "Z" {
-			if p.parent == os.Getpid() && !own[pid] {
-				_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil)
-			}
-			continue
+		if p.state != "Z" {
+			found = append(found, fmt.Sprintf("%d %s", pid, p.line))
 		}
-		found = append(found, fmt.Sprintf("%d %s", pid, p.line))
 	}
 	return found
 }
@@ -200,7 +245,7 @@ func family() map[int]process {
 	}
 	below := map[int]process{}
 	for pid, p := range all {
-		for up, ok := p, !own[pid]; ok && up.parent != 0; up, ok = all[up.parent], !own[up.parent] {
+		for up, ok := p, !own.has(pid); ok && up.parent != 0; up, ok = all[up.parent], !own.has(up.parent) {
 			if up.parent == os.Getpid() {
 				below[pid] = p
 				break

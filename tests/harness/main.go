@@ -51,6 +51,7 @@ func prepare() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("become subreaper: %w", err)
 	}
+	go reapOrphans()
 	// What is made for the other user must be readable by it.
 	unix.Umask(0o022)
 	var err error

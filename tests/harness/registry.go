@@ -35,11 +35,11 @@ http: {addr: %s}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	own[cmd.Process.Pid] = true
+	own.add(cmd.Process.Pid)
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-		delete(own, cmd.Process.Pid)
+		own.remove(cmd.Process.Pid)
 	})
 	if !within(10*time.Second, func() bool {
 		answer, err := http.Get("http://" + r.Address + "/v2/")

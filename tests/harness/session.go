@@ -196,13 +196,13 @@ func (s *Session) InMountNamespace(line string) {
 	if err := cmd.Start(); err != nil {
 		s.T.Fatal(err)
 	}
-	own[cmd.Process.Pid] = true
+	own.add(cmd.Process.Pid)
 	s.T.Cleanup(func() {
 		s.removeContainers() // while their store can be seen
 		s.mounts = ""
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-		delete(own, cmd.Process.Pid)
+		own.remove(cmd.Process.Pid)
 	})
 	if answer, err := bufio.NewReader(out).ReadString('\n'); err != nil {
 		s.T.Fatalf("prepare a mount namespace (%s): %q, %v", line, answer, err)

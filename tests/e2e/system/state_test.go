@@ -71,7 +71,7 @@ func listedPaths(t *testing.T) (listed, whole *regexp.Regexp) {
 			} else {
 				code = base + code
 			}
-			for _, tree := range []string{"storage/", "upper/", "work/", "_data/", "run/"} {
+			for _, tree := range []string{"storage/", "upper/", "work/", "_data/", "run/", "<random>/", "removed-<id>/"} {
 				if strings.HasSuffix(code, tree) {
 					trees = append(trees, expression(code))
 				}
