@@ -78,6 +78,7 @@ endef
 
 $(STAGE):
 	CGO_ENABLED=0 $(GO) build -tags 'osusergo netgo' -ldflags '$(LDFLAGS)' -o $@ ./runtime/stage/program
+	@sha256sum <$@ | cut -c1-32 >$(@:.bin=.sum)
 	$(call sources,$@,./runtime/stage/program)
 	@touch $@
 

@@ -27,7 +27,9 @@ func Run(ctx context.Context, e *env.Env, args []string) int {
 	case err == nil && l.help && !l.bare:
 		err = printHelp(e.Out, e, app, l.path)
 	case err == nil:
+		restore := quicken(l.path)
 		err = app.RunContext(ctx, l.args)
+		restore()
 	}
 	code := exit(ctx, e, l.path, err)
 	// A command that ends early must not leave newuidmap with a process that is

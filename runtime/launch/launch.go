@@ -100,6 +100,7 @@ func Messages(s *rspec.Spec, in *Input) (*message.Launch, error) {
 		return nil, err
 	}
 	init.Process = *p
+	l.Filter = p.Seccomp
 	l.Init, err = json.Marshal(init)
 	return l, err
 }

@@ -42,7 +42,7 @@ func Exec(_ context.Context, c *container.Container, o ExecOptions) (Session, er
 	if err := rootless.Await(); err != nil {
 		return nil, err
 	}
-	s, err := enterContainer(pidfd, st.Pid, p, &o)
+	s, err := enterContainer(c.Store.Cache(), pidfd, st.Pid, p, &o)
 	if err != nil {
 		return nil, startError(err)
 	}
@@ -119,7 +119,7 @@ type execStream struct {
 }
 
 // enterContainer starts the stage as "exec" within the container's namespaces.
-func enterContainer(pidfd, pid int, p *message.Process, o *ExecOptions) (*execStream, error) {
+func enterContainer(cache string, pidfd, pid int, p *message.Process, o *ExecOptions) (*execStream, error) {
 	ours, theirs, err := message.Pair()
 	if err != nil {
 		return nil, err
@@ -135,7 +135,7 @@ func enterContainer(pidfd, pid int, p *message.Process, o *ExecOptions) (*execSt
 	for i, f := range files {
 		stdio[i] = f.Fd()
 	}
-	s.pid, err = spawnInside(pidfd, pid, theirs, stdio)
+	s.pid, err = spawnInside(cache, pidfd, pid, theirs, stdio)
 	theirs.Close()
 	for _, f := range files {
 		if o.Stdio == nil {
@@ -146,7 +146,11 @@ func enterContainer(pidfd, pid int, p *message.Process, o *ExecOptions) (*execSt
 		s.release()
 		return nil, err
 	}
-	if err := s.conn.SendJSON(message.ExecConfig, message.Exec{Process: *p}, pidfd); err != nil {
+	err = s.conn.SendJSON(message.ExecConfig, message.Exec{Process: *p}, pidfd)
+	if err == nil {
+		err = s.conn.Send(message.SeccompFilter, p.Seccomp)
+	}
+	if err != nil {
 		s.fail()
 		return nil, err
 	}
@@ -210,7 +214,7 @@ func (s *execStream) awaitExec() error {
 
 // spawnInside clones the stage from a thread that has entered the container's
 // namespaces. The thread is never used again: it ends with its goroutine.
-func spawnInside(pidfd, pid int, conn message.Conn, stdio [3]uintptr) (int, error) {
+func spawnInside(cache string, pidfd, pid int, conn message.Conn, stdio [3]uintptr) (int, error) {
 	type result struct {
 		pid int
 		err error
@@ -218,15 +222,15 @@ func spawnInside(pidfd, pid int, conn message.Conn, stdio [3]uintptr) (int, erro
 	done := make(chan result)
 	go func() {
 		goruntime.LockOSThread() // and never unlock
-		pid, err := spawnOnThread(pidfd, pid, conn, stdio)
+		pid, err := spawnOnThread(cache, pidfd, pid, conn, stdio)
 		done <- result{pid, err}
 	}()
 	r := <-done
 	return r.pid, r.err
 }
 
-func spawnOnThread(pidfd, pid int, conn message.Conn, stdio [3]uintptr) (int, error) {
-	path, file, err := embedded.Stage()
+func spawnOnThread(cache string, pidfd, pid int, conn message.Conn, stdio [3]uintptr) (int, error) {
+	path, file, err := embedded.Stage(cache)
 	if err != nil {
 		return 0, err
 	}
@@ -260,7 +264,7 @@ func spawnOnThread(pidfd, pid int, conn message.Conn, stdio [3]uintptr) (int, er
 	if err := unix.Setns(pidfd, flags); err != nil && flags != 0 {
 		return 0, fmt.Errorf("join namespaces: %w", err)
 	}
-	child, err := syscall.ForkExec(path, args, &syscall.ProcAttr{Env: []string{"GODEBUG=madvdontneed=1"}, Files: files})
+	child, err := syscall.ForkExec(path, args, &syscall.ProcAttr{Env: stage.Environ(), Files: files})
 	if err != nil {
 		return 0, fmt.Errorf("start exec: %w", err)
 	}

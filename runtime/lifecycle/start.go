@@ -188,13 +188,17 @@ func startMonitor(c *container.Container, m *message.Monitor) (Session, error) {
 	if err != nil {
 		return nil, startError(err)
 	}
-	err = spawnStage(stage.RoleMonitor, theirs, [3]uintptr{}, nil)
+	err = spawnStage(c.Store.Cache(), stage.RoleMonitor, theirs, [3]uintptr{}, nil)
 	theirs.Close()
 	if err != nil {
 		ours.Close()
 		return nil, startError(err)
 	}
-	if err := ours.SendJSON(message.MonitorConfig, m); err != nil {
+	err = ours.SendJSON(message.MonitorConfig, m)
+	if err == nil {
+		err = ours.SendLaunch(&m.Launch)
+	}
+	if err != nil {
 		ours.Close()
 		return nil, startError(err)
 	}
@@ -212,8 +216,8 @@ func startMonitor(c *container.Container, m *message.Monitor) (Session, error) {
 // spawnStage starts the stage program in a role, in a session of its own. With
 // zero stdio its standard streams are /dev/null. pid, when not nil, receives
 // its process id and leaves collecting it to the caller.
-func spawnStage(role stage.Role, conn message.Conn, stdio [3]uintptr, pid *int) error {
-	path, file, err := embedded.Stage()
+func spawnStage(cache string, role stage.Role, conn message.Conn, stdio [3]uintptr, pid *int) error {
+	path, file, err := embedded.Stage(cache)
 	if err != nil {
 		return err
 	}
@@ -229,8 +233,7 @@ func spawnStage(role stage.Role, conn message.Conn, stdio [3]uintptr, pid *int) 
 		stdio = [3]uintptr{null.Fd(), null.Fd(), null.Fd()}
 	}
 	p, err := syscall.ForkExec(path, []string{string(role)}, &syscall.ProcAttr{
-		// Nothing of the caller's environment (reliability A-31).
-		Env:   []string{"GODEBUG=madvdontneed=1"},
+		Env:   stage.Environ(),
 		Files: []uintptr{stdio[0], stdio[1], stdio[2], uintptr(conn.FD)},
 		Sys:   &syscall.SysProcAttr{Setsid: role == stage.RoleMonitor},
 	})

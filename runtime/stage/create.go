@@ -14,7 +14,10 @@ import (
 // caller's, and so is the init once we are gone.
 func createMain(front message.Conn) int {
 	var l message.Launch
-	fds, err := front.Expect(message.ExecConfig, &l)
+	if _, err := front.Expect(message.LaunchConfig, &l); err != nil {
+		return 125
+	}
+	fds, err := front.RecvLaunch(&l)
 	if err != nil {
 		return 125
 	}

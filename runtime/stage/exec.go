@@ -25,6 +25,9 @@ func execMain(parent message.Conn) int {
 		fds, err = parent.Expect(message.ExecConfig, &cfg)
 	}
 	if err == nil {
+		_, cfg.Process.Seccomp, _, err = parent.Recv()
+	}
+	if err == nil {
 		err = runExec(parent, &cfg, fds)
 	}
 	failure := &message.Failure{Code: 125}

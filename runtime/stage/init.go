@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -16,10 +17,15 @@ import (
 // "Lifecycle"); each step's error carries its name.
 func initMain(parent message.Conn) int {
 	var cfg message.Init
-	fds, err := parent.Expect(message.InitConfig, &cfg)
+	var l message.Launch
+	fds, err := parent.RecvLaunch(&l)
+	if err == nil {
+		err = json.Unmarshal(l.Init, &cfg)
+	}
 	if err != nil {
 		return 125
 	}
+	cfg.Process.Seccomp = l.Filter
 	err = runInit(parent, &cfg, fds)
 	// Only a failure comes back from there.
 	failure := &message.Failure{Code: 125}

@@ -64,7 +64,7 @@ func tryLaunch(l *message.Launch, stdio [3]uintptr, extra []int) (c *child, err 
 		defer unix.Close(root)
 		fds = append([]int{root}, extra...)
 	}
-	if err := c.conn.Send(message.InitConfig, l.Init, fds...); err != nil {
+	if err := c.conn.SendLaunch(l, fds...); err != nil {
 		return nil, fmt.Errorf("send configuration: %w", err)
 	}
 	return c, c.awaitRoot(l)
@@ -97,7 +97,7 @@ func (c *child) spawn(l *message.Launch, stdio [3]uintptr, theirs message.Conn) 
 		attr.Credential = &syscall.Credential{Uid: 0, Gid: 0, NoSetGroups: true}
 	}
 	pid, err := syscall.ForkExec(selfPath, []string{string(RoleInit)}, &syscall.ProcAttr{
-		Env: environ, Files: []uintptr{stdio[0], stdio[1], stdio[2], uintptr(theirs.FD)}, Sys: attr,
+		Env: Environ(), Files: []uintptr{stdio[0], stdio[1], stdio[2], uintptr(theirs.FD)}, Sys: attr,
 	})
 	if err != nil {
 		return fmt.Errorf("clone init: %w", err)

@@ -38,6 +38,9 @@ func monitorMain(front message.Conn) int {
 	if _, err := front.Expect(message.MonitorConfig, &m.cfg); err != nil {
 		return 125
 	}
+	if _, err := front.RecvLaunch(&m.cfg.Launch); err != nil {
+		return 125
+	}
 	m.sync = atomicfile.Durability(m.cfg.Durable)
 	if err := m.start(); err != nil {
 		failure := &message.Failure{Code: 125}
@@ -55,13 +58,18 @@ func monitorMain(front message.Conn) int {
 			front.Close()
 		}
 	}
-	// What the start needed is not needed again; give it back before the long
-	// wait.
+	// What the start needed is not needed again.
 	m.cfg.Launch = message.Launch{Hooks: m.cfg.Launch.Hooks}
-	debug.FreeOSMemory()
 	m.relay.run(m)
 	m.finish()
 	return 0
+}
+
+// settle makes the process small for a long wait. It is called when the
+// container has lived for settleAfter: a short-lived one does not pay for it.
+func settle() {
+	debug.SetGCPercent(100)
+	debug.FreeOSMemory()
 }
 
 // start takes the container's run lock and leads it to execution.
@@ -73,9 +81,7 @@ func (m *monitor) start() (err error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("become subreaper: %w", err)
 	}
-	if m.log, err = logdriver.Open(m.cfg.Log); err != nil {
-		return err
-	}
+	m.log = logdriver.New(m.cfg.Log)
 	if m.listen, err = listen(m.cfg.Dir); err != nil {
 		return err
 	}

@@ -19,6 +19,13 @@ const (
 	stdinHigh  = 64 << 10
 )
 
+// When settle is called: after that many milliseconds without anything to do,
+// or that many bytes, which leave some garbage each.
+const (
+	settleAfter = 300
+	settleBytes = 8 << 20
+)
+
 // relay moves bytes between the container, its log and the attached clients.
 type relay struct {
 	in, out, err int // the container's streams, -1 when closed or absent
@@ -28,6 +35,8 @@ type relay struct {
 	stdinOnce    bool
 	clients      []*client
 	buf          []byte
+	moved        int // bytes, until settled
+	settled      bool
 	polls        []unix.PollFd
 }
 
@@ -108,8 +117,17 @@ func (r *relay) wait(m *monitor) bool {
 		}
 		add(c.fd, events)
 	}
-	if _, err := unix.Poll(r.polls, -1); err != nil {
-		return false // EINTR; anything else shows again
+	timeout := -1
+	if !r.settled {
+		timeout = settleAfter
+	}
+	n, err := unix.Poll(r.polls, timeout)
+	if err == nil && !r.settled && (n == 0 || r.moved > settleBytes) {
+		r.settled = true
+		settle()
+	}
+	if err != nil || n == 0 {
+		return false // EINTR or the timeout; anything else shows again
 	}
 	if r.polls[1].Revents != 0 {
 		r.accept(m.listen)
@@ -156,6 +174,7 @@ func (r *relay) read(m *monitor, fd *int, t message.Type, kind byte, all bool) {
 		}
 		// A full disk must not stop the container; the log has a hole then.
 		_ = m.log.Write(kind, time.Now(), r.buf[message.HeaderSize:message.HeaderSize+n])
+		r.moved += n
 		head := message.Header(t, n)
 		copy(r.buf, head[:])
 		for _, c := range r.clients {

@@ -10,7 +10,6 @@ package stage
 import (
 	"os"
 	"runtime"
-	"runtime/debug"
 	"strings"
 
 	"skiff/runtime/stage/message"
@@ -52,14 +51,16 @@ func main(r Role) func(message.Conn) int {
 // and exec do to themselves (ids, capabilities, seccomp) is done to a thread.
 func Main(r Role) int {
 	runtime.LockOSThread()
-	// Little is allocated and nothing for long: a small heap that is collected
-	// late costs less than the collector's own threads.
-	debug.SetGCPercent(200)
 	return main(r)(message.Conn{FD: controlFD})
 }
 
-// environ of a role: nothing of the user's (reliability A-31).
-var environ = []string{"GODEBUG=madvdontneed=1", "GOTRACEBACK=none"}
+// Environ is the environment of a role: nothing of the user's (reliability
+// A role lives for milliseconds or sleeps for days; one processor and no
+// collection spare it the Go runtime's threads and their wake-ups. The monitor
+// turns collection on when it has time (monitor.settle).
+func Environ() []string {
+	return []string{"GOGC=off", "GOMAXPROCS=1", "GODEBUG=madvdontneed=1", "GOTRACEBACK=none"}
+}
 
 // selfPath executes this very program again, also when it has no name.
 const selfPath = "/proc/self/exe"

@@ -29,7 +29,6 @@ var (
 // File names within a container's directory.
 const (
 	configFile = "config.json"
-	opLockFile = "op.lock"
 	// LockFile is the run lock: held by the monitor for its whole life.
 	LockFile = "lock"
 	// SocketFile is the monitor's control socket.
@@ -49,9 +48,9 @@ type Container struct {
 // Dir is the container's directory.
 func (c *Container) Dir() string { return filepath.Join(c.Store.Containers(), c.Config.ID) }
 
-// OpLock is the lock file that a command holds exclusive while it starts,
-// removes or changes the container.
-func (c *Container) OpLock() string { return filepath.Join(c.Dir(), opLockFile) }
+// OpLock is what a command holds exclusively locked (flock) while it starts,
+// removes or changes the container: the directory itself.
+func (c *Container) OpLock() string { return c.Dir() }
 
 // Load reads the container with the full id. It returns ErrNotFound when the
 // directory is absent or has no readable configuration.

@@ -80,7 +80,8 @@ func (l *Lock) Release() {
 
 func open(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
-	if errors.Is(err, unix.EROFS) || errors.Is(err, unix.ENOSPC) {
+	if errors.Is(err, unix.EROFS) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EISDIR) {
+		// A directory is locked itself and needs no file for it.
 		// A shared reader of a read-only or full store still may lock what exists.
 		f, err = os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	}

@@ -35,6 +35,11 @@ func File(name, program string) (*os.File, error) {
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); err != nil {
 		return nil, fmt.Errorf("seal: %w", err)
 	}
+	return Raise(fd, name)
+}
+
+// Raise duplicates a descriptor out of the way of a child's low ones.
+func Raise(fd int, name string) (*os.File, error) {
 	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, firstFD)
 	if err != nil {
 		return nil, fmt.Errorf("duplicate: %w", err)

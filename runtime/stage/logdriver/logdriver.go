@@ -42,16 +42,16 @@ type Writer struct {
 	size int64
 }
 
-// Open continues the log of a container. A half record at its end, which a
-// power cut left, is cut off.
-func Open(cfg message.Log) (*Writer, error) {
-	w := &Writer{cfg: cfg}
-	if cfg.Path == "" {
-		return w, nil
-	}
-	f, err := os.OpenFile(cfg.Path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+// New returns the writer of a container's log, which it continues. The file is
+// opened with the first record: many containers say nothing.
+func New(cfg message.Log) *Writer { return &Writer{cfg: cfg} }
+
+// open continues the file. A half record at its end, which a power cut left, is
+// cut off.
+func (w *Writer) open() error {
+	f, err := os.OpenFile(w.cfg.Path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("open log: %w", err)
+		return fmt.Errorf("open log: %w", err)
 	}
 	if w.size, err = end(f); err == nil {
 		_, err = f.Seek(w.size, 0)
@@ -61,16 +61,21 @@ func Open(cfg message.Log) (*Writer, error) {
 	}
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("open log: %w", err)
+		return fmt.Errorf("open log: %w", err)
 	}
 	w.file = f
-	return w, nil
+	return nil
 }
 
 // Write appends one record; p is at most MaxPayload.
 func (w *Writer) Write(kind byte, now time.Time, p []byte) error {
-	if w.file == nil || len(p) == 0 {
+	if w.cfg.Path == "" || len(p) == 0 {
 		return nil
+	}
+	if w.file == nil {
+		if err := w.open(); err != nil {
+			return err
+		}
 	}
 	total := int64(len(p) + HeadSize + TailSize)
 	if w.cfg.MaxSize > 0 && w.size > 0 && w.size+total > w.cfg.MaxSize {

@@ -80,6 +80,33 @@ func (c Conn) SendJSON(t Type, v any, fds ...int) error {
 	return c.Send(t, body, fds...)
 }
 
+// SendLaunch writes what Launch leaves out of its JSON, with descriptors for the
+// init.
+func (c Conn) SendLaunch(l *Launch, fds ...int) error {
+	if err := c.Send(SeccompFilter, l.Filter); err != nil {
+		return err
+	}
+	return c.Send(InitConfig, l.Init, fds...)
+}
+
+// RecvLaunch reads what SendLaunch wrote.
+func (c Conn) RecvLaunch(l *Launch) (fds []int, err error) {
+	for _, part := range []struct {
+		want Type
+		to   *[]byte
+	}{{SeccompFilter, &l.Filter}, {InitConfig, &l.Init}} {
+		t, body, got, err := c.Recv()
+		if err != nil {
+			return nil, err
+		}
+		if t != part.want {
+			return nil, fmt.Errorf("receive message: want type %d, got %d", part.want, t)
+		}
+		*part.to, fds = body, append(fds, got...)
+	}
+	return fds, nil
+}
+
 // Recv reads one message. It returns io.EOF when the other side closed between
 // messages. Received descriptors are close-on-exec and the caller's to close.
 func (c Conn) Recv() (t Type, body []byte, fds []int, err error) {

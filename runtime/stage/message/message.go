@@ -1,13 +1,12 @@
 package message
 
-import "encoding/json"
-
 // Type says what a message means; its body is JSON unless noted.
 type Type byte
 
 // The messages, in the order that they may first appear.
 const (
 	MonitorConfig Type = iota + 1 // Monitor
+	SeccompFilter                 // raw: a BPF program, struct sock_filter[]
 	InitConfig                    // Init
 	NetworkWanted                 // empty; init's network namespace exists
 	NetworkReady                  // empty
@@ -24,7 +23,8 @@ const (
 	Stdout                        // raw bytes
 	Stderr                        // raw bytes
 	Exited                        // Exit
-	ExecConfig                    // Exec
+	ExecConfig                    // Exec, after it SeccompFilter
+	LaunchConfig                  // Launch: the OCI command line's create
 )
 
 // Failure is why a start ended: the step that failed and docker's exit code.
@@ -99,8 +99,10 @@ type Launch struct {
 	Hooks      Hooks
 	// Orphan lets init outlive the launcher: the OCI command line's create.
 	Orphan bool
-	// Init is sent on unread.
-	Init json.RawMessage
+	// Init and Filter come as messages of their own, InitConfig and
+	// SeccompFilter, and are passed on unread.
+	Init   []byte `json:"-"`
+	Filter []byte `json:"-"`
 }
 
 // IDMap is one line of a uid_map or gid_map (user_namespaces(7)).
@@ -252,7 +254,7 @@ type Process struct {
 	OOMScore   *int
 	AppArmor   string
 	SELinux    string
-	Seccomp    []byte // BPF program, struct sock_filter[]
+	Seccomp    []byte `json:"-"` // came as SeccompFilter
 	Flags      uint   // SECCOMP_FILTER_FLAG_*
 	Orphan     bool   // see Launch.Orphan
 	// SetHome fills HOME from the user's passwd entry when Env has none.
