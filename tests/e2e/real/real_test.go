@@ -109,7 +109,7 @@ func TestDebian_InTmux(t *testing.T) {
 	screen := func() string { return tmux("capture-pane", "-p", "-t", "w") }
 	tmux("-f", "/dev/null", "new-session", "-d", "-s", "w", "-x", "90", "-y", "30",
 		s.Binary()+" run -it --rm --network none "+img+"; echo ended with $?; sleep 1000")
-	s.Eventually("a prompt", func() bool { return strings.Contains(screen(), "# ") })
+	s.Eventually("a prompt", func() bool { return strings.Contains(screen(), ":/#") })
 	tmux("send-keys", "-t", "w", "stty size", "Enter")
 	s.Eventually("the size", func() bool { return strings.Contains(screen(), "30 90") || strings.Contains(screen(), "29 90") })
 	tmux("resize-window", "-t", "w", "-x", "101", "-y", "33")
@@ -130,7 +130,7 @@ func TestPostgreSQL_KeepsItsData(t *testing.T) {
 	const path = "/usr/lib/postgresql/15/bin"
 	start := func() {
 		s.T.Helper()
-		script := fmt.Sprintf(`chown postgres /data
+		script := fmt.Sprintf(`mkdir -p /run/postgresql && chown postgres /data /run/postgresql
 			[ -e /data/PG_VERSION ] || su postgres -c "%s/initdb -D /data" >/dev/null
 			exec setpriv --reuid postgres --regid postgres --init-groups %s/postgres -D /data`, path, path)
 		s.OK("run", "-d", "--name", "db", "--network", "none", "--stop-signal", "SIGINT", "-v", "pg:/data", img, "sh", "-c", script)
