@@ -80,11 +80,13 @@ func runRun(ctx context.Context, e *env.Env, o runOptions, start starter) error 
 	if err != nil {
 		return &failure.Setup{Command: "run", Err: err}
 	}
+	ahead := lifecycle.Prepare(st, &o.Process, &o.Host)
+	defer ahead.Close()
 	c, err := create(ctx, e, st, userStore{st, e}, o.createOptions)
 	if err != nil {
 		return &failure.Setup{Command: "run", Err: err}
 	}
-	var options lifecycle.StartOptions
+	options := lifecycle.StartOptions{Ahead: ahead}
 	if !o.Detach {
 		options.Attach = o.Streams.attachment(e)
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"skiff/runtime/seccomp"
+	"skiff/runtime/spec"
 	"skiff/runtime/stage/capability"
 	"skiff/runtime/stage/message"
 )
@@ -38,17 +39,6 @@ type Input struct {
 	Orphan     bool
 	KeepFDs    int
 	Size       message.Size
-}
-
-// namespaceFlags are the CLONE_NEW* constants by the specification's names.
-var namespaceFlags = [...]struct {
-	name rspec.LinuxNamespaceType
-	flag int
-}{
-	{rspec.PIDNamespace, unix.CLONE_NEWPID}, {rspec.NetworkNamespace, unix.CLONE_NEWNET},
-	{rspec.MountNamespace, unix.CLONE_NEWNS}, {rspec.IPCNamespace, unix.CLONE_NEWIPC},
-	{rspec.UTSNamespace, unix.CLONE_NEWUTS}, {rspec.UserNamespace, unix.CLONE_NEWUSER},
-	{rspec.CgroupNamespace, unix.CLONE_NEWCGROUP},
 }
 
 // Messages returns what the parent of the init is told, with the init's own
@@ -107,13 +97,8 @@ func Messages(s *rspec.Spec, in *Input) (*message.Launch, error) {
 
 func addNamespaces(s *rspec.Spec, l *message.Launch, init *message.Init) error {
 	for _, ns := range s.Linux.Namespaces {
-		flag := 0
-		for _, f := range namespaceFlags {
-			if f.name == ns.Type {
-				flag = f.flag
-			}
-		}
-		if flag == 0 {
+		flag, ok := spec.NamespaceFlag(ns.Type)
+		if !ok {
 			return fmt.Errorf("namespace %q is not supported", ns.Type)
 		}
 		switch {

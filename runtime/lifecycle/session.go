@@ -59,6 +59,8 @@ type Attachment struct {
 type StartOptions struct {
 	// Attach, when not nil, makes Start return a Session that misses no byte.
 	Attach *Attachment
+	// Ahead, when not nil, is a monitor that Prepare started; Start uses it up.
+	Ahead *Ahead
 }
 
 // ExecOptions describe a process to add to a running container. Empty fields

@@ -63,7 +63,7 @@ func Start(ctx context.Context, c *container.Container, o StartOptions) (Session
 	if err := rootless.Await(); err != nil {
 		return nil, startError(err)
 	}
-	return startMonitor(c, m)
+	return startMonitor(c, m, o.Ahead)
 }
 
 // startError makes any failure before the container's own a StartError.
@@ -181,42 +181,52 @@ func filter(c *container.Container, h *container.Host, caps []string) (*seccomp.
 	return seccomp.FromFile(cache, profile, caps)
 }
 
-// startMonitor executes the stage as the container's monitor and waits for the
-// container's process to be executed.
-func startMonitor(c *container.Container, m *message.Monitor) (Session, error) {
-	ours, theirs, err := message.Pair()
+// startMonitor gives the monitor its configuration and waits for the container's
+// process to be executed.
+func startMonitor(c *container.Container, m *message.Monitor, ahead *Ahead) (Session, error) {
+	conn, err := ahead.take(m)
+	if err != nil {
+		conn, err = spawnMonitor(c.Store.Cache(), "")
+	}
 	if err != nil {
 		return nil, startError(err)
 	}
-	err = spawnStage(c.Store.Cache(), stage.RoleMonitor, theirs, [3]uintptr{}, nil)
-	theirs.Close()
-	if err != nil {
-		ours.Close()
-		return nil, startError(err)
-	}
-	err = ours.SendJSON(message.MonitorConfig, m)
+	err = conn.SendJSON(message.MonitorConfig, m)
 	if err == nil {
-		err = ours.SendLaunch(&m.Launch)
+		err = conn.SendLaunch(&m.Launch)
+	}
+	if err == nil {
+		_, err = conn.Expect(message.Started, nil)
 	}
 	if err != nil {
-		ours.Close()
-		return nil, startError(err)
-	}
-	if _, err := ours.Expect(message.Started, nil); err != nil {
-		ours.Close()
+		conn.Close()
 		return nil, startError(err)
 	}
 	if m.Attach == nil {
-		ours.Close()
+		conn.Close()
 		return nil, nil
 	}
-	return newStream(ours, c), nil
+	return newStream(conn, c), nil
 }
 
-// spawnStage starts the stage program in a role, in a session of its own. With
-// zero stdio its standard streams are /dev/null. pid, when not nil, receives
-// its process id and leaves collecting it to the caller.
-func spawnStage(cache string, role stage.Role, conn message.Conn, stdio [3]uintptr, pid *int) error {
+// spawnMonitor starts a monitor, which waits for its configuration on the
+// returned connection and ends when that is closed before.
+func spawnMonitor(cache, hint string) (message.Conn, error) {
+	ours, theirs, err := message.Pair()
+	if err != nil {
+		return ours, err
+	}
+	err = spawnStage(cache, stage.RoleMonitor, hint, theirs)
+	theirs.Close()
+	if err != nil {
+		ours.Close()
+	}
+	return ours, err
+}
+
+// spawnStage starts the stage program in a role, in a session of its own, with
+// its standard streams on /dev/null.
+func spawnStage(cache string, role stage.Role, hint string, conn message.Conn) error {
 	path, file, err := embedded.Stage(cache)
 	if err != nil {
 		return err
@@ -224,24 +234,22 @@ func spawnStage(cache string, role stage.Role, conn message.Conn, stdio [3]uintp
 	if file != nil {
 		defer file.Close()
 	}
-	if stdio == ([3]uintptr{}) {
-		null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-		if err != nil {
-			return err
-		}
-		defer null.Close()
-		stdio = [3]uintptr{null.Fd(), null.Fd(), null.Fd()}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
 	}
-	p, err := syscall.ForkExec(path, []string{string(role)}, &syscall.ProcAttr{
+	defer null.Close()
+	args := []string{string(role)}
+	if hint != "" {
+		args = append(args, hint)
+	}
+	_, err = syscall.ForkExec(path, args, &syscall.ProcAttr{
 		Env:   stage.Environ(),
-		Files: []uintptr{stdio[0], stdio[1], stdio[2], uintptr(conn.FD)},
-		Sys:   &syscall.SysProcAttr{Setsid: role == stage.RoleMonitor},
+		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), uintptr(conn.FD)},
+		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
 		return fmt.Errorf("start %s: %w", role, err)
-	}
-	if pid != nil {
-		*pid = p
 	}
 	return nil
 }

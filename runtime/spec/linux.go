@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -57,6 +58,52 @@ func namespaces(s *rspec.Spec, cfg *container.Config, f *Facts) error {
 		s.Linux.Namespaces = append(s.Linux.Namespaces, rspec.LinuxNamespace{Type: rspec.UserNamespace})
 	}
 	return nil
+}
+
+// CloneFlags returns the namespaces that a container of this configuration gets
+// as CLONE_NEW* flags, and whether that is all there is to say: false when it
+// joins another's or has a user namespace of its own.
+func CloneFlags(h *container.Host) (flags uintptr, all bool) {
+	if h.UsernsMode != "" && h.UsernsMode != "host" {
+		return 0, false
+	}
+	s := &rspec.Spec{Linux: &rspec.Linux{}}
+	err := namespaces(s, &container.Config{Host: *h}, &Facts{Namespaces: func(string) (string, error) {
+		return "", errors.New("joins another container")
+	}})
+	if err != nil {
+		return 0, false
+	}
+	for _, ns := range s.Linux.Namespaces {
+		flag, ok := NamespaceFlag(ns.Type)
+		if !ok || ns.Path != "" {
+			return 0, false
+		}
+		flags |= uintptr(flag)
+	}
+	return flags, true
+}
+
+// NamespaceFlag returns the CLONE_NEW* constant of a namespace by the
+// specification's name, and whether there is one.
+func NamespaceFlag(t rspec.LinuxNamespaceType) (int, bool) {
+	switch t {
+	case rspec.PIDNamespace:
+		return unix.CLONE_NEWPID, true
+	case rspec.NetworkNamespace:
+		return unix.CLONE_NEWNET, true
+	case rspec.MountNamespace:
+		return unix.CLONE_NEWNS, true
+	case rspec.IPCNamespace:
+		return unix.CLONE_NEWIPC, true
+	case rspec.UTSNamespace:
+		return unix.CLONE_NEWUTS, true
+	case rspec.UserNamespace:
+		return unix.CLONE_NEWUSER, true
+	case rspec.CgroupNamespace:
+		return unix.CLONE_NEWCGROUP, true
+	}
+	return 0, false
 }
 
 // devices adds --device, and with --privileged every device that the user may

@@ -37,7 +37,7 @@ func createMain(front message.Conn) int {
 }
 
 func create(l *message.Launch, fds []int) (int, error) {
-	c, err := launch(l, [3]uintptr{0, 1, 2}, fds...)
+	c, err := launch(l, nil, [3]uintptr{0, 1, 2}, fds...)
 	if err != nil {
 		return 0, err
 	}

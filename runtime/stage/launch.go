@@ -22,38 +22,34 @@ type child struct {
 	network *os.Process
 }
 
-// launch clones the init with its namespaces and leads it to RootReady. stdio
-// are its standard streams, extra descriptors for it. Where the kernel refuses
-// overlay, fuse-overlayfs is tried. On error nothing is left behind.
-func launch(l *message.Launch, stdio [3]uintptr, extra ...int) (*child, error) {
-	c, err := tryLaunch(l, stdio, extra)
+// launch leads an init to RootReady: ahead, when it was cloned before its
+// configuration was known, else a new one. stdio are its standard streams, extra
+// descriptors for it. Where the kernel refuses overlay, fuse-overlayfs is tried.
+// On error nothing is left behind.
+func launch(l *message.Launch, ahead *child, stdio [3]uintptr, extra ...int) (*child, error) {
+	c, err := tryLaunch(l, ahead, stdio, extra)
 	if errors.Is(err, rootfs.ErrNoOverlay) && l.Overlay.Fuse != "" {
 		// Before init is cloned, so that it sees the mount.
 		if err := rootfs.Fuse(l.Overlay); err != nil {
 			return nil, err
 		}
 		l.Overlay = nil
-		return tryLaunch(l, stdio, extra)
+		return tryLaunch(l, nil, stdio, extra)
 	}
 	return c, err
 }
 
-func tryLaunch(l *message.Launch, stdio [3]uintptr, extra []int) (c *child, err error) {
-	ours, theirs, err := message.Pair()
-	if err != nil {
-		return nil, err
+func tryLaunch(l *message.Launch, c *child, stdio [3]uintptr, extra []int) (_ *child, err error) {
+	if c == nil {
+		if c, err = clone(l, stdio); err != nil {
+			return nil, err
+		}
 	}
-	c = &child{pidfd: -1, conn: ours, console: -1}
 	defer func() {
 		if err != nil {
 			c.abandon()
 		}
 	}()
-	err = c.spawn(l, stdio, theirs)
-	unix.Close(theirs.FD)
-	if err != nil {
-		return nil, err
-	}
 	fds := extra
 	if l.Overlay != nil {
 		// Assembled while init's runtime starts on another core.
@@ -68,6 +64,22 @@ func tryLaunch(l *message.Launch, stdio [3]uintptr, extra []int) (c *child, err 
 		return nil, fmt.Errorf("send configuration: %w", err)
 	}
 	return c, c.awaitRoot(l)
+}
+
+// clone makes an init that waits for its configuration.
+func clone(l *message.Launch, stdio [3]uintptr) (*child, error) {
+	ours, theirs, err := message.Pair()
+	if err != nil {
+		return nil, err
+	}
+	c := &child{pidfd: -1, conn: ours, console: -1}
+	err = c.spawn(l, stdio, theirs)
+	unix.Close(theirs.FD)
+	if err != nil {
+		c.abandon()
+		return nil, err
+	}
+	return c, nil
 }
 
 // spawn clones this very program into new namespaces.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,7 +27,10 @@ type monitor struct {
 	cfg    message.Monitor
 	lock   *os.File
 	log    *logdriver.Writer
+	ahead  *child // cloned, not configured
 	child  *child
+	stdio  [3]uintptr // the container's ends of its streams
+	ours   [3]int     // and the monitor's
 	state  state.State
 	relay  relay
 	listen int
@@ -35,6 +39,10 @@ type monitor struct {
 
 func monitorMain(front message.Conn) int {
 	m := &monitor{listen: -1}
+	if len(os.Args) > 1 {
+		m.cloneAhead(os.Args[1])
+	}
+	defer m.dismiss()
 	if _, err := front.Expect(message.MonitorConfig, &m.cfg); err != nil {
 		return 125
 	}
@@ -85,12 +93,15 @@ func (m *monitor) start() (err error) {
 	if m.listen, err = listen(m.cfg.Dir); err != nil {
 		return err
 	}
-	stdio, ours, err := m.pipes()
-	if err != nil {
-		return err
+	if m.ahead == nil {
+		if err := m.pipes(m.cfg.Tty, m.cfg.OpenStdin); err != nil {
+			return err
+		}
 	}
-	m.child, err = launch(&m.cfg.Launch, stdio)
-	for _, fd := range stdio {
+	ahead := m.ahead
+	m.ahead = nil // launch looks after it
+	m.child, err = launch(&m.cfg.Launch, ahead, m.stdio)
+	for _, fd := range m.stdio {
 		if fd > 2 {
 			unix.Close(int(fd))
 		}
@@ -103,7 +114,7 @@ func (m *monitor) start() (err error) {
 		m.child.abandon()
 		return fmt.Errorf("chdir: %w", err)
 	}
-	m.relay.init(m, ours)
+	m.relay.init(m)
 	if err := m.child.start(); err != nil {
 		m.child.abandon()
 		return err
@@ -111,32 +122,58 @@ func (m *monitor) start() (err error) {
 	return m.recordStart()
 }
 
+// Ahead words what a monitor must know to clone its init before it gets its
+// configuration: the namespaces to make, and which standard streams there are.
+func Ahead(cloneFlags uintptr, tty, stdin bool) string {
+	return fmt.Sprintf("%x,%t,%t", cloneFlags, tty, stdin)
+}
+
+// cloneAhead clones init while the front still works on the configuration. If
+// that fails it is tried again, and reported, when the configuration is there.
+func (m *monitor) cloneAhead(hint string) {
+	var l message.Launch
+	var tty, stdin bool
+	if _, err := fmt.Sscanf(strings.ReplaceAll(hint, ",", " "), "%x %t %t", &l.CloneFlags, &tty, &stdin); err != nil {
+		return
+	}
+	if m.pipes(tty, stdin) == nil {
+		m.ahead, _ = clone(&l, m.stdio)
+	}
+}
+
+// dismiss ends an init that got no configuration.
+func (m *monitor) dismiss() {
+	if m.ahead != nil {
+		m.ahead.abandon()
+	}
+}
+
 // pipes makes the container's standard streams: stdio are its ends, ours the
 // monitor's (in, out, err; -1 without). With a terminal init makes its own.
-func (m *monitor) pipes() (stdio [3]uintptr, ours [3]int, err error) {
-	ours = [3]int{-1, -1, -1}
-	stdio = [3]uintptr{0, 1, 2} // /dev/null, as the front started us
-	if m.cfg.Tty {
-		return stdio, ours, nil
+func (m *monitor) pipes(tty, stdin bool) error {
+	m.ours = [3]int{-1, -1, -1}
+	m.stdio = [3]uintptr{0, 1, 2} // /dev/null, as the front started us
+	if tty {
+		return nil
 	}
 	for i := range 3 {
-		if i == 0 && !m.cfg.OpenStdin {
+		if i == 0 && !stdin {
 			continue
 		}
 		var p [2]int
 		if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
-			return stdio, ours, fmt.Errorf("pipe: %w", err)
+			return fmt.Errorf("pipe: %w", err)
 		}
 		theirs := 1
 		if i == 0 {
 			theirs = 0
 		}
-		stdio[i], ours[i] = uintptr(p[theirs]), p[1-theirs]
-		if err := unix.SetNonblock(ours[i], true); err != nil {
-			return stdio, ours, fmt.Errorf("pipe: %w", err)
+		m.stdio[i], m.ours[i] = uintptr(p[theirs]), p[1-theirs]
+		if err := unix.SetNonblock(m.ours[i], true); err != nil {
+			return fmt.Errorf("pipe: %w", err)
 		}
 	}
-	return stdio, ours, nil
+	return nil
 }
 
 // recordStart publishes that the container runs.

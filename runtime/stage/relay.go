@@ -49,8 +49,8 @@ type client struct {
 	gone   bool
 }
 
-func (r *relay) init(m *monitor, ours [3]int) {
-	r.in, r.out, r.err = ours[0], ours[1], ours[2]
+func (r *relay) init(m *monitor) {
+	r.in, r.out, r.err = m.ours[0], m.ours[1], m.ours[2]
 	r.stdinOnce = m.cfg.StdinOnce
 	if m.child.console >= 0 {
 		r.console = true
