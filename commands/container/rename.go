@@ -10,7 +10,6 @@ import (
 	"skiff/commands/failure"
 	"skiff/commands/flags"
 	"skiff/storage/container"
-	"skiff/storage/lock"
 )
 
 // RenameCommand gives a container another name.
@@ -40,7 +39,7 @@ func runRename(ctx context.Context, e *env.Env, ref, name string) error {
 	if err != nil {
 		return err
 	}
-	held, err := lock.Exclusive(ctx, c.OpLock())
+	held, err := c.Lock(ctx)
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 
 	"skiff/rootless"
 	"skiff/storage/container"
-	"skiff/storage/lock"
 )
 
 // ErrRunning says that the container must be stopped first.
@@ -27,17 +26,15 @@ func Remove(ctx context.Context, c *container.Container, o RemoveOptions) error 
 	if err := rootless.Await(); err != nil {
 		return err
 	}
-	op, err := lock.Exclusive(ctx, c.OpLock())
+	op, err := c.Lock(ctx)
 	if err != nil {
-		if errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("%q: %w", c.Config.ID, container.ErrNotFound)
-		}
 		return err
 	}
 	defer op.Release()
 	if err := end(ctx, c, o.Force); err != nil {
 		return err
 	}
+	defer sweep(c.Store)
 	volumes := c.AnonymousVolumes()
 	if err := c.Remove(); err != nil {
 		return err

@@ -13,7 +13,6 @@ import (
 	"skiff/runtime/spec"
 	"skiff/runtime/stage/rootfs"
 	"skiff/storage/container"
-	"skiff/storage/lock"
 )
 
 // Root opens the container's root directory with O_PATH, with its volumes in
@@ -33,7 +32,7 @@ func Root(ctx context.Context, c *container.Container) (dir *os.File, release fu
 	if !errors.Is(err, ErrNotRunning) {
 		return nil, nil, err
 	}
-	op, err := lock.Exclusive(ctx, c.OpLock())
+	op, err := c.Lock(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

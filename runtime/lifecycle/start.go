@@ -19,23 +19,30 @@ import (
 	"skiff/storage"
 	"skiff/storage/container"
 	"skiff/storage/container/state"
-	"skiff/storage/lock"
+	"skiff/storage/temp"
 )
 
 // Create publishes the container that cfg describes and returns it. cfg.ID,
 // Created and Version are filled when empty; cfg.Layers and Mounts must be
 // resolved. It returns a *container.NameTakenError or InvalidNameError as
 // docker words them.
+//
+// It also sweeps what killed commands left; that costs a clean store one look.
 func Create(ctx context.Context, st *storage.Store, cfg *container.Config) (*container.Container, error) {
+	sweep(st)
 	return container.Publish(ctx, st, cfg)
 }
+
+// sweep deletes what the dead left. What cannot be deleted now is tried again by
+// the next command, and is nobody's failure.
+func sweep(st *storage.Store) { _ = temp.Sweep(st) }
 
 // Start starts a created or stopped container under a monitor of its own and
 // returns once its process was executed. Already running: nil, nil for no
 // attachment, else a session on the running process. A failure before that is
 // a *StartError and is also recorded in the container's state.
 func Start(ctx context.Context, c *container.Container, o StartOptions) (Session, error) {
-	op, err := lock.Exclusive(ctx, c.OpLock())
+	op, err := c.Lock(ctx)
 	if err != nil {
 		return nil, startError(err)
 	}

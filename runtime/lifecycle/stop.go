@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"skiff/storage/container"
-	"skiff/storage/lock"
 )
 
 // defaultGrace is docker's time between the stop signal and the kill.
@@ -69,7 +68,7 @@ func Stop(ctx context.Context, c *container.Container, sig syscall.Signal, timeo
 		return err
 	}
 	defer unix.Close(fd)
-	if held, err := lock.TryExclusive(c.OpLock()); err == nil {
+	if held, err := c.TryLock(); err == nil {
 		err = recordStop(c)
 		held.Release()
 		if err != nil && !errors.Is(err, unix.ENOSPC) {

@@ -20,6 +20,7 @@ type child struct {
 	conn    message.Conn
 	console int // terminal master, -1 without
 	network *os.Process
+	netns   string // where the network namespace is bound for it
 }
 
 // launch leads an init to RootReady: ahead, when it was cloned before its
@@ -199,6 +200,10 @@ func (c *child) release() {
 		_ = c.network.Kill()
 		_, _ = c.network.Wait()
 		c.network = nil
+	}
+	if c.netns != "" {
+		// Its file could not be removed else.
+		_ = unix.Unmount(c.netns, unix.MNT_DETACH)
 	}
 }
 

@@ -245,7 +245,9 @@ func (m *monitor) finish() {
 	}
 	// From here on the container is not running; a client that reads slowly may
 	// keep this process, but not the container's name.
-	m.lock.Close()
+	if trash == "" || lock.YieldRun(m.lock) != nil {
+		m.lock.Close()
+	}
 	m.relay.exited(code)
 	if trash != "" {
 		_ = os.RemoveAll(trash)

@@ -86,6 +86,7 @@ func (c *child) showNetns(file string) error {
 	if err := unix.Mount(fmt.Sprintf("/proc/%d/ns/net", c.pid), file, "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("bind network namespace: %w", err)
 	}
+	c.netns = file
 	return nil
 }
 

@@ -122,7 +122,7 @@ func who(p *message.Process) (*identity, error) {
 	if !p.HasIDs {
 		id, err := lookUp(p.UserSpec, p.AddGroups)
 		if err != nil {
-			return nil, &message.Failure{Code: 126, Text: err.Error()}
+			return nil, &message.Failure{Code: 125, Text: err.Error()}
 		}
 		return id, nil
 	}

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,9 +49,19 @@ type Container struct {
 // Dir is the container's directory.
 func (c *Container) Dir() string { return filepath.Join(c.Store.Containers(), c.Config.ID) }
 
-// OpLock is what a command holds exclusively locked (flock) while it starts,
-// removes or changes the container: the directory itself.
-func (c *Container) OpLock() string { return c.Dir() }
+// Lock takes the op lock: what a command holds exclusively while it starts,
+// removes or changes the container. It is the directory's own (flock); a
+// container that is gone is ErrNotFound.
+func (c *Container) Lock(ctx context.Context) (*lock.Lock, error) {
+	l, err := lock.Dir(ctx, c.Dir())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%q: %w", c.Config.ID, ErrNotFound)
+	}
+	return l, err
+}
+
+// TryLock is Lock that does not wait: lock.ErrBusy.
+func (c *Container) TryLock() (*lock.Lock, error) { return lock.TryDir(c.Dir()) }
 
 // Load reads the container with the full id. It returns ErrNotFound when the
 // directory is absent or has no readable configuration.

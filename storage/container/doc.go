@@ -3,7 +3,7 @@
 // does not start anything (runtime/lifecycle does) and knows no flag.
 //
 // A container is <store>/containers/<id>/ with config.json, upper/, work/,
-// log files, state.json, lock (the run lock) and op.lock; and the symbolic
+// log files, state.json and lock (the run lock); and the symbolic
 // link by-name/<name>. The directory appears whole, by rename; the name is
 // claimed by creating the link, which fails when it exists.
 package container

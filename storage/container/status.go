@@ -71,7 +71,7 @@ const killedCode = 128 + int(unix.SIGKILL)
 // bury ends what a dead monitor left alive and records the container's end. It
 // does nothing while another command works on the container.
 func (c *Container) bury(st state.State) (state.State, error) {
-	op, err := lock.TryExclusive(c.OpLock())
+	op, err := c.TryLock()
 	if errors.Is(err, lock.ErrBusy) {
 		return st, nil
 	}

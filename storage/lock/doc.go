@@ -10,5 +10,5 @@
 // Order, outermost first; never take one to the left while holding one to its
 // right:
 //
-//	images.lock -> containers/<id>/op.lock -> containers/<id>/lock (run lock)
+//	images.lock -> containers/<id> (op lock) -> containers/<id>/lock (run lock)
 package lock

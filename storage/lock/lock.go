@@ -34,14 +34,45 @@ func TryExclusive(path string) (*Lock, error) {
 	if err != nil {
 		return nil, err
 	}
+	return try(f)
+}
+
+func try(f *os.File) (*Lock, error) {
 	if err := flock(f, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			err = ErrBusy
 		}
-		return nil, fmt.Errorf("lock %s: %w", path, err)
+		return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
 	}
 	return &Lock{f}, nil
+}
+
+// Dir takes the lock of the directory path itself alone, and waits for another
+// holder to finish or ctx to end. It never makes anything.
+func Dir(ctx context.Context, path string) (*Lock, error) {
+	f, err := openDir(path)
+	if err != nil {
+		return nil, err
+	}
+	return wait(ctx, f, unix.LOCK_EX)
+}
+
+// TryDir takes the lock of the directory path alone or returns ErrBusy at once.
+func TryDir(path string) (*Lock, error) {
+	f, err := openDir(path)
+	if err != nil {
+		return nil, err
+	}
+	return try(f)
+}
+
+func openDir(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open lock: %w", err)
+	}
+	return f, nil
 }
 
 func acquire(ctx context.Context, path string, how int) (*Lock, error) {
@@ -49,6 +80,12 @@ func acquire(ctx context.Context, path string, how int) (*Lock, error) {
 	if err != nil {
 		return nil, err
 	}
+	return wait(ctx, f, how)
+}
+
+// wait takes the lock of f, which it owns then.
+func wait(ctx context.Context, f *os.File, how int) (*Lock, error) {
+	var err error
 	// Non-blocking first: the common case costs one system call. Waiting polls,
 	// because a blocked flock cannot be told that ctx has ended.
 	for wait := time.Millisecond; ; wait = min(wait*2, 50*time.Millisecond) {
@@ -62,12 +99,12 @@ func acquire(ctx context.Context, path string, how int) (*Lock, error) {
 		select {
 		case <-ctx.Done():
 			f.Close()
-			return nil, fmt.Errorf("wait for lock %s: %w", path, context.Cause(ctx))
+			return nil, fmt.Errorf("wait for lock %s: %w", f.Name(), context.Cause(ctx))
 		case <-time.After(wait):
 		}
 	}
 	f.Close()
-	return nil, fmt.Errorf("lock %s: %w", path, err)
+	return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
 }
 
 // Release gives the lock up. It is safe on nil and more than once.
@@ -80,8 +117,7 @@ func (l *Lock) Release() {
 
 func open(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
-	if errors.Is(err, unix.EROFS) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EISDIR) {
-		// A directory is locked itself and needs no file for it.
+	if errors.Is(err, unix.EROFS) || errors.Is(err, unix.ENOSPC) {
 		// A shared reader of a read-only or full store still may lock what exists.
 		f, err = os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	}

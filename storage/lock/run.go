@@ -55,3 +55,17 @@ func RunHolder(path string) (pid int, err error) {
 	}
 	return int(lk.Pid), nil
 }
+
+// YieldRun gives the run lock up but keeps f open, locked with flock instead: the
+// container is not running any more, and a sweeper sees that its directory is
+// still somebody's work.
+func YieldRun(f *os.File) error {
+	if err := flock(f, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return fmt.Errorf("lock for removal: %w", err)
+	}
+	lk := unix.Flock_t{Type: unix.F_UNLCK}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_SETLK, &lk); err != nil {
+		return fmt.Errorf("give up run lock: %w", err)
+	}
+	return nil
+}

@@ -90,36 +90,42 @@ func Sweep(st *storage.Store) error {
 	if err != nil {
 		return fmt.Errorf("sweep temporary directories: %w", err)
 	}
-	defer guard.Release()
-	var failed error
+	// Under the guard the dead are only told from the living; deleting them may
+	// take long, and makers wait for the guard.
+	var dead []string
+	var held []*lock.Lock
 	for _, entry := range entries {
-		if entry.Name() != sweepName {
-			failed = errors.Join(failed, sweepOne(filepath.Join(st.Temp(), entry.Name())))
+		if entry.Name() == sweepName {
+			continue
 		}
+		path := filepath.Join(st.Temp(), entry.Name())
+		l, ok := abandoned(path)
+		if ok {
+			dead, held = append(dead, path), append(held, l)
+		}
+	}
+	guard.Release()
+	var failed error
+	for i, path := range dead {
+		failed = errors.Join(failed, os.RemoveAll(path))
+		held[i].Release()
 	}
 	return failed
 }
 
-// sweepOne deletes path unless its maker lives. What is not a directory with a
-// lock has no living maker: makers lock before they let go of the guard.
-func sweepOne(path string) error {
+// abandoned reports whether path has no living maker, and takes its lock so that
+// only one sweeper deletes it. What is not a directory with a lock has none:
+// makers lock before they let go of the guard.
+func abandoned(path string) (*lock.Lock, bool) {
 	info, err := os.Lstat(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
 	if err != nil {
-		return err
+		return nil, false
 	}
-	if info.IsDir() {
-		held, err := lock.TryExclusive(filepath.Join(path, lockName))
-		if errors.Is(err, lock.ErrBusy) {
-			return nil
-		}
-		// On a full disk the lock file may not open; the directory is then
-		// still removed, which is what a full disk needs most.
-		if err == nil {
-			defer held.Release()
-		}
+	if !info.IsDir() {
+		return nil, true
 	}
-	return os.RemoveAll(path)
+	held, err := lock.TryExclusive(filepath.Join(path, lockName))
+	// On a full disk the lock file may not open; the directory is then still
+	// removed, which is what a full disk needs most.
+	return held, !errors.Is(err, lock.ErrBusy)
 }

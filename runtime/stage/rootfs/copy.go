@@ -38,8 +38,9 @@ func (r *Root) Fill(c *message.Copy) error {
 	return copyTree(from, to)
 }
 
-// copyUp fills the new mount mfd with what target has.
-func copyUp(target, mfd int) error {
+// copyUp fills the new mount mfd with what target has; keepMode leaves the mode
+// that the mount was asked to have.
+func copyUp(target, mfd int, keepMode bool) error {
 	from, err := openIn(target, ".", unix.O_RDONLY|unix.O_DIRECTORY, unix.RESOLVE_BENEATH)
 	if err != nil {
 		return err
@@ -50,7 +51,14 @@ func copyUp(target, mfd int) error {
 		return err
 	}
 	defer unix.Close(to)
-	return copyTree(from, to)
+	var st unix.Stat_t
+	if err := unix.Fstat(to, &st); err != nil {
+		return err
+	}
+	if err := copyTree(from, to); err != nil || !keepMode {
+		return err
+	}
+	return unix.Fchmod(to, st.Mode&0o7777)
 }
 
 // copyTree copies the directory from onto the directory to: owners, modes,

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -71,12 +72,14 @@ func (r *Root) mount(m *message.Mount) error {
 			"Check if the specified host path exists and is the expected type")
 	}
 	if m.CopyUp {
-		if err := copyUp(target, mfd); err != nil {
+		if err := copyUp(target, mfd, slices.ContainsFunc(m.Data, isMode)); err != nil {
 			return fmt.Errorf("copy what the image has: %w", err)
 		}
 	}
 	return attach(mfd, target)
 }
+
+func isMode(option string) bool { return strings.HasPrefix(option, "mode=") }
 
 // checkProc refuses to cover procfs, which the runtime itself still trusts.
 func checkProc(dest string) error {
