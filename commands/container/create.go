@@ -12,6 +12,7 @@ import (
 	"skiff/commands/env"
 	"skiff/commands/failure"
 	"skiff/commands/flags"
+	"skiff/rootless"
 	"skiff/runtime/lifecycle"
 	"skiff/storage"
 	"skiff/storage/container"
@@ -65,6 +66,12 @@ func (o *createOptions) attachAll() {
 func create(ctx context.Context, e *env.Env, st *storage.Store, from source, o createOptions) (c *container.Container, err error) {
 	for _, w := range o.Warnings {
 		fmt.Fprintln(e.Err, "WARNING: "+w)
+	}
+	if rootless.OneID() {
+		fmt.Fprintln(e.Err, "WARNING: no subordinate ids in /etc/subuid and /etc/subgid: only root exists inside containers")
+	}
+	if mode := o.Host.NetworkMode; (mode == "" || mode == "default" || mode == "bridge") && lifecycle.NetworkEngine() == "" {
+		fmt.Fprintln(e.Err, "WARNING: neither pasta nor slirp4netns is installed: the container has no network (install passt)")
 	}
 	if o.Name != "" {
 		o.Name = strings.TrimPrefix(o.Name, "/")
@@ -133,7 +140,7 @@ func publish(ctx context.Context, st *storage.Store, from source, o createOption
 			// Unlucky or crowded: the id makes it unique.
 			cfg.Name += "_" + cfg.ID[:12]
 		}
-		c, err = lifecycle.Create(ctx, st, cfg)
+		c, err = lifecycle.Create(ctx, st, cfg, o.Starting)
 		if err == nil {
 			return c, nil
 		}

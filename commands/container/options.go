@@ -29,6 +29,7 @@ type createOptions struct {
 	Platform   string
 	Quiet      bool
 	CIDFile    string
+	Starting   bool // it is started at once: run
 
 	Process container.Process // only what was asked, to be merged with the image's
 	Host    container.Host

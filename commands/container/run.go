@@ -50,6 +50,7 @@ func RunCommand(e *env.Env) *cli.Command {
 func parseRun(c *cli.Context, e *env.Env) (runOptions, error) {
 	shared, err := parseCreate(c, e)
 	o := runOptions{createOptions: shared, Detach: c.Bool("detach")}
+	o.Starting = true
 	if err != nil {
 		return o, err
 	}
@@ -61,7 +62,7 @@ func parseRun(c *cli.Context, e *env.Env) (runOptions, error) {
 	p := o.Process
 	o.Streams = streams{
 		Stdin: p.AttachStdin, Stdout: p.AttachStdout, Stderr: p.AttachStderr,
-		Tty: p.Tty, SigProxy: c.Bool("sig-proxy"), DetachKeys: detachKeys(c),
+		Tty: p.Tty, SigProxy: c.Bool("sig-proxy") && !p.Tty, DetachKeys: detachKeys(c),
 	}
 	_, err = terminal.ParseDetachKeys(o.Streams.DetachKeys)
 	return o, err

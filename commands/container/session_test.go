@@ -140,7 +140,7 @@ func stored(t *testing.T) (*env.Env, *bytes.Buffer, *bytes.Buffer) {
 			Config: container.Process{Image: "busybox", Labels: map[string]string{"tier": c.name[:5]}},
 			Host:   container.Host{NetworkMode: "none", AutoRemove: true},
 		}
-		made, err := container.Publish(t.Context(), st, cfg)
+		made, err := container.Publish(t.Context(), st, cfg, false)
 		if err != nil {
 			t.Fatal(err)
 		}

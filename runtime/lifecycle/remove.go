@@ -65,7 +65,9 @@ func end(ctx context.Context, c *container.Container, force bool) error {
 		if holder == 0 {
 			return container.Reap(st)
 		}
-		if !force {
+		// Nobody else starts it while we have the op lock: without a process it is
+		// just ending.
+		if !force && st.Pid != 0 {
 			return fmt.Errorf("cannot remove container %q: %w", c.Config.Name, ErrRunning)
 		}
 		fd, err := container.OpenProcess(st)

@@ -19,7 +19,6 @@ import (
 	"skiff/storage"
 	"skiff/storage/container"
 	"skiff/storage/container/state"
-	"skiff/storage/temp"
 )
 
 // Create publishes the container that cfg describes and returns it. cfg.ID,
@@ -27,15 +26,18 @@ import (
 // resolved. It returns a *container.NameTakenError or InvalidNameError as
 // docker words them.
 //
+// With starting, Start follows; until it has, the container goes with this
+// process if it is to vanish at its end.
+//
 // It also sweeps what killed commands left; that costs a clean store one look.
-func Create(ctx context.Context, st *storage.Store, cfg *container.Config) (*container.Container, error) {
+func Create(ctx context.Context, st *storage.Store, cfg *container.Config, starting bool) (*container.Container, error) {
 	sweep(st)
-	return container.Publish(ctx, st, cfg)
+	return container.Publish(ctx, st, cfg, starting)
 }
 
 // sweep deletes what the dead left. What cannot be deleted now is tried again by
 // the next command, and is nobody's failure.
-func sweep(st *storage.Store) { _ = temp.Sweep(st) }
+func sweep(st *storage.Store) { _ = container.Sweep(st, rootless.Await) }
 
 // Start starts a created or stopped container under a monitor of its own and
 // returns once its process was executed. Already running: nil, nil for no
@@ -47,6 +49,7 @@ func Start(ctx context.Context, c *container.Container, o StartOptions) (Session
 		return nil, startError(err)
 	}
 	defer op.Release()
+	defer c.Started()
 	holder, err := c.Holder()
 	if err != nil {
 		return nil, startError(err)
@@ -68,6 +71,9 @@ func Start(ctx context.Context, c *container.Container, o StartOptions) (Session
 		return nil, startError(err)
 	}
 	if err := rootless.Await(); err != nil {
+		return nil, startError(err)
+	}
+	if err := c.MarkRunning(); err != nil {
 		return nil, startError(err)
 	}
 	return startMonitor(c, m, o.Ahead)

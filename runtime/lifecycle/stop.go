@@ -173,11 +173,12 @@ func Wait(ctx context.Context, c *container.Container) (int, error) {
 	if err == nil {
 		_, err = waitProcess(ctx, fd, -1)
 		unix.Close(fd)
-		if err == nil {
-			err = waitReleased(ctx, c)
-		}
 	}
 	if err != nil && !errors.Is(err, ErrNotRunning) {
+		return 0, err
+	}
+	// Also when it just ended: its monitor still has it.
+	if err := waitReleased(ctx, c); err != nil {
 		return 0, err
 	}
 	st, err := c.Status()

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 
-	"golang.org/x/sys/unix"
-
 	"skiff/runtime/stage/message"
 )
 
@@ -21,7 +19,7 @@ func createMain(front message.Conn) int {
 	if err != nil {
 		return 125
 	}
-	pid, err := create(&l, fds)
+	c, err := create(&l, fds)
 	if err != nil {
 		failure := &message.Failure{Code: 125}
 		if !errors.As(err, &failure) {
@@ -30,22 +28,29 @@ func createMain(front message.Conn) int {
 		_ = front.SendJSON(message.StepFailed, failure)
 		return failure.Code
 	}
-	if err := front.SendJSON(message.Started, message.Running{Pid: pid}); err != nil {
+	if c.console >= 0 {
+		err = front.Send(message.ConsoleReady, nil, c.console)
+	}
+	if err == nil {
+		err = front.SendJSON(message.Started, message.Running{Pid: c.pid})
+	}
+	if err != nil {
+		// Nobody would know of it.
+		c.abandon()
 		return 125
 	}
 	return 0
 }
 
-func create(l *message.Launch, fds []int) (int, error) {
+func create(l *message.Launch, fds []int) (*child, error) {
 	c, err := launch(l, nil, [3]uintptr{0, 1, 2}, fds...)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	// Our end shall not end it.
 	if _, err := c.conn.Expect(message.StartGranted, nil); err == nil {
 		c.abandon()
-		return 0, fmt.Errorf("init spoke out of turn")
+		return nil, fmt.Errorf("init spoke out of turn")
 	}
-	unix.Close(c.pidfd)
-	return c.pid, nil
+	return c, nil
 }

@@ -34,6 +34,10 @@ func execMain(parent message.Conn) int {
 	if !errors.As(err, &failure) {
 		failure = &message.Failure{Code: 125, Text: err.Error()}
 	}
+	// docker exec knows no 125: what cannot be executed is 126 or, not found, 127.
+	if failure.Code == 125 {
+		failure.Code = 126
+	}
 	_ = parent.SendJSON(message.StepFailed, failure)
 	return failure.Code
 }

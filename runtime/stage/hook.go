@@ -9,6 +9,11 @@ import (
 	"skiff/runtime/stage/message"
 )
 
+// RunHooks runs OCI hooks of the OCI command line's own: poststart, poststop.
+func RunHooks(hooks []message.Hook, st message.State, status string) error {
+	return runHooks(hooks, st, status)
+}
+
 // runHooks runs OCI hooks in order, each with the container's state on its
 // standard input (runtime-spec, runtime.md "Lifecycle"). The first failure ends
 // it.
@@ -39,13 +44,17 @@ func runHook(h *message.Hook, state []byte) error {
 	if len(args) == 0 {
 		args = []string{h.Path}
 	}
+	env := h.Env
+	if env == nil {
+		env = []string{} // not ours, which is no user's
+	}
 	null, err := openNull()
 	if err != nil {
 		out.Close()
 		return err
 	}
 	defer null.Close()
-	p, err := os.StartProcess(h.Path, args, &os.ProcAttr{Env: h.Env, Files: []*os.File{in, null, os.Stderr}})
+	p, err := os.StartProcess(h.Path, args, &os.ProcAttr{Env: env, Files: []*os.File{in, null, os.Stderr}})
 	if err != nil {
 		out.Close()
 		return err

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -28,10 +30,7 @@ func initMain(parent message.Conn) int {
 	cfg.Process.Seccomp = l.Filter
 	err = runInit(parent, &cfg, fds)
 	// Only a failure comes back from there.
-	failure := &message.Failure{Code: 125}
-	if !errors.As(err, &failure) {
-		failure = &message.Failure{Code: 125, Text: err.Error()}
-	}
+	failure := asFailure(err)
 	// The parent may be gone; then nobody is left to tell.
 	_ = parent.SendJSON(message.StepFailed, failure)
 	return failure.Code
@@ -69,7 +68,8 @@ func runInit(parent message.Conn, cfg *message.Init, fds []int) error {
 	if err != nil {
 		return err
 	}
-	if err := runHooks(cfg.CreateHooks, cfg.State, "created"); err != nil {
+	cfg.State.Pid = os.Getpid()
+	if err := runHooks(cfg.CreateHooks, cfg.State, "creating"); err != nil {
 		return fmt.Errorf("createContainer hook: %w", err)
 	}
 	if err := protectRoot(cfg, root); err != nil {
@@ -86,16 +86,36 @@ func runInit(parent message.Conn, cfg *message.Init, fds []int) error {
 	if err := setNames(cfg); err != nil {
 		return err
 	}
+	if cfg.StartFIFO {
+		// create says so, as other runtimes do; start would find it too.
+		if err := present(p); err != nil {
+			return err
+		}
+	}
 	if err := parent.Send(message.RootReady, nil); err != nil {
 		return err
 	}
-	if err := awaitStart(parent, cfg.StartFIFO, fds); err != nil {
+	if !cfg.StartFIFO {
+		if _, err := parent.Expect(message.StartGranted, nil); err != nil {
+			return err
+		}
+		return finish(cfg, term)
+	}
+	fifo, err := awaitFIFO(parent, p.KeepFDs, fds)
+	if err != nil {
 		return err
 	}
+	err = finish(cfg, term)
+	tellFIFO(fifo, err)
+	return err
+}
+
+// finish is what start stands for. It returns only what went wrong.
+func finish(cfg *message.Init, term int) error {
 	if err := runHooks(cfg.StartHooks, cfg.State, "created"); err != nil {
 		return fmt.Errorf("startContainer hook: %w", err)
 	}
-	ready, err := enter(p, term)
+	ready, err := enter(&cfg.Process, term)
 	if err != nil {
 		return err
 	}
@@ -234,25 +254,60 @@ func setNames(cfg *message.Init) error {
 	return nil
 }
 
-// awaitStart waits for the word to execute: from the parent, or from the OCI
-// command line's start, which opens the other end of a FIFO.
-func awaitStart(parent message.Conn, fifo bool, fds []int) error {
-	if !fifo {
-		_, err := parent.Expect(message.StartGranted, nil)
-		return err
-	}
-	// The descriptor was opened with O_PATH before the pivot; the create
-	// command waits for the connection to close.
+// awaitFIFO waits for the OCI command line's start to open the other end of the
+// FIFO, and returns ours. The descriptor was opened with O_PATH before the
+// pivot; create waits for its connection to close.
+func awaitFIFO(parent message.Conn, keep int, fds []int) (int, error) {
 	if err := parent.Close(); err != nil {
-		return err
+		return -1, err
 	}
-	fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fds[len(fds)-1]), unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	// Descriptors to keep came behind the connection and belong in its place.
+	for i := range keep {
+		if err := unix.Dup3(controlFD+1+i, controlFD+i, 0); err != nil {
+			return -1, fmt.Errorf("move descriptor: %w", err)
+		}
+	}
+	path := fmt.Sprintf("/proc/self/fd/%d", fds[len(fds)-1])
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	for errors.Is(err, unix.EINTR) {
+		fd, err = unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	}
 	if err != nil {
-		return fmt.Errorf("open start fifo: %w", err)
+		return -1, fmt.Errorf("open start fifo: %w", err)
 	}
-	defer unix.Close(fd)
-	_, err = unix.Write(fd, []byte{0})
-	return err
+	if _, err := unix.Write(fd, []byte{0}); err != nil {
+		return -1, fmt.Errorf("answer start: %w", err)
+	}
+	return fd, nil
+}
+
+// tellFIFO tells start why the program was not executed.
+func tellFIFO(fd int, err error) {
+	if body, err := json.Marshal(asFailure(err)); err == nil {
+		// It may be gone; then nobody is left to tell.
+		_, _ = unix.Write(fd, body)
+	}
+}
+
+// present makes sure that the program is there, as far as that can be told
+// before start. Who may execute it is known only later.
+func present(p *message.Process) error {
+	look := *p
+	if name := p.Args[0]; strings.Contains(name, "/") && !path.IsAbs(name) {
+		look.Args = []string{path.Join(p.Cwd, name)}
+	}
+	if _, failed := findExecutable(&look); failed != nil && failed.Code == 127 {
+		return failed
+	}
+	return nil
+}
+
+func asFailure(err error) *message.Failure {
+	failure := &message.Failure{Code: 125}
+	if !errors.As(err, &failure) {
+		failure = &message.Failure{Code: 125, Text: err.Error()}
+	}
+	return failure
 }
 
 func setSize(fd int, s message.Size) {

@@ -109,9 +109,11 @@ func (c *child) spawn(l *message.Launch, stdio [3]uintptr, theirs message.Conn) 
 		attr.GidMappingsEnableSetgroups = true
 		attr.Credential = &syscall.Credential{Uid: 0, Gid: 0, NoSetGroups: true}
 	}
-	pid, err := syscall.ForkExec(selfPath, []string{string(RoleInit)}, &syscall.ProcAttr{
-		Env: Environ(), Files: []uintptr{stdio[0], stdio[1], stdio[2], uintptr(theirs.FD)}, Sys: attr,
-	})
+	files := []uintptr{stdio[0], stdio[1], stdio[2], uintptr(theirs.FD)}
+	for i := range l.KeepFDs {
+		files = append(files, uintptr(controlFD+1+i))
+	}
+	pid, err := syscall.ForkExec(selfPath, []string{string(RoleInit)}, &syscall.ProcAttr{Env: Environ(), Files: files, Sys: attr})
 	if err != nil {
 		return fmt.Errorf("clone init: %w", err)
 	}

@@ -187,12 +187,6 @@ func (m *monitor) recordStart() error {
 		m.child.abandon()
 		return err
 	}
-	// Only a hint for others; without it they look at every container.
-	if os.Symlink(filepath.Join(m.cfg.Dir, "lock"), m.cfg.RunningLink) != nil {
-		_ = os.MkdirAll(filepath.Dir(m.cfg.RunningLink), 0o700)
-		_ = os.Remove(m.cfg.RunningLink)
-		_ = os.Symlink(filepath.Join(m.cfg.Dir, "lock"), m.cfg.RunningLink)
-	}
 	if err := runHooks(m.cfg.Launch.Hooks.Poststart, m.hookState(), "running"); err != nil {
 		m.child.abandon()
 		return fmt.Errorf("poststart hook: %w", err)
@@ -221,6 +215,7 @@ func (m *monitor) recordFailure(f *message.Failure) {
 	old.FinishedAt = time.Now().UTC()
 	_ = state.Write(m.cfg.Dir, old, atomicfile.Volatile)
 	_ = os.Remove(filepath.Join(m.cfg.Dir, socketName))
+	_ = os.Remove(m.cfg.RunningLink)
 }
 
 // finish publishes the end of the container and tells whoever is attached.

@@ -44,6 +44,7 @@ const (
 type Container struct {
 	Store  *storage.Store
 	Config *Config
+	maker  *lock.Lock // of the run lock's file, see Publish
 }
 
 // Dir is the container's directory.
@@ -141,8 +142,8 @@ func IDs(st *storage.Store) ([]string, error) {
 	return ids, nil
 }
 
-// List returns all containers, newest first. One that vanished meanwhile is
-// left out; one whose configuration cannot be read is reported in err beside
+// List returns all containers, newest first. One that vanished meanwhile, or
+// would have but for a kill, is left out; one whose configuration cannot be read is reported in err beside
 // the others.
 func List(st *storage.Store) ([]*Container, error) {
 	ids, err := IDs(st)
@@ -158,6 +159,9 @@ func List(st *storage.Store) ([]*Container, error) {
 		}
 		if err != nil {
 			broken = append(broken, err)
+			continue
+		}
+		if c.Vanished() {
 			continue
 		}
 		all = append(all, c)

@@ -19,8 +19,12 @@ import (
 // prepared under a temporary name and appears whole. A container with AutoRemove
 // is not synced: a power cut ends it anyway.
 //
+// With starting it is known to be about to run: it has its running link from the
+// first moment and stays locked by this process until Started, so that a sweeper
+// finds it should this process die before.
+//
 // Requires Store.ImagesLock, shared, when cfg has Layers.
-func Publish(ctx context.Context, st *storage.Store, cfg *Config) (c *Container, err error) {
+func Publish(ctx context.Context, st *storage.Store, cfg *Config, starting bool) (c *Container, err error) {
 	if cfg.ID == "" {
 		cfg.ID = NewID()
 	}
@@ -50,6 +54,11 @@ func Publish(ctx context.Context, st *storage.Store, cfg *Config) (c *Container,
 	if err := atomicfile.Write(filepath.Join(dir.Path, configFile), data, 0o600, c.durability()); err != nil {
 		return nil, fmt.Errorf("create container: %w", err)
 	}
+	if starting {
+		if err := c.MarkRunning(); err != nil {
+			return nil, err
+		}
+	}
 	err = os.Rename(dir.Path, c.Dir())
 	if errors.Is(err, os.ErrNotExist) {
 		if err = os.MkdirAll(st.Containers(), 0o700); err == nil {
@@ -68,6 +77,33 @@ func Publish(ctx context.Context, st *storage.Store, cfg *Config) (c *Container,
 			return nil, errors.Join(err, dropName(st, cfg.Name, cfg.ID))
 		}
 	}
-	dir.Published()
+	if starting {
+		c.maker = dir.Published()
+	} else {
+		dir.Published().Release()
+	}
 	return c, nil
+}
+
+// MarkRunning makes the container's entry in Store.Running, before it is started;
+// its monitor takes it away.
+func (c *Container) MarkRunning() error {
+	target := filepath.Join(c.Dir(), LockFile)
+	err := os.Symlink(target, c.RunningLink())
+	if errors.Is(err, os.ErrNotExist) {
+		if err = os.MkdirAll(c.Store.Running(), 0o700); err == nil {
+			err = os.Symlink(target, c.RunningLink())
+		}
+	}
+	if err != nil && !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("mark container as running: %w", err)
+	}
+	return nil
+}
+
+// Started says that a monitor has taken over a container that was published to
+// be started, or that it will not be.
+func (c *Container) Started() {
+	c.maker.Release()
+	c.maker = nil
 }

@@ -63,11 +63,23 @@ func (d *Dir) Remove() error {
 	return err
 }
 
-// Published says that the directory was renamed into its place; it is not
-// swept any more.
-func (d *Dir) Published() {
-	d.lock.Release()
+// Published says that the directory was renamed into its place, where it is not
+// swept any more. It returns the maker's lock of its file "lock", which the
+// caller releases.
+func (d *Dir) Published() *lock.Lock {
+	l := d.lock
 	d.lock = nil
+	return l
+}
+
+// Dirty reports whether there is anything that Sweep would look at.
+func Dirty(st *storage.Store) bool {
+	entries, err := os.ReadDir(st.Temp())
+	return err == nil && !clean(entries)
+}
+
+func clean(entries []os.DirEntry) bool {
+	return len(entries) == 0 || len(entries) == 1 && entries[0].Name() == sweepName
 }
 
 // Sweep deletes the directories whose makers are dead. It returns at once when
@@ -80,7 +92,7 @@ func Sweep(st *storage.Store) error {
 	if err != nil {
 		return fmt.Errorf("sweep temporary directories: %w", err)
 	}
-	if len(entries) == 0 || len(entries) == 1 && entries[0].Name() == sweepName {
+	if clean(entries) {
 		return nil
 	}
 	guard, err := lock.TryExclusive(filepath.Join(st.Temp(), sweepName))

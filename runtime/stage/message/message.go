@@ -99,6 +99,9 @@ type Launch struct {
 	Hooks      Hooks
 	// Orphan lets init outlive the launcher: the OCI command line's create.
 	Orphan bool
+	// KeepFDs are descriptors behind the control socket that the launcher was
+	// given for init; see Process.KeepFDs.
+	KeepFDs int
 	// Init and Filter come as messages of their own, InitConfig and
 	// SeccompFilter, and are passed on unread.
 	Init   []byte `json:"-"`

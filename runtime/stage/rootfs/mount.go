@@ -54,7 +54,7 @@ func (r *Root) mount(m *message.Mount) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(target)
+	defer func() { unix.Close(target) }()
 	if kernel {
 		// A link in the place of /proc would let the image choose what our own
 		// writes to /proc/sys go to (runc CVE-2019-19921).

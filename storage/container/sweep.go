@@ -1,0 +1,118 @@
+package container
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+
+	"skiff/storage"
+	"skiff/storage/lock"
+	"skiff/storage/temp"
+)
+
+// Sweep finishes what killed processes left: it removes containers that were to
+// vanish at their end and records the end of others, deletes unfinished and
+// half-deleted directories. It looks only at what claims to be running or
+// unfinished, so that a clean store costs two looks. Before it deletes anything
+// it calls ready, which returns when this process is in the user namespace,
+// where files of the containers' users can be deleted.
+func Sweep(st *storage.Store, ready func() error) error {
+	entries, err := os.ReadDir(st.Running())
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	var dead []string
+	for _, e := range entries {
+		if c, err := Load(st, e.Name()); err != nil || c.deserted() {
+			dead = append(dead, e.Name())
+		}
+	}
+	if len(dead) == 0 && !temp.Dirty(st) {
+		return nil
+	}
+	if err := ready(); err != nil {
+		return err
+	}
+	var failed error
+	for _, id := range dead {
+		failed = errors.Join(failed, sweepOne(st, id))
+	}
+	return errors.Join(failed, temp.Sweep(st))
+}
+
+// sweepOne looks after one entry of Store.Running.
+func sweepOne(st *storage.Store, id string) error {
+	c, err := Load(st, id)
+	if errors.Is(err, ErrNotFound) {
+		// Removed, or just about to be published; the link is a hint only.
+		if _, err := os.Lstat(filepath.Join(st.Containers(), id)); errors.Is(err, os.ErrNotExist) {
+			return os.Remove(filepath.Join(st.Running(), id))
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !c.deserted() {
+		return nil
+	}
+	if !c.Config.Host.AutoRemove {
+		_, err := c.Status() // which buries it
+		if err == nil {
+			err = os.Remove(c.RunningLink())
+		}
+		if errors.Is(err, os.ErrNotExist) {
+			err = nil
+		}
+		return err
+	}
+	op, err := c.TryLock()
+	if err != nil {
+		return nil // somebody is at it
+	}
+	defer op.Release()
+	if !c.deserted() {
+		return nil
+	}
+	if s, err := c.State(); err == nil {
+		if err := Reap(s); err != nil {
+			return err
+		}
+	}
+	volumes := c.AnonymousVolumes()
+	if err := c.Remove(); err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	var failed error
+	for _, dir := range volumes {
+		failed = errors.Join(failed, os.RemoveAll(dir))
+	}
+	return failed
+}
+
+// deserted reports whether neither a monitor nor the process that made the
+// container lives.
+func (c *Container) deserted() bool {
+	if holder, err := c.Holder(); err != nil || holder != 0 {
+		return false
+	}
+	maker, err := lock.TryExclusive(filepath.Join(c.Dir(), LockFile))
+	if err != nil {
+		return false
+	}
+	maker.Release()
+	return true
+}
+
+// Vanished reports whether the container was to vanish at its end and has ended,
+// however: its monitor or the command that made it was killed. A reader leaves it
+// out; Sweep removes it.
+func (c *Container) Vanished() bool {
+	if !c.Config.Host.AutoRemove {
+		return false
+	}
+	if _, err := os.Lstat(c.RunningLink()); err != nil {
+		return false // made by create and not started yet
+	}
+	return c.deserted()
+}
