@@ -43,7 +43,7 @@ var psLayout = format.List{
 // psRow is a container as docker's list describes it.
 func psRow(e *env.Env, images *imageNames, o psOptions, c *container.Container, s container.Status) format.Row {
 	cfg, now := c.Config, e.Clock()
-	command := strings.Join(append([]string{cfg.Path}, cfg.Args...), " ")
+	command := commandText(cfg.Path, cfg.Args)
 	id := cfg.ID
 	if !o.NoTrunc {
 		id, command = format.ShortID(id), format.Ellipsis(command, 20)
@@ -74,6 +74,19 @@ func psRow(e *env.Env, images *imageNames, o psOptions, c *container.Container, 
 		row["Size"] = fmt.Sprintf("%s (virtual %s)", format.Size(rw), format.Size(rw+images.size(cfg)))
 	}
 	return row
+}
+
+// commandText is a command line as docker lists it: an argument with a space in
+// it stands in single quotes, the path never does.
+func commandText(path string, args []string) string {
+	words := []string{path}
+	for _, a := range args {
+		if strings.Contains(a, " ") {
+			a = "'" + a + "'"
+		}
+		words = append(words, a)
+	}
+	return strings.Join(words, " ")
 }
 
 // imageNames tells which image a name means now. It reads the records once,
