@@ -41,7 +41,7 @@ func exit(ctx context.Context, e *env.Env, path []*cli.Command, err error) int {
 		return 128 + int(syscall.SIGPIPE)
 	}
 	if text, code := usageError(e, path, err); code != 0 {
-		fmt.Fprintln(e.Err, text)
+		fmt.Fprintln(e.Err, format.EscapeText(text))
 		return code
 	}
 	var several failure.Several
@@ -94,7 +94,7 @@ func usageError(e *env.Env, path []*cli.Command, err error) (text string, code i
 func printError(e *env.Env, err error) {
 	var said *failure.Error
 	var setup *failure.Setup
-	text := format.EscapeLines(err.Error())
+	text := format.EscapeText(err.Error())
 	isSetup := errors.As(err, &setup)
 	local := errors.As(err, &said) && said.Local || isSetup && setup.Local
 	if e.Docker() {
@@ -119,7 +119,7 @@ func printError(e *env.Env, err error) {
 	}
 	var h hinter
 	if errors.As(err, &h) && h.Hint() != "" && !e.Docker() {
-		fmt.Fprintln(e.Err, "hint: "+h.Hint())
+		fmt.Fprintln(e.Err, "hint: "+format.EscapeText(h.Hint()))
 	}
 }
 
@@ -137,7 +137,7 @@ func runtimeWords(err error, text string) string {
 // printChain shows what --debug asks for: each cause on a line of its own.
 func printChain(w io.Writer, err error) {
 	for err = errors.Unwrap(err); err != nil; err = errors.Unwrap(err) {
-		fmt.Fprintf(w, "cause: %v (%T)\n", err, err)
+		fmt.Fprintln(w, format.EscapeText(fmt.Sprintf("cause: %v (%T)", err, err)))
 	}
 }
 

@@ -2,7 +2,9 @@ package format
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -166,6 +168,51 @@ func FuzzParseSize(f *testing.F) {
 
 func TestEscape(t *testing.T) {
 	if got, want := Escape("ok ü \x1b[0m\x7f\u0085\xff\t"), `ok ü \x1b[0m\x7f\x85`+"\ufffd"+`\t`; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestEscapeText_KeepsLinesAndCells(t *testing.T) {
+	if got, want := EscapeText("a\tb\n\x1b\u009b\r"), "a\tb\n"+`\x1b\x9b\r`; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// hostile is what an image may say of itself.
+var hostile = map[string]string{"l": "\x1b[2J\x7f\u009b31m\u00a0é"}
+
+func TestJSON_EscapesControlCharacters(t *testing.T) {
+	outputs := map[string]func(*bytes.Buffer) error{
+		"a document":            func(b *bytes.Buffer) error { return Indented(b, []any{hostile}) },
+		"a document on a line":  func(b *bytes.Buffer) error { return Document(b, "json", hostile) },
+		"part of a document":    func(b *bytes.Buffer) error { return Document(b, "{{json .l}}", hostile) },
+		"rows":                  func(b *bytes.Buffer) error { return List{}.Print(b, "json", false, []Row{hostile}) },
+		"a field of a row":      func(b *bytes.Buffer) error { return List{}.Print(b, "{{json .l}}", false, []Row{hostile}) },
+		"a row within template": func(b *bytes.Buffer) error { return List{}.Print(b, "{{json .}}", false, []Row{hostile}) },
+	}
+	for name, print := range outputs {
+		t.Run(name, func(t *testing.T) {
+			var b bytes.Buffer
+			if err := print(&b); err != nil {
+				t.Fatal(err)
+			}
+			if want := `"\u001b[2J\u007f\u009b31m` + "\u00a0é\""; !strings.Contains(b.String(), want) {
+				t.Errorf("got %q, want %q in it", b.String(), want)
+			}
+			if !json.Valid(b.Bytes()) {
+				t.Errorf("not JSON: %q", b.String())
+			}
+		})
+	}
+}
+
+func TestTemplate_PrintsNoControlCharacters(t *testing.T) {
+	var b bytes.Buffer
+	if err := Document(&b, `{{.l}}\t{{upper .l}}`, hostile); err != nil {
+		t.Fatal(err)
+	}
+	one := `\x1b[2J\x7f\x9b31m` + "\u00a0é"
+	if got, want := b.String(), one+"\t"+`\x1b[2J\x7f\x9b31M`+"\u00a0É\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

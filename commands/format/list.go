@@ -178,9 +178,8 @@ func (l List) raw(w io.Writer, rows []Row) error {
 }
 
 func jsonLines(w io.Writer, rows []Row) error {
-	enc := json.NewEncoder(w)
 	for _, r := range rows {
-		if err := enc.Encode(r); err != nil {
+		if err := encodeJSON(w, r, "", true); err != nil {
 			return err
 		}
 	}

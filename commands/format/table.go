@@ -55,11 +55,16 @@ func Escape(s string) string {
 	return s
 }
 
-// EscapeLines is Escape for a message that may have several lines.
-func EscapeLines(s string) string {
+// EscapeText is Escape for text whose author may have meant newlines and tabs:
+// the output of a template, an error of several lines.
+func EscapeText(s string) string {
 	lines := strings.Split(s, "\n")
 	for i, l := range lines {
-		lines[i] = Escape(l)
+		cells := strings.Split(l, "\t")
+		for i, c := range cells {
+			cells[i] = Escape(c)
+		}
+		lines[i] = strings.Join(cells, "\t")
 	}
 	return strings.Join(lines, "\n")
 }

@@ -23,12 +23,14 @@ func Parse(text string) (*template.Template, error) {
 	return t, nil
 }
 
+// execute returns what the template makes of data. Control characters other
+// than newline and tab are escaped: the values may come from an image.
 func execute(t *template.Template, data any) (string, error) {
 	var b bytes.Buffer
 	if err := t.Execute(&b, data); err != nil {
 		return "", failure.Local("template parsing error: %v", err)
 	}
-	return b.String(), nil
+	return EscapeText(b.String()), nil
 }
 
 // functions are docker's additions to the template language.
@@ -48,9 +50,7 @@ func functions() template.FuncMap {
 
 func toJSON(v any) (string, error) {
 	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+	if err := encodeJSON(&b, v, "", false); err != nil {
 		return "", err
 	}
 	return strings.TrimSuffix(b.String(), "\n"), nil
@@ -163,8 +163,5 @@ func Indented[T any](w io.Writer, documents []T) error {
 		_, err := io.WriteString(w, "[]\n")
 		return err
 	}
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "    ")
-	return enc.Encode(documents)
+	return encodeJSON(w, documents, "    ", false)
 }

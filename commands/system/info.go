@@ -106,11 +106,11 @@ func runInfo(e *env.Env, template string) error {
 	if template != "" {
 		return format.Document(e.Out, template, i)
 	}
-	if _, err := fmt.Fprint(e.Out, infoText(i)); err != nil {
+	if _, err := fmt.Fprint(e.Out, format.EscapeText(infoText(i))); err != nil {
 		return err
 	}
 	for _, w := range i.Warnings {
-		fmt.Fprintln(e.Err, w)
+		fmt.Fprintln(e.Err, format.EscapeText(w))
 	}
 	return nil
 }

@@ -99,7 +99,7 @@ func runVersion(e *env.Env, template string) error {
 	if template != "" {
 		return format.Document(e.Out, template, v.document())
 	}
-	_, err := fmt.Fprint(e.Out, versionText(v))
+	_, err := fmt.Fprint(e.Out, format.EscapeText(versionText(v)))
 	return err
 }
 
