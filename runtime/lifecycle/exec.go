@@ -2,12 +2,9 @@ package lifecycle
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
-	goruntime "runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -16,10 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"skiff/rootless"
-	"skiff/runtime/embedded"
+	"skiff/runtime/enter"
 	"skiff/runtime/launch"
 	"skiff/runtime/spec"
-	"skiff/runtime/stage"
 	"skiff/runtime/stage/message"
 	"skiff/storage/container"
 )
@@ -109,7 +105,6 @@ func withoutKeys(env, over []string) []string {
 
 // execStream is a Session with a process that the front itself started.
 type execStream struct {
-	conn    message.Conn
 	pid     int
 	console *os.File    // terminal, nil without
 	stdio   [3]*os.File // our ends of the pipes
@@ -120,23 +115,17 @@ type execStream struct {
 
 // enterContainer starts the stage as "exec" within the container's namespaces.
 func enterContainer(cache string, pidfd, pid int, p *message.Process, o *ExecOptions) (*execStream, error) {
-	ours, theirs, err := message.Pair()
-	if err != nil {
-		return nil, err
-	}
-	s := &execStream{conn: ours, done: make(chan struct{})}
+	s := &execStream{done: make(chan struct{})}
 	files, err := s.pipes(o)
 	if err != nil {
 		s.release()
-		theirs.Close()
 		return nil, err
 	}
 	var stdio [3]uintptr
 	for i, f := range files {
 		stdio[i] = f.Fd()
 	}
-	s.pid, err = spawnInside(cache, pidfd, pid, theirs, stdio)
-	theirs.Close()
+	s.pid, s.console, err = enter.Start(cache, pidfd, pid, p, stdio)
 	for _, f := range files {
 		if o.Stdio == nil {
 			f.Close()
@@ -144,18 +133,6 @@ func enterContainer(cache string, pidfd, pid int, p *message.Process, o *ExecOpt
 	}
 	if err != nil {
 		s.release()
-		return nil, err
-	}
-	err = s.conn.SendJSON(message.ExecConfig, message.Exec{Process: *p}, pidfd)
-	if err == nil {
-		err = s.conn.Send(message.SeccompFilter, p.Seccomp)
-	}
-	if err != nil {
-		s.fail()
-		return nil, err
-	}
-	if err := s.awaitExec(); err != nil {
-		s.fail()
 		return nil, err
 	}
 	return s, nil
@@ -187,97 +164,6 @@ func (s *execStream) pipes(o *ExecOptions) ([3]*os.File, error) {
 		}
 	}
 	return theirs, nil
-}
-
-// awaitExec returns when the process was executed: its socket closes then.
-func (s *execStream) awaitExec() error {
-	for {
-		t, body, fds, err := s.conn.Recv()
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return err
-		case t == message.ConsoleReady && len(fds) == 1:
-			s.console = os.NewFile(uintptr(fds[0]), "terminal")
-		case t == message.StepFailed:
-			f := &message.Failure{}
-			if err := json.Unmarshal(body, f); err != nil {
-				return err
-			}
-			return f
-		default:
-			return fmt.Errorf("exec sent message %d", t)
-		}
-	}
-}
-
-// spawnInside clones the stage from a thread that has entered the container's
-// namespaces. The thread is never used again: it ends with its goroutine.
-func spawnInside(cache string, pidfd, pid int, conn message.Conn, stdio [3]uintptr) (int, error) {
-	type result struct {
-		pid int
-		err error
-	}
-	done := make(chan result)
-	go func() {
-		goruntime.LockOSThread() // and never unlock
-		pid, err := spawnOnThread(cache, pidfd, pid, conn, stdio)
-		done <- result{pid, err}
-	}()
-	r := <-done
-	return r.pid, r.err
-}
-
-func spawnOnThread(cache string, pidfd, pid int, conn message.Conn, stdio [3]uintptr) (int, error) {
-	path, file, err := embedded.Stage(cache)
-	if err != nil {
-		return 0, err
-	}
-	files := []uintptr{stdio[0], stdio[1], stdio[2], uintptr(conn.FD)}
-	args := []string{string(stage.RoleExec)}
-	if foreign(pid, "user") {
-		// Its own user namespace can only be entered by a process with one thread.
-		if file == nil {
-			if file, err = os.Open(path); err != nil {
-				return 0, err
-			}
-		}
-		path, args = "/proc/self/exe", []string{rootless.RoleJoin}
-		files = append(files, uintptr(pidfd), file.Fd())
-	}
-	if file != nil {
-		defer file.Close()
-	}
-	flags := 0
-	for _, ns := range []struct {
-		name string
-		flag int
-	}{
-		{"pid", unix.CLONE_NEWPID}, {"net", unix.CLONE_NEWNET}, {"ipc", unix.CLONE_NEWIPC},
-		{"uts", unix.CLONE_NEWUTS}, {"cgroup", unix.CLONE_NEWCGROUP},
-	} {
-		if foreign(pid, ns.name) {
-			flags |= ns.flag
-		}
-	}
-	if err := unix.Setns(pidfd, flags); err != nil && flags != 0 {
-		return 0, fmt.Errorf("join namespaces: %w", err)
-	}
-	child, err := syscall.ForkExec(path, args, &syscall.ProcAttr{Env: stage.Environ(), Files: files})
-	if err != nil {
-		return 0, fmt.Errorf("start exec: %w", err)
-	}
-	return child, nil
-}
-
-// foreign reports whether the process's namespace is not ours.
-func foreign(pid int, name string) bool {
-	var own, theirs unix.Stat_t
-	if unix.Stat("/proc/self/ns/"+name, &own) != nil || unix.Stat(fmt.Sprintf("/proc/%d/ns/%s", pid, name), &theirs) != nil {
-		return false
-	}
-	return own.Ino != theirs.Ino
 }
 
 func (s *execStream) Write(p []byte) (int, error) {
@@ -358,19 +244,7 @@ func (s *execStream) Close() error {
 	return nil
 }
 
-// fail collects a process that did not come to execute.
-func (s *execStream) fail() {
-	s.release()
-	var ws syscall.WaitStatus
-	_ = syscall.Kill(s.pid, syscall.SIGKILL)
-	_, _ = syscall.Wait4(s.pid, &ws, 0, nil)
-}
-
 func (s *execStream) release() {
-	if s.conn.FD >= 0 {
-		s.conn.Close()
-		s.conn.FD = -1
-	}
 	s.stdin.Lock()
 	defer s.stdin.Unlock()
 	for i, f := range s.stdio {
