@@ -26,9 +26,13 @@ struct skiff_entry skiff_entry;
 static const char *const nouns[] = {"container", "image", "volume", "system", "builder", "buildx", 0};
 static const char *const verbs[] = {
 	"run", "create", "start", "restart", "exec", "cp", "rm", "remove", "commit", "export", "diff", "pull", "push",
-	"load", "save", "import", "rmi", "tag", "build", "prune", "unshare", "runtime", "df", "update", 0};
+	"load", "save", "import", "rmi", "tag", "build", "prune", "unshare", "df", "update", 0};
+// The OCI command line's that make a container; the others have the power that
+// they need outside, or are started over by Go (rootless.EnterUser).
+static const char *const runtime_verbs[] = {"create", "run", 0};
 // Global options whose value is a word of its own.
-static const char *const valued[] = {"-l", "--log-level", "--config", "-H", "--host", "-c", "--context", 0};
+static const char *const valued[] = {"-l", "--log-level", "--config", "-H", "--host", "-c", "--context",
+	"--root", "--log", "--log-format", 0};
 
 static int among(const char *word, const char *const *list) {
 	for (; *list; list++)
@@ -38,10 +42,11 @@ static int among(const char *word, const char *const *list) {
 }
 
 static int wants_namespace(int argc, char **argv) {
+	const char *const *wanted = verbs;
 	int under_noun = 0;
 	for (int i = 1; i < argc; i++) {
 		if (argv[i][0] == '-') {
-			if (!under_noun && among(argv[i], valued))
+			if ((!under_noun || wanted == runtime_verbs) && among(argv[i], valued))
 				i++;
 			continue;
 		}
@@ -49,7 +54,12 @@ static int wants_namespace(int argc, char **argv) {
 			under_noun = 1;
 			continue;
 		}
-		return among(argv[i], verbs);
+		if (!under_noun && !strcmp(argv[i], "runtime")) {
+			wanted = runtime_verbs;
+			under_noun = 1;
+			continue;
+		}
+		return among(argv[i], wanted);
 	}
 	return 0;
 }
@@ -96,6 +106,18 @@ static int join_anchor(const char *store) {
 	}
 	closedir(dir);
 	return joined;
+}
+
+// join_given enters the user namespace on the descriptor that Go left in the
+// environment when it executed us again (rootless.EnterUser).
+static int join_given(void) {
+	int ns = atoi(getenv(SKIFF_USERNS));
+	unsetenv(SKIFF_USERNS);
+	if (setns(ns, CLONE_NEWUSER))
+		return fail(SKIFF_UNSHARE);
+	close(ns);
+	skiff_entry.how = SKIFF_ANCHOR;
+	return 0;
 }
 
 // user_name finds the name of uid in /etc/passwd without NSS, which a static
@@ -241,9 +263,14 @@ __attribute__((constructor)) static void skiff_enter(int argc, char **argv, char
 	// Roles of this file start with "skiff:" and are already where they belong.
 	if (argc == 1 && !strcmp(argv[0], "skiff:join"))
 		join_nested(argv, envp);
-	if (argc < 1 || !strncmp(argv[0], "skiff:", 6) || !wants_namespace(argc, argv))
+	if (argc < 1 || !strncmp(argv[0], "skiff:", 6))
 		return;
-	if (skiff_entry.uid == 0) {
+	if (getenv(SKIFF_USERNS)) {
+		if (join_given())
+			return;
+	} else if (!wants_namespace(argc, argv)) {
+		return;
+	} else if (skiff_entry.uid == 0) {
 		skiff_entry.how = SKIFF_ROOT;
 	} else {
 		char store[4096];

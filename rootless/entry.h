@@ -8,6 +8,9 @@
 #define SKIFF_FD_PIDFD 4
 #define SKIFF_FD_PROGRAM 5
 
+// The variable that holds the descriptor of a user namespace to enter.
+#define SKIFF_USERNS "SKIFF_USERNS"
+
 enum skiff_how {
 	SKIFF_OUTSIDE,     // the command needs no namespace, or none could be had
 	SKIFF_ROOT,        // already root: only a mount namespace was made
