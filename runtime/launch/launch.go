@@ -51,7 +51,7 @@ func Messages(s *rspec.Spec, in *Input) (*message.Launch, error) {
 		s.Linux = &rspec.Linux{}
 	}
 	state := message.State{Version: s.Version, ID: in.ID, Status: "creating", Bundle: in.Bundle, Annotations: s.Annotations}
-	l := &message.Launch{Overlay: in.Overlay, Network: in.Network, Orphan: in.Orphan}
+	l := &message.Launch{Overlay: in.Overlay, Network: in.Network, Orphan: in.Orphan, KeepFDs: in.KeepFDs}
 	init := &message.Init{
 		Mountpoint: in.Mountpoint, Root: in.RootDir, Files: in.Files, Copies: in.Copies, Reaper: in.Reaper,
 		StartFIFO: in.StartFIFO, Hostname: s.Hostname, Domainname: s.Domainname, State: state,

@@ -130,7 +130,7 @@ func OpenProcess(st state.State) (int, error) {
 		return -1, fmt.Errorf("open process %d: %w", st.Pid, err)
 	}
 	// The descriptor holds the pid; only now is its start time worth reading.
-	if st.PidStart != 0 && startTime(st.Pid) != st.PidStart {
+	if st.PidStart != 0 && StartTime(st.Pid) != st.PidStart {
 		unix.Close(fd)
 		return -1, nil
 	}
@@ -146,9 +146,9 @@ func BootID() string {
 	return strings.TrimSpace(string(data))
 }
 
-// startTime is a process's start in clock ticks after boot (proc(5), stat field
+// StartTime is a process's start in clock ticks after boot (proc(5), stat field
 // 22), 0 when it is gone or a zombie.
-func startTime(pid int) uint64 {
+func StartTime(pid int) uint64 {
 	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return 0
