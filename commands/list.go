@@ -6,6 +6,7 @@ import (
 	"skiff/commands/container"
 	"skiff/commands/env"
 	"skiff/commands/image"
+	"skiff/commands/runtime"
 	"skiff/commands/system"
 	"skiff/commands/volume"
 )
@@ -24,6 +25,7 @@ func commandList(e *env.Env) []*cli.Command {
 
 		{Name: "container", Usage: "Manage containers", Subcommands: container.Commands(e)},
 		{Name: "image", Usage: "Manage images", Subcommands: image.Commands(e)},
+		runtime.Command(e, system.VersionLine(e)),
 		{Name: "system", Usage: "Manage the installation", Subcommands: system.Commands(e)},
 		{Name: "volume", Usage: "Manage volumes", Subcommands: volume.Commands(e)},
 

@@ -45,7 +45,7 @@ __skiff_command() {
 	words='' flags='' values='' kind='' once=''
 	case $1 in
 	'')
-		words='run exec ps pull images version info container image system volume attach create completion cp import inspect kill load logs port rename restart rm rmi start stop tag wait'
+		words='run exec ps pull images version info container image runtime system volume attach create completion cp import inspect kill load logs port rename restart rm rmi start stop tag wait'
 		flags='--config --context --debug --help --host --log-level --version'
 		values='--config --context -c --host -H --log-level -l'
 		;;
@@ -204,6 +204,43 @@ __skiff_command() {
 		flags='--help'
 		kind=image
 		once=1
+		;;
+	'runtime')
+		words='create delete exec kill list run spec start state'
+		flags='--debug --help --log --log-format --root --systemd-cgroup --version'
+		values='--log --log-format --root'
+		;;
+	'runtime create')
+		flags='--bundle --console-socket --help --no-new-keyring --no-pivot --pid-file --preserve-fds'
+		values='--bundle -b --console-socket --pid-file --preserve-fds'
+		;;
+	'runtime delete')
+		flags='--force --help'
+		;;
+	'runtime exec')
+		flags='--additional-gids --apparmor --cap --console-socket --cwd --detach --env --help --no-new-privs --pid-file --process --tty --user'
+		values='--additional-gids -g --apparmor --cap -c --console-socket --cwd --env -e --pid-file --process -p --user -u'
+		;;
+	'runtime kill')
+		flags='--all --help'
+		;;
+	'runtime list')
+		flags='--format --help --quiet'
+		values='--format -f'
+		;;
+	'runtime run')
+		flags='--bundle --console-socket --detach --help --keep --no-new-keyring --no-pivot --pid-file --preserve-fds'
+		values='--bundle -b --console-socket --pid-file --preserve-fds'
+		;;
+	'runtime spec')
+		flags='--bundle --help --rootless'
+		values='--bundle -b'
+		;;
+	'runtime start')
+		flags='--help'
+		;;
+	'runtime state')
+		flags='--help'
 		;;
 	'system')
 		words='info'

@@ -32,6 +32,7 @@ _skiff() {
 			'info:Display system-wide information'
 			'container:Manage containers'
 			'image:Manage images'
+			'runtime:Run OCI bundles, as an OCI runtime for other engines'
 			'system:Manage the installation'
 			'volume:Manage volumes'
 			'attach:Attach local standard input, output, and error streams to a running container'
@@ -627,6 +628,106 @@ _skiff() {
 			'--help[Print usage]' \
 			'1:image:__skiff_names image' '*:file:_files'
 		;;
+	'runtime')
+		commands=(
+			'create:Create a container from a bundle'
+			'delete:Delete a container that has ended'
+			'exec:Execute another process in a container'
+			'kill:Send a signal to the process of a container'
+			'list:List the containers of the state directory'
+			'run:Create and start a container from a bundle, and wait for its end'
+			'spec:Write a config.json to begin a bundle with'
+			'start:Start the process of a created container'
+			'state:Print the state of a container'
+		)
+		[[ $PREFIX == -* ]] || { _describe command commands; return }
+		_arguments -s \
+			'--debug[Enable debug mode]' \
+			'--help[Print usage]' \
+			'--log[Append errors and warnings to this file]:value:_files' \
+			'--log-format[Format of the log ("text", "json")]:value:_files' \
+			'--root[Directory of the containers state]:value:_files' \
+			'--systemd-cgroup[Accepted and ignored no cgroup is made]' \
+			'--version[Print version information and quit]' \
+			'*:file:_files'
+		;;
+	'runtime create')
+		_arguments -s \
+			'--bundle[Directory of the bundle]:value:_files' \
+			'--console-socket[Unix socket that gets the master of the processs terminal]:value:_files' \
+			'--help[Print usage]' \
+			'--no-new-keyring[Accepted and ignored no keyring is made]' \
+			'--no-pivot[Refused the root is always entered by pivot_root(2)]' \
+			'--pid-file[Write the processs id to this file]:value:_files' \
+			'--preserve-fds[Pass so many more descriptors, from 3 on, to the process]:value:_files' \
+			'*:file:_files'
+		;;
+	'runtime delete')
+		_arguments -s \
+			'--force[Kill it first if it runs; it need not exist]' \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'runtime exec')
+		_arguments -s \
+			'--additional-gids[One more group]:value:_files' \
+			'--apparmor[AppArmor profile]:value:_files' \
+			'--cap[One more capability]:value:_files' \
+			'--console-socket[Unix socket that gets the master of the processs terminal]:value:_files' \
+			'--cwd[Working directory in the container]:value:_files' \
+			'--detach[Do not wait]' \
+			'--env[Set environment variables]:value:_files' \
+			'--help[Print usage]' \
+			'--no-new-privs[Let no program gain privileges]' \
+			'--pid-file[Write the processs id to this file]:value:_files' \
+			'--process[Read the process from this file (process.json)]:value:_files' \
+			'--tty[Give it a terminal]' \
+			'--user[User id ("<uid>(<gid>)")]:value:_files' \
+			'*:file:_files'
+		;;
+	'runtime kill')
+		_arguments -s \
+			'--all[Accepted and ignored the end of the first process ends all]' \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'runtime list')
+		_arguments -s \
+			'--format[Format of the list ("table", "json")]:value:_files' \
+			'--help[Print usage]' \
+			'--quiet[Only print the ids]' \
+			'*:file:_files'
+		;;
+	'runtime run')
+		_arguments -s \
+			'--bundle[Directory of the bundle]:value:_files' \
+			'--console-socket[Unix socket that gets the master of the processs terminal]:value:_files' \
+			'--detach[Do not wait]' \
+			'--help[Print usage]' \
+			'--keep[Do not delete the container at its end]' \
+			'--no-new-keyring[Accepted and ignored no keyring is made]' \
+			'--no-pivot[Refused the root is always entered by pivot_root(2)]' \
+			'--pid-file[Write the processs id to this file]:value:_files' \
+			'--preserve-fds[Pass so many more descriptors, from 3 on, to the process]:value:_files' \
+			'*:file:_files'
+		;;
+	'runtime spec')
+		_arguments -s \
+			'--bundle[Directory of the bundle]:value:_files' \
+			'--help[Print usage]' \
+			'--rootless[With a user namespace for the ordinary user]' \
+			'*:file:_files'
+		;;
+	'runtime start')
+		_arguments -s \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'runtime state')
+		_arguments -s \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
 	'system')
 		commands=(
 			'info:Display system-wide information'
@@ -906,9 +1007,10 @@ _skiff() {
 # Whether a group has a command.
 __skiff_has() {
 	case $1 in
-	'') [[ ' run exec ps pull images version info container image system volume attach create completion cp import inspect kill load logs port rename restart rm rmi start stop tag wait ' == *" $2 "* ]] ;;
+	'') [[ ' run exec ps pull images version info container image runtime system volume attach create completion cp import inspect kill load logs port rename restart rm rmi start stop tag wait ' == *" $2 "* ]] ;;
 	'container') [[ ' attach cp create exec inspect kill logs ls port rename restart rm run start stop wait ' == *" $2 "* ]] ;;
 	'image') [[ ' import inspect load ls pull rm tag ' == *" $2 "* ]] ;;
+	'runtime') [[ ' create delete exec kill list run spec start state ' == *" $2 "* ]] ;;
 	'system') [[ ' info ' == *" $2 "* ]] ;;
 	'volume') [[ ' create inspect ls rm ' == *" $2 "* ]] ;;
 	*) false ;;

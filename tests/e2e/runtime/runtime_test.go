@@ -59,7 +59,7 @@ func TestRuntime_GoesThroughTheLifecycle(t *testing.T) {
 		pid, _ = document["pid"].(float64)
 		return document["status"].(string), pid
 	}
-	s.Shell("skiff runtime create --pid-file " + pidFile + " -b " + dir + " c >/dev/null 2>&1 </dev/null").Exits(0)
+	s.Shell("skiff runtime create --pid-file " + pidFile + " -b " + dir + " it >/dev/null 2>&1 </dev/null").Exits(0)
 	status, pid := state()
 	harness.Equal(t, "the status", status, "created")
 	harness.Equal(t, "the pid file", s.ReadFile("pid"), jsonNumber(pid))
