@@ -36,9 +36,32 @@ func checkClean(t *testing.T, st *storage.Store) {
 	t.Helper()
 	left, _ := filepath.Glob(filepath.Join(st.Temp(), "[^.]*"))
 	staged, _ := filepath.Glob(filepath.Join(st.Layers(), "staging", "*"))
-	if left = append(left, staged...); len(left) > 0 {
+	left = append(append(left, staged...), strayLayers(t, st)...)
+	if len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
+}
+
+// strayLayers lists the layers that belong to no image.
+func strayLayers(t *testing.T, st *storage.Store) (stray []string) {
+	t.Helper()
+	images, err := image.List(st)
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := make(map[string]bool)
+	for _, img := range images {
+		for _, id := range img.Layers {
+			used[id] = true
+		}
+	}
+	diffs, _ := filepath.Glob(filepath.Join(st.Layers(), "????????????????*", "diff"))
+	for _, diff := range diffs {
+		if dir := filepath.Dir(diff); !used[filepath.Base(dir)] {
+			stray = append(stray, dir)
+		}
+	}
+	return stray
 }
 
 // contents returns a file's contents as seen through an image's layers.
@@ -255,11 +278,16 @@ func stall(r *registry, digest string) (sent <-chan struct{}) {
 func TestPull_CanceledLeavesNothing(t *testing.T) {
 	st, r := newStore(t), newRegistry(t)
 	layer := tarOf(map[string]string{"f": strings.Repeat("x", 1<<20)})
-	r.add("1", imageSpec{layers: [][]byte{layer}})
+	r.add("1", imageSpec{layers: [][]byte{tarOf(map[string]string{"g": "g"}), layer}})
 	sent := stall(r, digestOf(compress(layer)))
+	applied := make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
-	go func() { <-sent; cancel() }()
-	_, err := Pull(ctx, st, message.Pull{Reference: r.name("1")}, nil)
+	go func() { <-sent; <-applied; cancel() }()
+	_, err := Pull(ctx, st, message.Pull{Reference: r.name("1")}, func(e message.Event) {
+		if e.Kind == message.LayerApplied {
+			close(applied)
+		}
+	})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want %v", err, context.Canceled)
 	}

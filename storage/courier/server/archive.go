@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"strings"
@@ -67,7 +68,10 @@ func (s *session) spool(ctx context.Context, in *os.File) (*os.File, error) {
 		return nil, err
 	}
 	if _, err := io.Copy(file, plain); err != nil {
-		return nil, errors.Join(message.Fail(message.ErrInvalid, "invalid archive: "+err.Error()), file.Close())
+		if failed, ok := errors.AsType[*fs.PathError](err); !ok || failed.Op != "write" {
+			err = message.Fail(message.ErrInvalid, "invalid archive: "+err.Error())
+		}
+		return nil, errors.Join(err, file.Close())
 	}
 	_, err = file.Seek(0, io.SeekStart)
 	return file, err

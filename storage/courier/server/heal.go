@@ -17,6 +17,11 @@ import (
 // after a power cut their files may be empty. Requires the transfer lock,
 // exclusive.
 func (s *session) heal() error {
+	// Every staging directory is dead: we are the only transfer. They go first,
+	// because the records of a full disk cannot be rewritten.
+	if err := s.emptyStaging(); err != nil {
+		return fmt.Errorf("heal store: %w", err)
+	}
 	images, err := s.store.Images()
 	if err != nil {
 		return fmt.Errorf("heal store: %w", err)
@@ -34,7 +39,11 @@ func (s *session) heal() error {
 	if err := s.deleteLayersExceptUnder(whole); err != nil {
 		return fmt.Errorf("heal store: %w", err)
 	}
-	// Every staging directory is dead: we are the only transfer.
+	return nil
+}
+
+// emptyStaging deletes every staging directory.
+func (s *session) emptyStaging() error {
 	staged, err := filepath.Glob(filepath.Join(s.st.Layers(), "staging", "*"))
 	for _, dir := range staged {
 		err = errors.Join(err, os.RemoveAll(dir))

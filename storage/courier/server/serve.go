@@ -79,7 +79,7 @@ func serve(ctx context.Context, request *message.Request, report func(message.Ev
 	if err != nil {
 		return message.Result{}, err
 	}
-	defer func() { err = errors.Join(err, s.end()) }()
+	defer func() { err = s.end(err) }()
 	switch {
 	case request.Pull != nil:
 		return s.pull(ctx, request.Pull)

@@ -47,26 +47,40 @@ func begin(st *storage.Store, report func(message.Event)) (*session, error) {
 	return &session{st: st, store: store, report: report}, nil
 }
 
-// end removes what the session put aside.
-func (s *session) end() error {
+// end removes what the session put aside and returns failure, the session's own
+// error, together with its own. After a failed transfer it also deletes what
+// that put in place, unless another transfer is alive: then the next one does.
+func (s *session) end(failure error) error {
 	s.transfer.Release()
-	return s.temp.Remove()
+	failure = errors.Join(failure, s.temp.Remove())
+	if s.transfer == nil || failure == nil {
+		return failure
+	}
+	return errors.Join(failure, s.healAlone())
+}
+
+// healAlone heals the store if no transfer is alive.
+func (s *session) healAlone() error {
+	alone, err := lock.TryExclusive(filepath.Join(s.st.Dir, transferLock))
+	if errors.Is(err, lock.ErrBusy) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer alone.Release()
+	return s.heal()
 }
 
 // beginTransfer makes this process one that adds layers, after deleting what
 // dead transfers left if no other transfer is alive, and gives it a temporary
 // directory. It lasts until the end of the session.
 func (s *session) beginTransfer(ctx context.Context) error {
-	path := filepath.Join(s.st.Dir, transferLock)
-	alone, err := lock.TryExclusive(path)
-	if err == nil {
-		err = s.heal()
-		alone.Release()
-	}
-	if err != nil && !errors.Is(err, lock.ErrBusy) {
+	err := s.healAlone()
+	if err != nil {
 		return err
 	}
-	if s.transfer, err = lock.Shared(ctx, path); err != nil {
+	if s.transfer, err = lock.Shared(ctx, filepath.Join(s.st.Dir, transferLock)); err != nil {
 		return err
 	}
 	if s.temp, err = temp.Make(ctx, s.st); err != nil {

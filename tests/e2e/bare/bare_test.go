@@ -169,17 +169,59 @@ func TestPull_IntoAFullDisk(t *testing.T) {
 	harness.Requires(t, harness.Root)
 	s := harness.New(t)
 	registry := harness.NewRegistry(t)
+	ref := registry.Push(t, bigImage(t), "big:1")
+	disk := smallDisk(s)
+	s.Skiff("pull", ref).Exits(1).Complains("no space left on device")
+	isEmpty(s, disk)
+}
+
+func TestLoad_IntoAFullDisk(t *testing.T) {
+	harness.Requires(t, harness.Root)
+	s := harness.New(t)
+	path := bigImage(t).DockerArchive(t, filepath.Join(s.Dir, "big.tar"))
+	disk := smallDisk(s)
+	s.Skiff("load", "-i", path).Exits(1).Complains("no space left on device")
+	isEmpty(s, disk)
+	s.Shell("cat " + path + " | skiff load").Exits(1).Complains("no space left on device")
+	isEmpty(s, disk)
+}
+
+func TestImport_IntoAFullDisk(t *testing.T) {
+	harness.Requires(t, harness.Root)
+	s := harness.New(t)
+	path := filepath.Join(s.Dir, "big.tar")
+	if err := os.WriteFile(path, bigImage(t).Layers[1].Tar(t), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	disk := smallDisk(s)
+	s.Skiff("import", path, "big:1").Exits(1).Complains("no space left on device")
+	isEmpty(s, disk)
+}
+
+// bigImage has a layer that a smallDisk has room for, and one that it has not.
+func bigImage(t *testing.T) harness.Image {
+	t.Helper()
 	i := harness.BusyboxImage(t)
 	i.Layers = append(i.Layers, harness.Layer{harness.File("big", strings.Repeat("zero", 16<<20))})
-	ref := registry.Push(t, i, "big:1")
+	return i
+}
+
+// smallDisk gives the user a disk of 30 MB for the store.
+func smallDisk(s *harness.Session) string {
+	s.T.Helper()
 	disk := s.Mkdir("disk")
 	s.InMountNamespace("mount -t tmpfs -o size=30m,mode=777 disk " + disk)
 	s.Setenv("XDG_DATA_HOME", disk)
-	s.Skiff("pull", ref).Exits(1).Complains("no space left on device")
+	return disk
+}
+
+// isEmpty checks that a failed transfer has left nothing on the disk.
+func isEmpty(s *harness.Session, disk string) {
+	s.T.Helper()
 	s.Skiff("images", "-q").Exits(0).Prints("")
 	used := s.Shell("du -sk " + disk + " | cut -f1").Out()
 	if kilobytes, err := strconv.Atoi(used); err != nil || kilobytes > 1024 {
-		t.Errorf("after the failed pull %s kB are in use", used)
+		s.T.Errorf("after the failed transfer %s kB are in use", used)
 	}
 }
 
