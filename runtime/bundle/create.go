@@ -61,6 +61,7 @@ func Create(root StateRoot, o *CreateOptions) (c *Container, console *os.File, e
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, os.RemoveAll(c.dir))
+			root.tidy()
 		}
 	}()
 	if console, err = c.launch(b, o); err != nil {
@@ -86,20 +87,18 @@ func checkTerminal(p *rspec.Process, o *CreateOptions) error {
 // claim publishes the container's directory, whole, under its id, and returns
 // it with its lock: as long as that is held it is being created.
 func claim(root StateRoot, id string, b *Bundle) (_ *Container, _ *lock.Lock, err error) {
-	if err := os.MkdirAll(string(root), 0o700); err != nil {
-		return nil, nil, fmt.Errorf("make state root: %w", err)
-	}
 	config, err := json.Marshal(b.Spec)
 	if err != nil {
 		return nil, nil, err
 	}
-	temp, err := os.MkdirTemp(string(root), ".create-")
+	temp, err := root.temp()
 	if err != nil {
 		return nil, nil, fmt.Errorf("make state directory: %w", err)
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, os.RemoveAll(temp))
+			root.tidy()
 		}
 	}()
 	c := &Container{dir: temp, record: record{
@@ -130,6 +129,23 @@ func claim(root StateRoot, id string, b *Bundle) (_ *Container, _ *lock.Lock, er
 	}
 	return c, held, nil
 }
+
+// temp makes a directory that readers of the root skip. The root may be tidied
+// away under our feet.
+func (r StateRoot) temp() (string, error) {
+	for tries := 0; ; tries++ {
+		if err := os.MkdirAll(string(r), 0o700); err != nil {
+			return "", err
+		}
+		dir, err := os.MkdirTemp(string(r), ".create-")
+		if !errors.Is(err, fs.ErrNotExist) || tries == 10 {
+			return dir, err
+		}
+	}
+}
+
+// tidy removes the root if no container is left.
+func (r StateRoot) tidy() { _ = os.Remove(string(r)) }
 
 // launch leads the container's process to where it waits for Start.
 func (c *Container) launch(b *Bundle, o *CreateOptions) (*os.File, error) {

@@ -84,6 +84,7 @@ func (c *Container) Delete(ctx context.Context, force bool) (warnings []error, e
 	if err := os.RemoveAll(gone); err != nil {
 		return nil, err
 	}
+	StateRoot(filepath.Dir(gone)).tidy()
 	if s == nil || s.Hooks == nil {
 		return nil, nil
 	}
