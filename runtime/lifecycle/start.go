@@ -160,7 +160,8 @@ func overlay(c *container.Container) (*message.Overlay, error) {
 	o := &message.Overlay{
 		Base: c.Store.Layers(), Upper: filepath.Join(c.Dir(), container.UpperDir),
 		Work: filepath.Join(c.Dir(), container.WorkDir), UserAttr: rootless.Rootless(),
-		Target: filepath.Join(c.Dir(), rootDir), Fuse: lookPath("fuse-overlayfs"),
+		Volatile: c.Config.Host.AutoRemove,
+		Target:   filepath.Join(c.Dir(), rootDir), Fuse: lookPath("fuse-overlayfs"),
 	}
 	for _, id := range c.Config.Layers {
 		o.Lower = append(o.Lower, id+"/diff")

@@ -118,6 +118,7 @@ type Overlay struct {
 	Upper    string
 	Work     string
 	UserAttr bool   // userxattr: rootless
+	Volatile bool   // never sync the upper directory: it goes with the container
 	Fuse     string // fuse-overlayfs, for a kernel that refuses; empty without
 	Target   string // where fuse mounts; a directory
 }

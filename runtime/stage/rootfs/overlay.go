@@ -46,6 +46,11 @@ func Overlay(o *message.Overlay) (int, error) {
 			return -1, fmt.Errorf("overlay userxattr: %w", err)
 		}
 	}
+	if o.Volatile {
+		// Else unmounting syncs the whole file system of upper. Not known before
+		// Linux 5.10, and then only slower.
+		_ = unix.FsconfigSetFlag(fs, "volatile")
+	}
 	if err := unix.FsconfigCreate(fs); err != nil {
 		if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EINVAL) {
 			err = fmt.Errorf("%w: %w", ErrNoOverlay, err)
