@@ -104,9 +104,17 @@ func imageList(o imagesOptions) format.List {
 	}
 	return format.List{
 		Headings: [][2]string{
-			{"ID", "IMAGE ID"}, {"Repository", "REPOSITORY"}, {"Tag", "TAG"}, {"Digest", "DIGEST"},
-			{"CreatedSince", "CREATED"}, {"CreatedAt", "CREATED AT"}, {"Size", "SIZE"}, {"Containers", "CONTAINERS"},
-			{"VirtualSize", "SIZE"}, {"SharedSize", "SHARED SIZE"}, {"UniqueSize", "UNIQUE SIZE"},
+			{"ID", "IMAGE ID"},
+			{"Repository", "REPOSITORY"},
+			{"Tag", "TAG"},
+			{"Digest", "DIGEST"},
+			{"CreatedSince", "CREATED"},
+			{"CreatedAt", "CREATED AT"},
+			{"Size", "SIZE"},
+			{"Containers", "CONTAINERS"},
+			{"VirtualSize", "SIZE"},
+			{"SharedSize", "SHARED SIZE"},
+			{"UniqueSize", "UNIQUE SIZE"},
 		},
 		Columns: columns,
 		Quiet:   "ID",

@@ -29,7 +29,8 @@ func TestApply(t *testing.T) {
 		{"stop signal", []string{"STOPSIGNAL SIGINT"}, func(c *container.Process) any { return c.StopSignal }, `"SIGINT"`},
 		{"onbuild", []string{"ONBUILD RUN make"}, func(c *container.Process) any { return c.OnBuild }, `["RUN make"]`},
 		{
-			"healthcheck", []string{"HEALTHCHECK --interval=5s --retries=2 CMD curl -f x"},
+			"healthcheck",
+			[]string{"HEALTHCHECK --interval=5s --retries=2 CMD curl -f x"},
 			func(c *container.Process) any { return c.Healthcheck }, `{"Test":["CMD-SHELL","curl -f x"],"Interval":5000000000,"Retries":2}`,
 		},
 		{"healthcheck none", []string{"HEALTHCHECK NONE"}, func(c *container.Process) any { return c.Healthcheck }, `{"Test":["NONE"]}`},
