@@ -35,7 +35,7 @@ func Publish(ctx context.Context, st *storage.Store, cfg *Config, starting bool)
 	if err := CheckName(cfg.Name); err != nil {
 		return nil, err
 	}
-	c = &Container{Store: st, Config: cfg}
+	made := &Container{Store: st, Config: cfg}
 	data, err := json.Marshal(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("write container: %w", err)
@@ -45,44 +45,50 @@ func Publish(ctx context.Context, st *storage.Store, cfg *Config, starting bool)
 	if err != nil {
 		return nil, fmt.Errorf("create container: %w", err)
 	}
-	defer func() { err = errors.Join(err, dir.Remove()) }()
+	defer func() {
+		err = errors.Join(err, dir.Remove())
+		if err != nil && starting {
+			// A hint that the sweeper would take away too.
+			_ = os.Remove(made.RunningLink())
+		}
+	}()
 	for _, sub := range []string{UpperDir, WorkDir} {
 		if err := os.Mkdir(filepath.Join(dir.Path, sub), 0o755); err != nil {
 			return nil, fmt.Errorf("create container: %w", err)
 		}
 	}
-	if err := atomicfile.Write(filepath.Join(dir.Path, configFile), data, 0o600, c.durability()); err != nil {
+	if err := atomicfile.Write(filepath.Join(dir.Path, configFile), data, 0o600, made.durability()); err != nil {
 		return nil, fmt.Errorf("create container: %w", err)
 	}
 	if starting {
-		if err := c.MarkRunning(); err != nil {
+		if err := made.MarkRunning(); err != nil {
 			return nil, err
 		}
 	}
-	err = os.Rename(dir.Path, c.Dir())
+	err = os.Rename(dir.Path, made.Dir())
 	if errors.Is(err, os.ErrNotExist) {
 		if err = os.MkdirAll(st.Containers(), 0o700); err == nil {
-			err = os.Rename(dir.Path, c.Dir())
+			err = os.Rename(dir.Path, made.Dir())
 		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("create container: %w", err)
 	}
-	dir.Path = c.Dir() // what is removed if the name is taken
+	dir.Path = made.Dir() // what is removed if the name is taken
 	if err := claimName(st, cfg.Name, cfg.ID); err != nil {
 		return nil, err
 	}
-	if c.durability() == atomicfile.Durable {
+	if made.durability() == atomicfile.Durable {
 		if err := errors.Join(atomicfile.SyncDir(st.Containers()), atomicfile.SyncDir(st.Names())); err != nil {
 			return nil, errors.Join(err, dropName(st, cfg.Name, cfg.ID))
 		}
 	}
 	if starting {
-		c.maker = dir.Published()
+		made.maker = dir.Published()
 	} else {
 		dir.Published().Release()
 	}
-	return c, nil
+	return made, nil
 }
 
 // MarkRunning makes the container's entry in Store.Running, before it is started;
