@@ -146,7 +146,7 @@ func device(d *rspec.LinuxDevice) message.Device {
 }
 
 func addHooks(h *rspec.Hooks, l *message.Launch, init *message.Init) {
-	//nolint:staticcheck // prestart is deprecated and still in use
+	//lint:ignore SA1019 bundles still have prestart hooks
 	l.Hooks.Prestart = hooks(h.Prestart)
 	l.Hooks.CreateRuntime = hooks(h.CreateRuntime)
 	l.Hooks.Poststart = hooks(h.Poststart)
@@ -201,8 +201,11 @@ func Process(p *rspec.Process, in *Input) (*message.Process, error) {
 			to    *uint64
 			names []string
 		}{
-			{&out.Caps.Bounding, c.Bounding}, {&out.Caps.Effective, c.Effective}, {&out.Caps.Permitted, c.Permitted},
-			{&out.Caps.Inheritable, c.Inheritable}, {&out.Caps.Ambient, c.Ambient},
+			{&out.Caps.Bounding, c.Bounding},
+			{&out.Caps.Effective, c.Effective},
+			{&out.Caps.Permitted, c.Permitted},
+			{&out.Caps.Inheritable, c.Inheritable},
+			{&out.Caps.Ambient, c.Ambient},
 		} {
 			for _, name := range set.names {
 				// What this kernel does not know is left out (config.md).

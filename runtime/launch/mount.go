@@ -39,9 +39,12 @@ var atimeOptions = [...]struct {
 	name string
 	attr uint64
 }{
-	{"relatime", unix.MOUNT_ATTR_RELATIME}, {"noatime", unix.MOUNT_ATTR_NOATIME},
-	{"strictatime", unix.MOUNT_ATTR_STRICTATIME}, {"norelatime", unix.MOUNT_ATTR_STRICTATIME},
-	{"nostrictatime", unix.MOUNT_ATTR_RELATIME}, {"atime", unix.MOUNT_ATTR_RELATIME},
+	{"relatime", unix.MOUNT_ATTR_RELATIME},
+	{"noatime", unix.MOUNT_ATTR_NOATIME},
+	{"strictatime", unix.MOUNT_ATTR_STRICTATIME},
+	{"norelatime", unix.MOUNT_ATTR_STRICTATIME},
+	{"nostrictatime", unix.MOUNT_ATTR_RELATIME},
+	{"atime", unix.MOUNT_ATTR_RELATIME},
 }
 
 // ignored options mean nothing to the kernel or are its default.

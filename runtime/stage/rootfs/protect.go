@@ -10,7 +10,7 @@ import (
 // Mask hides paths: files behind /dev/null, directories behind one empty
 // read-only tmpfs. What does not exist needs no hiding.
 func (r *Root) Mask(paths []string) error {
-	var null, empty = -1, -1
+	null, empty := -1, -1
 	defer func() {
 		for _, fd := range []int{null, empty} {
 			if fd >= 0 {
