@@ -74,7 +74,7 @@ func (s userStore) fetch(ctx context.Context, ref image.Reference, platform stri
 	}
 	result, err := client.Pull(ctx, s.st, want, progress.NewLayers(out).Event)
 	if err == nil {
-		fmt.Fprintf(out, "Digest: %s\nStatus: Downloaded newer image for %s\n", result.Digest, ref.Familiar())
+		progress.Pulled(out, ref, result)
 	}
 	return err
 }

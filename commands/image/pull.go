@@ -96,11 +96,7 @@ func runPull(ctx context.Context, e *env.Env, o pullOptions) error {
 // printPulled prints docker's last lines of a pull.
 func printPulled(e *env.Env, o pullOptions, result message.Result) error {
 	if !o.Quiet {
-		status := "Image is up to date for "
-		if result.Changed {
-			status = "Downloaded newer image for "
-		}
-		fmt.Fprintf(e.Out, "Digest: %s\nStatus: %s%s\n", result.Digest, status, o.Ref.Familiar())
+		progress.Pulled(e.Out, o.Ref, result)
 	}
 	_, err := fmt.Fprintln(e.Out, o.Ref)
 	return err

@@ -63,6 +63,15 @@ func (l *Layers) Event(e message.Event) {
 	}
 }
 
+// Pulled prints docker's last lines about a pull.
+func Pulled(out io.Writer, ref image.Reference, result message.Result) {
+	status := "Image is up to date"
+	if result.Changed {
+		status = "Downloaded newer image"
+	}
+	fmt.Fprintf(out, "Digest: %s\nStatus: %s for %s\n", result.Digest, status, ref.Familiar())
+}
+
 // pulling is docker's first line of a pull.
 func pulling(name string) string {
 	ref, err := image.ParseReference(name)

@@ -198,7 +198,9 @@ func TestRun_PullsWhatIsMissing(t *testing.T) {
 	r := s.Skiff("run", "--rm", "--network", "none", ref, "echo", "hi").Exits(0)
 	harness.Equal(t, "standard output", r.Stdout, "hi\n")
 	r.Complains("Unable to find image '" + ref + "' locally")
+	r.Complains("Status: Downloaded newer image for " + ref)
 	s.Skiff("run", "--rm", "--pull", "never", "--network", "none", ref, "true").Exits(0).Silent()
+	s.Skiff("run", "--rm", "--pull", "always", "--network", "none", ref, "true").Exits(0).Complains("Status: Image is up to date for " + ref)
 	r = s.Skiff("run", "--rm", "--pull", "always", "-q", "--network", "none", ref, "echo", "hi").Exits(0)
 	harness.Equal(t, "standard output", r.Stdout, "hi\n")
 }
