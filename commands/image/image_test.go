@@ -214,7 +214,7 @@ func TestBadArguments(t *testing.T) {
 		"rmi of an absent image":     {RemoveCommand, []string{"nope"}, "No such image: nope:latest", false},
 		"load with an argument":      {LoadCommand, []string{"x"}, "accepts no arguments", false},
 		"load of an absent file":     {LoadCommand, []string{"-i", "/nonexistent"}, "open /nonexistent: no such file or directory", true},
-		"import without a source":    {ImportCommand, nil, "requires at least 1 and at most 2 arguments", false},
+		"import without a source":    {ImportCommand, nil, "requires at least 1 argument", false},
 		"import of an absent file":   {ImportCommand, []string{"/nonexistent"}, "open /nonexistent: no such file or directory", true},
 		"import under a bad name":    {ImportCommand, []string{"-", "Foo"}, "invalid reference format: repository name (library/Foo) must be lowercase", true},
 		"inspect without a name":     {InspectCommand, nil, "requires at least 1 argument", false},

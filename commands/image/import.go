@@ -47,7 +47,7 @@ func ImportCommand(e *env.Env) *cli.Command {
 }
 
 func parseImport(c *cli.Context, e *env.Env) (importOptions, error) {
-	if err := flags.RangeArgs(c, 1, 2); err != nil {
+	if err := flags.MinArgs(c, 1); err != nil {
 		return importOptions{}, err
 	}
 	o := importOptions{
