@@ -173,6 +173,28 @@ func TestPull_ChoosesThePlatform(t *testing.T) {
 	}
 }
 
+func TestPull_SaysThatThePlatformIsAnother(t *testing.T) {
+	st, r := newStore(t), newRegistry(t)
+	r.add("1", imageSpec{layers: [][]byte{tarOf(map[string]string{"f": "amd"})}})
+	for _, wanted := range []string{"", "linux/amd64", "linux/amd64/v2", "linux/arm64", "linux/arm64"} {
+		var notes []string
+		if _, err := Pull(t.Context(), st, message.Pull{Reference: r.name("1"), Platform: wanted}, func(e message.Event) {
+			if e.Kind == message.Note {
+				notes = append(notes, e.Text)
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		var want []string
+		if wanted == "linux/arm64" {
+			want = []string{"WARNING: image with reference " + r.name("1") + " was found but its platform (linux/amd64) does not match the specified platform (linux/arm64)"}
+		}
+		if !slices.Equal(notes, want) {
+			t.Errorf("%q: got %q, want %q", wanted, notes, want)
+		}
+	}
+}
+
 func TestPull_Refuses(t *testing.T) {
 	layer := tarOf(map[string]string{"f": strings.Repeat("data", 1000)})
 	good := imageSpec{layers: [][]byte{layer}}

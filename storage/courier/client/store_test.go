@@ -59,6 +59,9 @@ func TestImport_Refuses(t *testing.T) {
 			if !errors.Is(err, message.ErrInvalid) {
 				t.Errorf("got %v, want %v", err, message.ErrInvalid)
 			}
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("got more than a line: %q", err)
+			}
 		})
 	}
 }

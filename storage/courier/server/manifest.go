@@ -68,6 +68,13 @@ func (p platform) String() string {
 	return strings.TrimSuffix(p.os+"/"+p.architecture+"/"+p.variant, "/")
 }
 
+// suits reports whether an image for p is one for wanted. A variant counts only
+// where both have one: linux/arm64 asks for every variant.
+func (p platform) suits(wanted platform) bool {
+	return p.os == wanted.os && p.architecture == wanted.architecture &&
+		(p.variant == wanted.variant || p.variant == "" || wanted.variant == "")
+}
+
 // choose returns the digest of the index's manifest for p.
 func choose(index []byte, mimeType string, p platform) (digest.Digest, error) {
 	list, err := manifest.ListFromBlob(index, mimeType)
@@ -101,13 +108,17 @@ func parseManifest(blob []byte, mimeType string) (manifest.Manifest, error) {
 
 // imageConfig is the part of an image configuration that a transfer needs.
 type imageConfig struct {
-	Created *time.Time `json:"created"`
-	OS      string     `json:"os"`
-	RootFS  *struct {
+	Created      *time.Time `json:"created"`
+	OS           string     `json:"os"`
+	Architecture string     `json:"architecture"`
+	Variant      string     `json:"variant"`
+	RootFS       *struct {
 		Type    string          `json:"type"`
 		DiffIDs []digest.Digest `json:"diff_ids"`
 	} `json:"rootfs"`
 }
+
+func (c *imageConfig) platform() platform { return platform{c.OS, c.Architecture, c.Variant} }
 
 // parseConfig reads and checks a configuration for an image with n layers.
 func parseConfig(blob []byte, n int) (*imageConfig, error) {

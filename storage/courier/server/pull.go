@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -53,6 +54,9 @@ func (s *session) pull(ctx context.Context, want *message.Pull) (message.Result,
 		if changed {
 			err = s.rename(id, names)
 		}
+		if err == nil {
+			s.reportPlatform(id, r, want)
+		}
 		return message.Result{ID: id, Digest: r.digest.String(), Changed: changed}, err
 	}
 	err = s.retryVanished(func() error {
@@ -62,7 +66,30 @@ func (s *session) pull(ctx context.Context, want *message.Pull) (message.Result,
 	if err != nil {
 		return message.Result{}, pullFailure(named, err)
 	}
+	s.reportPlatform(id, r, want)
 	return message.Result{ID: id, Digest: r.digest.String(), Changed: true}, nil
+}
+
+// reportPlatform tells, as docker does, that an image is not for the platform
+// that was asked for. Of an index such an image is never chosen.
+func (s *session) reportPlatform(id string, r *remote, want *message.Pull) {
+	if want.Platform == "" || r.index != nil {
+		return
+	}
+	wanted, err := parsePlatform(want.Platform)
+	if err != nil {
+		return // pull has refused it
+	}
+	var has imageConfig
+	data, err := s.store.ImageBigData(id, "sha256:"+id)
+	if err == nil {
+		err = json.Unmarshal(data, &has)
+	}
+	if have := has.platform(); err == nil && !have.suits(wanted) {
+		s.report(message.Event{Kind: message.Note, Text: fmt.Sprintf(
+			"WARNING: image with reference %s was found but its platform (%s) does not match the specified platform (%s)",
+			familiar(want.Reference), have, wanted)})
+	}
 }
 
 // resolve asks the registry for the manifest and checks that the user's policy

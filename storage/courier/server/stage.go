@@ -195,6 +195,8 @@ func (u *unpacking) explain(err error) error {
 	text := err.Error()
 	// "unpacking failed (error: exit status 1; output: <what the child said>)"
 	if _, said, ok := strings.Cut(text, "; output: "); ok {
+		// It may have failed a second time, at reading the rest of the archive.
+		said, _, _ = strings.Cut(said, "\nexhausting input failed")
 		text = strings.TrimSuffix(strings.TrimSpace(said), ")")
 	}
 	return message.Fail(message.ErrInvalid, "failed to register layer: "+text)
