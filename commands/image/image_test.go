@@ -242,3 +242,23 @@ func TestRemove_ForcedAbsentImageIsNoFailure(t *testing.T) {
 		t.Errorf("got %q", out)
 	}
 }
+
+func TestCreatedSince(t *testing.T) {
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	cases := []struct {
+		name    string
+		created time.Time
+		want    string
+	}{
+		{"an image that does not say", time.Time{}, "N/A"},
+		{"a reproducible build's epoch counts, as with docker", time.Unix(0, 0), "56 years ago"},
+		{"an hour", now.Add(-time.Hour), "About an hour ago"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if got := createdSince(now, c.created); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
