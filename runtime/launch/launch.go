@@ -4,7 +4,6 @@
 package launch
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -91,11 +90,12 @@ func Messages(s *rspec.Spec, in *Input) (*message.Launch, error) {
 	}
 	init.Process = *p
 	l.Filter = p.Seccomp
-	l.Init, err = json.Marshal(init)
-	return l, err
+	l.Init = message.Encode(init)
+	return l, nil
 }
 
 func addNamespaces(s *rspec.Spec, l *message.Launch, init *message.Init) error {
+	var mount []message.Namespace
 	for _, ns := range s.Linux.Namespaces {
 		flag, ok := spec.NamespaceFlag(ns.Type)
 		if !ok {
@@ -107,11 +107,15 @@ func addNamespaces(s *rspec.Spec, l *message.Launch, init *message.Init) error {
 			init.Loopback = init.Loopback || flag == unix.CLONE_NEWNET
 		case flag == unix.CLONE_NEWPID:
 			l.PidNS = ns.Path // only children enter it: it is the parent who joins
+		case flag == unix.CLONE_NEWNS:
+			mount = append(mount, message.Namespace{Flag: flag, Path: ns.Path})
 		default:
 			init.Join = append(init.Join, message.Namespace{Flag: flag, Path: ns.Path})
 		}
 	}
-	if l.CloneFlags&unix.CLONE_NEWNS == 0 {
+	// Last, because the others' paths are this namespace's.
+	init.Join = append(init.Join, mount...)
+	if l.CloneFlags&unix.CLONE_NEWNS == 0 && len(mount) == 0 {
 		return errors.New("a container without a mount namespace of its own is not supported")
 	}
 	if l.CloneFlags&unix.CLONE_NEWUSER != 0 {

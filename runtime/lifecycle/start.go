@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"skiff/rootless"
 	"skiff/runtime/embedded"
 	"skiff/runtime/launch"
@@ -16,6 +18,7 @@ import (
 	"skiff/runtime/spec"
 	"skiff/runtime/stage"
 	"skiff/runtime/stage/message"
+	"skiff/runtime/stage/rootfs"
 	"skiff/storage"
 	"skiff/storage/container"
 	"skiff/storage/container/state"
@@ -54,13 +57,21 @@ func Start(ctx context.Context, c *container.Container, o StartOptions) (Session
 	if err != nil {
 		return nil, startError(err)
 	}
-	if holder != 0 {
-		if o.Attach == nil {
-			return nil, nil
-		}
-		return Attach(ctx, c, *o.Attach)
+	st, err := c.State()
+	if err != nil {
+		return nil, startError(err)
 	}
-	if st, err := c.State(); err == nil && st.Pid != 0 {
+	switch {
+	case holder != 0 && st.Pid != 0 && o.Attach == nil:
+		return nil, nil
+	case holder != 0 && st.Pid != 0:
+		return Attach(ctx, c, *o.Attach)
+	case holder != 0:
+		// Nobody else starts it: a monitor without a container is just ending.
+		if err := waitReleased(ctx, c); err != nil {
+			return nil, startError(err)
+		}
+	case st.Pid != 0:
 		// A monitor was killed and its container lives on.
 		if err := container.Reap(st); err != nil {
 			return nil, startError(err)
@@ -198,6 +209,7 @@ func filter(c *container.Container, h *container.Host, caps []string) (*seccomp.
 // startMonitor gives the monitor its configuration and waits for the container's
 // process to be executed.
 func startMonitor(c *container.Container, m *message.Monitor, ahead *Ahead) (Session, error) {
+	root := mountAhead(m.Launch.Overlay)
 	conn, err := ahead.take(m)
 	if err != nil {
 		conn, err = spawnMonitor(c.Store.Cache(), "")
@@ -205,9 +217,12 @@ func startMonitor(c *container.Container, m *message.Monitor, ahead *Ahead) (Ses
 	if err != nil {
 		return nil, startError(err)
 	}
-	err = conn.SendJSON(message.MonitorConfig, m)
+	err = conn.SendConfig(message.MonitorConfig, m)
 	if err == nil {
-		err = conn.SendLaunch(&m.Launch)
+		err = conn.SendLaunch(&m.Launch, root...)
+	}
+	for _, fd := range root {
+		unix.Close(fd)
 	}
 	if err == nil {
 		_, err = conn.Expect(message.Started, nil)
@@ -221,6 +236,19 @@ func startMonitor(c *container.Container, m *message.Monitor, ahead *Ahead) (Ses
 		return nil, nil
 	}
 	return newStream(conn, c), nil
+}
+
+// mountAhead assembles the root while the monitor is still starting. Where that
+// fails the monitor tries again, with other means, and says why.
+func mountAhead(o *message.Overlay) []int {
+	if !rootfs.Short(o) {
+		return nil // the working directory is the user's
+	}
+	fd, err := rootfs.Overlay(o)
+	if err != nil {
+		return nil
+	}
+	return []int{fd}
 }
 
 // spawnMonitor starts a monitor, which waits for its configuration on the

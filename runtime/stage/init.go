@@ -22,7 +22,7 @@ func initMain(parent message.Conn) int {
 	var l message.Launch
 	fds, err := parent.RecvLaunch(&l)
 	if err == nil {
-		err = json.Unmarshal(l.Init, &cfg)
+		err = message.Decode(l.Init, &cfg)
 	}
 	if err != nil {
 		return 125
@@ -83,6 +83,9 @@ func runInit(parent message.Conn, cfg *message.Init, fds []int) error {
 	if err := root.Pivot(); err != nil {
 		return err
 	}
+	if err := shareRoot(cfg.RootPropagation); err != nil {
+		return err
+	}
 	if err := setNames(cfg); err != nil {
 		return err
 	}
@@ -129,7 +132,13 @@ func join(list []message.Namespace) error {
 		if err != nil {
 			return fmt.Errorf("open namespace %s: %w", ns.Path, err)
 		}
-		err = unix.Setns(fd, ns.Flag)
+		if ns.Flag == unix.CLONE_NEWNS {
+			// Only a thread that shares no working directory may (setns(2)).
+			err = unix.Unshare(unix.CLONE_FS)
+		}
+		if err == nil {
+			err = unix.Setns(fd, ns.Flag)
+		}
 		unix.Close(fd)
 		if err != nil {
 			return fmt.Errorf("join namespace %s: %w", ns.Path, err)
@@ -160,8 +169,8 @@ func makeRoot(cfg *message.Init, fds []int) (*rootfs.Root, error) {
 		return nil, err
 	}
 	prop := cfg.RootPropagation
-	if prop == 0 {
-		prop = unix.MS_PRIVATE
+	if prop == 0 || prop&unix.MS_SHARED != 0 {
+		prop = unix.MS_PRIVATE // see shareRoot
 	}
 	if err := root.SetPropagation(prop); err != nil {
 		return nil, fmt.Errorf("root propagation: %w", err)
@@ -227,6 +236,18 @@ func protectRoot(cfg *message.Init, root *rootfs.Root) error {
 		if err := root.SetReadonly(); err != nil {
 			return fmt.Errorf("read-only root: %w", err)
 		}
+	}
+	return nil
+}
+
+// shareRoot makes the root shared where that is wanted: pivot_root(2) refuses a
+// shared one, so that it comes after.
+func shareRoot(propagation uintptr) error {
+	if propagation&unix.MS_SHARED == 0 {
+		return nil
+	}
+	if err := unix.Mount("", "/", "", propagation, ""); err != nil {
+		return fmt.Errorf("root propagation: %w", err)
 	}
 	return nil
 }

@@ -24,23 +24,24 @@ type child struct {
 }
 
 // launch leads an init to RootReady: ahead, when it was cloned before its
-// configuration was known, else a new one. stdio are its standard streams, extra
-// descriptors for it. Where the kernel refuses overlay, fuse-overlayfs is tried.
+// configuration was known, else a new one. stdio are its standard streams, given
+// descriptors for it: the root's mount, if the front has made it already, or
+// what else init wants. Where the kernel refuses overlay, fuse-overlayfs is tried.
 // On error nothing is left behind.
-func launch(l *message.Launch, ahead *child, stdio [3]uintptr, extra ...int) (*child, error) {
-	c, err := tryLaunch(l, ahead, stdio, extra)
+func launch(l *message.Launch, ahead *child, stdio [3]uintptr, given ...int) (*child, error) {
+	c, err := tryLaunch(l, ahead, stdio, given)
 	if errors.Is(err, rootfs.ErrNoOverlay) && l.Overlay.Fuse != "" {
 		// Before init is cloned, so that it sees the mount.
 		if err := rootfs.Fuse(l.Overlay); err != nil {
 			return nil, err
 		}
 		l.Overlay = nil
-		return tryLaunch(l, nil, stdio, extra)
+		return tryLaunch(l, nil, stdio, given)
 	}
 	return c, err
 }
 
-func tryLaunch(l *message.Launch, c *child, stdio [3]uintptr, extra []int) (_ *child, err error) {
+func tryLaunch(l *message.Launch, c *child, stdio [3]uintptr, given []int) (_ *child, err error) {
 	if c == nil {
 		if c, err = clone(l, stdio); err != nil {
 			return nil, err
@@ -51,15 +52,14 @@ func tryLaunch(l *message.Launch, c *child, stdio [3]uintptr, extra []int) (_ *c
 			c.abandon()
 		}
 	}()
-	fds := extra
-	if l.Overlay != nil {
-		// Assembled while init's runtime starts on another core.
+	fds := given
+	if l.Overlay != nil && len(given) == 0 {
 		root, err := rootfs.Overlay(l.Overlay)
 		if err != nil {
 			return nil, err
 		}
 		defer unix.Close(root)
-		fds = append([]int{root}, extra...)
+		fds = []int{root}
 	}
 	if err := c.conn.SendLaunch(l, fds...); err != nil {
 		return nil, fmt.Errorf("send configuration: %w", err)

@@ -46,11 +46,12 @@ func monitorMain(front message.Conn) int {
 	if _, err := front.Expect(message.MonitorConfig, &m.cfg); err != nil {
 		return 125
 	}
-	if _, err := front.RecvLaunch(&m.cfg.Launch); err != nil {
+	given, err := front.RecvLaunch(&m.cfg.Launch)
+	if err != nil {
 		return 125
 	}
 	m.sync = atomicfile.Durability(m.cfg.Durable)
-	if err := m.start(); err != nil {
+	if err := m.start(given); err != nil {
 		failure := &message.Failure{Code: 125}
 		if !errors.As(err, &failure) {
 			failure = &message.Failure{Code: 125, Text: err.Error()}
@@ -80,8 +81,9 @@ func settle() {
 	debug.FreeOSMemory()
 }
 
-// start takes the container's run lock and leads it to execution.
-func (m *monitor) start() (err error) {
+// start takes the container's run lock and leads it to execution. given is the
+// root's mount if the front has made it.
+func (m *monitor) start(given []int) (err error) {
 	if m.lock, err = lock.HoldRun(filepath.Join(m.cfg.Dir, "lock")); err != nil {
 		return err
 	}
@@ -100,11 +102,14 @@ func (m *monitor) start() (err error) {
 	}
 	ahead := m.ahead
 	m.ahead = nil // launch looks after it
-	m.child, err = launch(&m.cfg.Launch, ahead, m.stdio)
+	m.child, err = launch(&m.cfg.Launch, ahead, m.stdio, given...)
 	for _, fd := range m.stdio {
 		if fd > 2 {
 			unix.Close(int(fd))
 		}
+	}
+	for _, fd := range given {
+		unix.Close(fd)
 	}
 	if err != nil {
 		return err

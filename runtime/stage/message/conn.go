@@ -80,6 +80,9 @@ func (c Conn) SendJSON(t Type, v any, fds ...int) error {
 	return c.Send(t, body, fds...)
 }
 
+// SendConfig writes one message with the configuration v as its body.
+func (c Conn) SendConfig(t Type, v any, fds ...int) error { return c.Send(t, Encode(v), fds...) }
+
 // SendLaunch writes what Launch leaves out of its JSON, with descriptors for the
 // init.
 func (c Conn) SendLaunch(l *Launch, fds ...int) error {
@@ -170,10 +173,16 @@ func (c Conn) Expect(want Type, v any) (fds []int, err error) {
 	if t != want {
 		return fds, fmt.Errorf("receive message: want type %d, got %d", want, t)
 	}
-	if v != nil {
-		if err := json.Unmarshal(body, v); err != nil {
-			return fds, fmt.Errorf("receive message %d: %w", t, err)
+	switch want {
+	case MonitorConfig, LaunchConfig, ExecConfig:
+		err = Decode(body, v)
+	default:
+		if v != nil {
+			err = json.Unmarshal(body, v)
 		}
+	}
+	if err != nil {
+		return fds, fmt.Errorf("receive message %d: %w", t, err)
 	}
 	return fds, nil
 }

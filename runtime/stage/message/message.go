@@ -1,6 +1,7 @@
 package message
 
-// Type says what a message means; its body is JSON unless noted.
+// Type says what a message means; its body is JSON unless noted. Configurations
+// are in the form of Encode.
 type Type byte
 
 // The messages, in the order that they may first appear.
@@ -104,8 +105,8 @@ type Launch struct {
 	KeepFDs int
 	// Init and Filter come as messages of their own, InitConfig and
 	// SeccompFilter, and are passed on unread.
-	Init   []byte `json:"-"`
-	Filter []byte `json:"-"`
+	Init   []byte `wire:"-"`
+	Filter []byte `wire:"-"`
 }
 
 // IDMap is one line of a uid_map or gid_map (user_namespaces(7)).
@@ -258,7 +259,7 @@ type Process struct {
 	OOMScore   *int
 	AppArmor   string
 	SELinux    string
-	Seccomp    []byte `json:"-"` // came as SeccompFilter
+	Seccomp    []byte `wire:"-"` // came as SeccompFilter
 	Flags      uint   // SECCOMP_FILTER_FLAG_*
 	Orphan     bool   // see Launch.Orphan
 	// SetHome fills HOME from the user's passwd entry when Env has none.

@@ -15,15 +15,22 @@ import (
 // ErrNoOverlay says that the kernel does not mount overlay for this process.
 var ErrNoOverlay = errors.New("the kernel refuses overlay")
 
+// maxString is fsconfig(2)'s limit of a string, its NUL included.
+const maxString = 256
+
 // Overlay assembles layers and upper into one overlay and returns a detached
 // mount fd, which the caller attaches or closes. It must run inside the user
 // namespace. It returns ErrNoOverlay where the kernel refuses (before 5.11
-// there). It changes the working directory to o.Base, because a relative name
-// fits fsconfig's 256 bytes where an absolute one may not.
+// there). Where the layers' names are too long for fsconfig it changes the
+// working directory to o.Base, which makes them short; see Short.
 // https://docs.kernel.org/filesystems/overlayfs.html
 func Overlay(o *message.Overlay) (int, error) {
-	if err := unix.Chdir(o.Base); err != nil {
-		return -1, fmt.Errorf("enter %s: %w", o.Base, err)
+	prefix := o.Base + "/"
+	if !Short(o) {
+		if err := unix.Chdir(o.Base); err != nil {
+			return -1, fmt.Errorf("enter %s: %w", o.Base, err)
+		}
+		prefix = ""
 	}
 	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
 	if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSYS) {
@@ -33,7 +40,7 @@ func Overlay(o *message.Overlay) (int, error) {
 		return -1, fmt.Errorf("fsopen overlay: %w", err)
 	}
 	defer unix.Close(fs)
-	if err := addLower(fs, o.Lower); err != nil {
+	if err := addLower(fs, prefix, o.Lower); err != nil {
 		return -1, err
 	}
 	for _, dir := range [][2]string{{"upperdir", o.Upper}, {"workdir", o.Work}} {
@@ -64,13 +71,24 @@ func Overlay(o *message.Overlay) (int, error) {
 	return mfd, nil
 }
 
+// Short reports whether Overlay leaves the working directory alone.
+func Short(o *message.Overlay) bool {
+	for _, dir := range o.Lower {
+		if len(o.Base)+1+len(dir) >= maxString {
+			return false
+		}
+	}
+	return true
+}
+
 // addLower names the lower layers, topmost first: one by one where the kernel
-// can (6.8), else in one string, which is bounded by a page.
-func addLower(fs int, lower []string) error {
+// can (6.8), else in one string, which is bounded.
+func addLower(fs int, prefix string, lower []string) error {
 	for i, dir := range lower {
-		err := unix.FsconfigSetString(fs, "lowerdir+", dir)
+		err := unix.FsconfigSetString(fs, "lowerdir+", prefix+dir)
 		if i == 0 && errors.Is(err, unix.EINVAL) {
-			if err := unix.FsconfigSetString(fs, "lowerdir", strings.Join(lower, ":")); err != nil {
+			all := prefix + strings.Join(lower, ":"+prefix)
+			if err := unix.FsconfigSetString(fs, "lowerdir", all); err != nil {
 				return fmt.Errorf("overlay lowerdir: %w", err)
 			}
 			return nil
