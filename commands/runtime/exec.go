@@ -128,11 +128,11 @@ func runExec(ctx context.Context, e *env.Env, g *globals, o *execOptions) error 
 	if p.Terminal && o.Detach && o.ConsoleSocket == "" {
 		return failure.Local("cannot allocate tty if runc will detach without setting console socket")
 	}
-	st, err := e.Store()
+	dir, err := cache(e, g)
 	if err != nil {
 		return err
 	}
-	options := &bundle.ExecOptions{Cache: st.Cache(), Stdio: [3]*os.File{os.Stdin, os.Stdout, os.Stderr}}
+	options := &bundle.ExecOptions{Cache: dir, Stdio: [3]*os.File{os.Stdin, os.Stdout, os.Stderr}}
 	if p.Terminal && o.ConsoleSocket == "" {
 		options.Rows, options.Cols = env.Size(e.Out)
 	}

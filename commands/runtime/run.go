@@ -77,11 +77,10 @@ func runRun(ctx context.Context, e *env.Env, g *globals, o *bundle.CreateOptions
 
 // create makes the container and warns of what is not applied.
 func create(ctx context.Context, e *env.Env, g *globals, o *bundle.CreateOptions) (*bundle.Container, *os.File, error) {
-	st, err := e.Store()
-	if err != nil {
+	var err error
+	if o.Cache, err = cache(e, g); err != nil {
 		return nil, nil, err
 	}
-	o.Cache = st.Cache()
 	if o.Attached {
 		o.Rows, o.Cols = env.Size(e.Out)
 	}

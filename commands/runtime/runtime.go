@@ -104,6 +104,20 @@ func stateRoot(e *env.Env, given string) (bundle.StateRoot, error) {
 	return bundle.StateRoot(filepath.Join(st.Cache(), name)), nil
 }
 
+// cache is where the stage program and compiled filters are kept: with the
+// user's store, or, within another engine's user namespace, where root's store
+// is nobody's, with the containers.
+func cache(e *env.Env, g *globals) (string, error) {
+	if err := rootless.Await(); err != nil {
+		return "", err
+	}
+	st, err := e.Store()
+	if err != nil {
+		return filepath.Join(string(g.Root), ".cache"), nil
+	}
+	return st.Cache(), nil
+}
+
 // log is the file that other engines read errors from, in the two formats that
 // they know.
 type log struct {

@@ -42,7 +42,7 @@ type CreateOptions struct {
 // standard streams. console is the terminal's master with o.Attached, the
 // caller's to close, else nil. It returns ErrExists when the id is taken. On
 // error nothing is left.
-func Create(root StateRoot, o *CreateOptions) (c *Container, console *os.File, err error) {
+func Create(root StateRoot, o *CreateOptions) (_ *Container, _ *os.File, err error) {
 	if err := checkID(o.ID); err != nil {
 		return nil, nil, err
 	}
@@ -64,10 +64,11 @@ func Create(root StateRoot, o *CreateOptions) (c *Container, console *os.File, e
 			root.tidy()
 		}
 	}()
-	if console, err = c.launch(b, o); err != nil {
+	console, err := c.launch(b, o)
+	if err != nil {
 		return nil, nil, err
 	}
-	if err = c.handOver(o, &console); err != nil {
+	if err := c.handOver(o, &console); err != nil {
 		_ = c.signal(unix.SIGKILL) // it may have died of the same cause
 		return nil, nil, err
 	}
@@ -117,6 +118,11 @@ func claim(root StateRoot, id string, b *Bundle) (_ *Container, _ *lock.Lock, er
 		err = unix.Mkfifo(filepath.Join(temp, startFIFO), 0o600)
 	}
 	if err == nil {
+		// The process may be another user (config-linux.md, "User namespace
+		// mappings"); it has a descriptor, nobody else passes the directory.
+		err = os.Chmod(filepath.Join(temp, startFIFO), 0o622)
+	}
+	if err == nil {
 		c.dir = filepath.Join(string(root), id)
 		err = os.Rename(temp, c.dir) // refuses a directory that is not empty
 		if errors.Is(err, fs.ErrExist) || errors.Is(err, unix.ENOTEMPTY) {
@@ -164,7 +170,7 @@ func (c *Container) launch(b *Bundle, o *CreateOptions) (*os.File, error) {
 	}
 	defer func() { _, _ = syscall.Wait4(launcher, nil, 0, nil) }()
 	defer conn.Close()
-	err = conn.SendJSON(message.LaunchConfig, l)
+	err = conn.SendConfig(message.LaunchConfig, l)
 	if err == nil {
 		err = conn.SendLaunch(l, fifo)
 	}

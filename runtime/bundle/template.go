@@ -41,8 +41,12 @@ func Template() *rspec.Spec {
 		},
 		Linux: &rspec.Linux{
 			Namespaces: []rspec.LinuxNamespace{
-				{Type: rspec.PIDNamespace}, {Type: rspec.NetworkNamespace}, {Type: rspec.IPCNamespace},
-				{Type: rspec.UTSNamespace}, {Type: rspec.MountNamespace}, {Type: rspec.CgroupNamespace},
+				{Type: rspec.PIDNamespace},
+				{Type: rspec.NetworkNamespace},
+				{Type: rspec.IPCNamespace},
+				{Type: rspec.UTSNamespace},
+				{Type: rspec.MountNamespace},
+				{Type: rspec.CgroupNamespace},
 			},
 			MaskedPaths:   spec.MaskedPaths(),
 			ReadonlyPaths: spec.ReadonlyPaths(),

@@ -35,7 +35,7 @@ func Start(cache string, pidfd, pid int, p *message.Process, stdio [3]uintptr) (
 	if err != nil {
 		return 0, nil, err
 	}
-	err = ours.SendJSON(message.ExecConfig, message.Exec{Process: *p}, pidfd)
+	err = ours.SendConfig(message.ExecConfig, message.Exec{Process: *p}, pidfd)
 	if err == nil {
 		err = ours.Send(message.SeccompFilter, p.Seccomp)
 	}
@@ -122,8 +122,11 @@ func spawnOnThread(cache string, pidfd, pid int, conn message.Conn, stdio [3]uin
 		name string
 		flag int
 	}{
-		{"pid", unix.CLONE_NEWPID}, {"net", unix.CLONE_NEWNET}, {"ipc", unix.CLONE_NEWIPC},
-		{"uts", unix.CLONE_NEWUTS}, {"cgroup", unix.CLONE_NEWCGROUP},
+		{"pid", unix.CLONE_NEWPID},
+		{"net", unix.CLONE_NEWNET},
+		{"ipc", unix.CLONE_NEWIPC},
+		{"uts", unix.CLONE_NEWUTS},
+		{"cgroup", unix.CLONE_NEWCGROUP},
 	} {
 		if foreign(pid, ns.name) {
 			flags |= ns.flag
