@@ -216,3 +216,13 @@ func TestTemplate_PrintsNoControlCharacters(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+func TestTemplate_KeepsTheUsersColours(t *testing.T) {
+	var b bytes.Buffer
+	if err := (List{}).Print(&b, "\x1b[31m{{.l}}\x1b[0m", false, []Row{{"l": "\x1b[2J"}}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := b.String(), "\x1b[31m"+`\x1b[2J`+"\x1b[0m\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

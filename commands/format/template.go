@@ -11,11 +11,16 @@ import (
 	"skiff/commands/failure"
 )
 
+// ownEscape stands for an ESC that the user wrote into a template, for colours,
+// until it is executed. No value can contain it: they all went through JSON,
+// which is valid UTF-8, and this byte never is part of that.
+const ownEscape = "\xff"
+
 // Parse compiles a user's template with docker's functions. A literal \t or \n
 // in it stands for the character. A field that does not exist is an error when
 // it is executed.
 func Parse(text string) (*template.Template, error) {
-	text = strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(text)
+	text = strings.NewReplacer(`\t`, "\t", `\n`, "\n", "\x1b", ownEscape).Replace(text)
 	t, err := template.New("").Funcs(functions()).Option("missingkey=error").Parse(text)
 	if err != nil {
 		return nil, &failure.Error{Text: fmt.Sprintf("template parsing error: %v", err), Code: 64, Local: true, Cause: err}
@@ -24,13 +29,18 @@ func Parse(text string) (*template.Template, error) {
 }
 
 // execute returns what the template makes of data. Control characters other
-// than newline and tab are escaped: the values may come from an image.
+// than newline and tab are escaped, because the values may come from an image;
+// escape sequences in the template itself are the user's and stay.
 func execute(t *template.Template, data any) (string, error) {
 	var b bytes.Buffer
 	if err := t.Execute(&b, data); err != nil {
 		return "", failure.Local("template parsing error: %v", err)
 	}
-	return EscapeText(b.String()), nil
+	parts := strings.Split(b.String(), ownEscape)
+	for i, p := range parts {
+		parts[i] = EscapeText(p)
+	}
+	return strings.Join(parts, "\x1b"), nil
 }
 
 // functions are docker's additions to the template language.
