@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"skiff/tests/harness"
@@ -90,4 +91,68 @@ func TestRuntime_NamesWhatIsWrongWithABundle(t *testing.T) {
 func jsonNumber(n float64) string {
 	data, _ := json.Marshal(n)
 	return string(data)
+}
+
+func TestRuntime_MapsTheUserAsTheBundleSays(t *testing.T) {
+	s := harness.New(t)
+	s.Mkdir("bundle")
+	s.Shell("cd bundle && skiff runtime spec --rootless").Succeeds()
+	dir := bundle(s, "cat", "/proc/self/uid_map")
+	s.Skiff("runtime", "run", "-b", dir, "it").Exits(0).Says("0          0          1")
+	bundle(s, "sleep", "1000")
+	s.Shell("skiff runtime run -d -b " + dir + " it >/dev/null 2>&1 </dev/null").Exits(0)
+	s.Skiff("runtime", "exec", "it", "/payload", "args", "within").Exits(0).Prints("within")
+	s.Skiff("runtime", "delete", "--force", "it").Exits(0)
+	s.Skiff("runtime", "delete", "--force", "it").Exits(0)
+}
+
+func TestRuntime_TellsAtCreateThatTheProgramIsMissing(t *testing.T) {
+	s := harness.New(t)
+	dir := bundle(s)
+	s.WriteFile("bundle/config.json", strings.ReplaceAll(s.ReadFile("bundle/config.json"), "/payload", "/nosuch"))
+	log := filepath.Join(s.Home(), "log")
+	s.Skiff("runtime", "--log", log, "--log-format", "json", "create", "-b", dir, "it").Exits(1).Complains("/nosuch")
+	var line struct{ Level, Msg string }
+	if err := json.Unmarshal([]byte(s.ReadFile("log")), &line); err != nil {
+		t.Fatal(err)
+	}
+	harness.Equal(t, "the level", line.Level, "error")
+	s.Skiff("runtime", "state", "it").Exits(1).Complains("does not exist")
+}
+
+// Each hook writes its name and the status that it was told; those of the
+// container's namespace see the same files, because they come before the pivot.
+func TestRuntime_RunsHooksInOrder(t *testing.T) {
+	s := harness.New(t)
+	dir := bundle(s, "args", "program")
+	script, order := filepath.Join(s.Home(), "hook"), filepath.Join(s.Home(), "order")
+	s.WriteFile("hook", "#!/bin/sh\nsed \"s/.*\\\"status\\\":\\\"\\([a-z]*\\)\\\".*/$1 \\1/\" >>"+order+"\necho >>"+order+"\n")
+	s.Shell("chmod 755 hook").Succeeds()
+	var spec map[string]any
+	if err := json.Unmarshal([]byte(s.ReadFile("bundle/config.json")), &spec); err != nil {
+		t.Fatal(err)
+	}
+	hooks := map[string]any{}
+	for _, name := range []string{"createRuntime", "createContainer", "poststart", "poststop"} {
+		hooks[name] = []any{map[string]any{
+			"path": script, "args": []string{"hook", name}, "env": []string{"PATH=/usr/bin:/bin"},
+		}}
+	}
+	spec["hooks"] = hooks
+	data, err := json.Marshal(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.WriteFile("bundle/config.json", string(data))
+	s.Skiff("runtime", "run", "-b", dir, "it").Exits(0).Prints("program")
+	got := strings.Join(strings.Fields(s.ReadFile("order")), " ")
+	harness.Equal(t, "the order", got,
+		"createRuntime creating createContainer creating poststart running poststop stopped")
+}
+
+func TestRuntime_PassesDescriptorsOn(t *testing.T) {
+	s := harness.New(t)
+	dir := bundle(s, "cat", "/proc/self/fd/3")
+	s.WriteFile("given", "through descriptor 3")
+	s.Shell("skiff runtime run --preserve-fds 1 -b " + dir + " it 3<given").Exits(0).Says("through descriptor 3")
 }
