@@ -153,6 +153,7 @@ func addHooks(h *rspec.Hooks, l *message.Launch, init *message.Init) {
 	//lint:ignore SA1019 bundles still have prestart hooks
 	l.Hooks.Prestart = hooks(h.Prestart)
 	l.Hooks.CreateRuntime = hooks(h.CreateRuntime)
+	init.HooksWanted = len(l.Hooks.Prestart)+len(l.Hooks.CreateRuntime) > 0
 	l.Hooks.Poststart = hooks(h.Poststart)
 	l.Hooks.Poststop = hooks(h.Poststop)
 	init.CreateHooks = hooks(h.CreateContainer)

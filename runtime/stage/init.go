@@ -68,6 +68,11 @@ func runInit(parent message.Conn, cfg *message.Init, fds []int) error {
 	if err != nil {
 		return err
 	}
+	if cfg.HooksWanted {
+		if err := awaitHooks(parent, cfg); err != nil {
+			return err
+		}
+	}
 	cfg.State.Pid = os.Getpid()
 	if err := runHooks(cfg.CreateHooks, cfg.State, "creating"); err != nil {
 		return fmt.Errorf("createContainer hook: %w", err)
@@ -75,10 +80,8 @@ func runInit(parent message.Conn, cfg *message.Init, fds []int) error {
 	if err := protectRoot(cfg, root); err != nil {
 		return err
 	}
-	if cfg.NetworkWanted {
-		if _, err := parent.Expect(message.NetworkReady, nil); err != nil {
-			return fmt.Errorf("wait for network: %w", err)
-		}
+	if err := awaitNetwork(parent, cfg); err != nil {
+		return err
 	}
 	if err := root.Pivot(); err != nil {
 		return err
@@ -111,6 +114,31 @@ func runInit(parent message.Conn, cfg *message.Init, fds []int) error {
 	err = finish(cfg, term)
 	tellFIFO(fifo, err)
 	return err
+}
+
+// awaitHooks lets the parent run the hooks that come between the mounts and
+// createContainer's. They may use the network.
+func awaitHooks(parent message.Conn, cfg *message.Init) error {
+	if err := awaitNetwork(parent, cfg); err != nil {
+		return err
+	}
+	if err := parent.Send(message.HooksWanted, nil); err != nil {
+		return err
+	}
+	_, err := parent.Expect(message.HooksDone, nil)
+	return err
+}
+
+// awaitNetwork waits for the network, once, if it was asked for.
+func awaitNetwork(parent message.Conn, cfg *message.Init) error {
+	if !cfg.NetworkWanted {
+		return nil
+	}
+	cfg.NetworkWanted = false
+	if _, err := parent.Expect(message.NetworkReady, nil); err != nil {
+		return fmt.Errorf("wait for network: %w", err)
+	}
+	return nil
 }
 
 // finish is what start stands for. It returns only what went wrong.

@@ -123,12 +123,6 @@ func (c *child) spawn(l *message.Launch, stdio [3]uintptr, theirs message.Conn) 
 
 // awaitRoot answers what init asks for until its root is ready.
 func (c *child) awaitRoot(l *message.Launch) error {
-	hooks := append(l.Hooks.Prestart[:len(l.Hooks.Prestart):len(l.Hooks.Prestart)], l.Hooks.CreateRuntime...)
-	st := l.Hooks.State
-	st.Pid = c.pid
-	if err := runHooks(hooks, st, "creating"); err != nil {
-		return fmt.Errorf("createRuntime hook: %w", err)
-	}
 	for {
 		t, body, fds, err := c.conn.Recv()
 		if err != nil {
@@ -141,6 +135,10 @@ func (c *child) awaitRoot(l *message.Launch) error {
 			}
 			if err := c.conn.Send(message.NetworkReady, nil); err != nil {
 				return c.died(err)
+			}
+		case message.HooksWanted:
+			if err := c.runHooks(&l.Hooks); err != nil {
+				return err
 			}
 		case message.ConsoleReady:
 			if len(fds) != 1 || c.console >= 0 {
@@ -155,6 +153,22 @@ func (c *child) awaitRoot(l *message.Launch) error {
 			return fmt.Errorf("init sent message %d", t)
 		}
 	}
+}
+
+// runHooks runs the hooks of creation in this namespace and lets init go on.
+func (c *child) runHooks(h *message.Hooks) error {
+	st := h.State
+	st.Pid = c.pid
+	if err := runHooks(h.Prestart, st, "creating"); err != nil {
+		return fmt.Errorf("prestart hook: %w", err)
+	}
+	if err := runHooks(h.CreateRuntime, st, "creating"); err != nil {
+		return fmt.Errorf("createRuntime hook: %w", err)
+	}
+	if err := c.conn.Send(message.HooksDone, nil); err != nil {
+		return c.died(err)
+	}
+	return nil
 }
 
 // start lets init execute and returns when it has: the socket closes on exec.

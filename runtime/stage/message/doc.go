@@ -11,6 +11,8 @@
 //	  |                          | <- [NetworkWanted] ------ |
 //	  |                          | -- [NetworkReady] ------> |
 //	  |                          | <- [ConsoleReady (+fd)] - |
+//	  |                          | <- [HooksWanted] -------- |
+//	  |                          | -- [HooksDone] ---------> |
 //	  |                          | <- RootReady ------------ |  everything but exec is done
 //	  |                          | -- StartGranted --------> |
 //	  |                          | <- end of file ---------- |  exec closed the socket

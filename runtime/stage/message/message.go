@@ -26,6 +26,8 @@ const (
 	Exited                        // Exit
 	ExecConfig                    // Exec, after it SeccompFilter
 	LaunchConfig                  // Launch: the OCI command line's create
+	HooksWanted                   // empty; the root is there, from outside
+	HooksDone                     // empty
 )
 
 // Failure is why a start ended: the step that failed and docker's exit code.
@@ -171,6 +173,7 @@ type Init struct {
 	Root            string
 	Join            []Namespace
 	NetworkWanted   bool
+	HooksWanted     bool // the parent has hooks to run once the root is there
 	Loopback        bool // bring lo up: the network namespace is new
 	RootPropagation uintptr
 	ReadonlyRoot    bool
