@@ -4,6 +4,7 @@ import (
 	"os/exec"
 	"path/filepath"
 
+	"skiff/rootless"
 	"skiff/runtime/stage/message"
 )
 
@@ -18,10 +19,12 @@ type network struct {
 // default, "pasta" or "slirp4netns", and is empty when neither is installed:
 // the default network then has only a loopback interface.
 func NetworkEngine() string {
-	for _, name := range []string{"pasta", "slirp4netns"} {
-		if lookPath(name) != "" {
-			return name
-		}
+	// For root pasta becomes nobody, who may not enter the container's namespace.
+	if rootless.Rootless() && lookPath("pasta") != "" {
+		return "pasta"
+	}
+	if lookPath("slirp4netns") != "" {
+		return "slirp4netns"
 	}
 	return ""
 }

@@ -19,8 +19,8 @@ type child struct {
 	pidfd   int
 	conn    message.Conn
 	console int // terminal master, -1 without
-	network *os.Process
-	netns   string // where the network namespace is bound for it
+	helpers []*os.Process
+	mounts  []string // made for the helpers
 }
 
 // launch leads an init to RootReady: ahead, when it was cloned before its
@@ -32,11 +32,21 @@ func launch(l *message.Launch, ahead *child, stdio [3]uintptr, given ...int) (*c
 	c, err := tryLaunch(l, ahead, stdio, given)
 	if errors.Is(err, rootfs.ErrNoOverlay) && l.Overlay.Fuse != "" {
 		// Before init is cloned, so that it sees the mount.
-		if err := rootfs.Fuse(l.Overlay); err != nil {
+		target := l.Overlay.Target
+		fuse, err := rootfs.Fuse(l.Overlay)
+		if err != nil {
 			return nil, err
 		}
 		l.Overlay = nil
-		return tryLaunch(l, nil, stdio, given)
+		if c, err = tryLaunch(l, nil, stdio, given); err != nil {
+			c = &child{pidfd: -1, conn: message.Conn{FD: -1}, console: -1}
+		}
+		c.helpers, c.mounts = append(c.helpers, fuse), append(c.mounts, target)
+		if err != nil {
+			c.release()
+			return nil, err
+		}
+		return c, nil
 	}
 	return c, err
 }
@@ -212,15 +222,16 @@ func (c *child) release() {
 		}
 	}
 	c.pidfd, c.conn.FD, c.console = -1, -1, -1
-	if c.network != nil {
-		_ = c.network.Kill()
-		_, _ = c.network.Wait()
-		c.network = nil
+	// Unmounted first: a helper that serves one ends well then, and the mount
+	// point could not be removed else.
+	for _, target := range c.mounts {
+		_ = unix.Unmount(target, unix.MNT_DETACH)
 	}
-	if c.netns != "" {
-		// Its file could not be removed else.
-		_ = unix.Unmount(c.netns, unix.MNT_DETACH)
+	for _, p := range c.helpers {
+		_ = p.Kill()
+		_, _ = p.Wait()
 	}
+	c.helpers, c.mounts = nil, nil
 }
 
 // wait collects a child and returns its exit code as a shell would tell it.

@@ -15,6 +15,7 @@ import (
 
 	"skiff/runtime/stage/logdriver"
 	"skiff/runtime/stage/message"
+	"skiff/runtime/stage/rootfs"
 	"skiff/storage/atomicfile"
 	"skiff/storage/container/state"
 	"skiff/storage/lock"
@@ -55,6 +56,9 @@ func monitorMain(front message.Conn) int {
 		failure := &message.Failure{Code: 125}
 		if !errors.As(err, &failure) {
 			failure = &message.Failure{Code: 125, Text: err.Error()}
+		}
+		if errors.Is(err, rootfs.ErrNoOverlay) {
+			failure.Cure = "install fuse-overlayfs, or set XDG_DATA_HOME to a directory on a file system that can hold an overlay"
 		}
 		m.recordFailure(failure)
 		_ = front.SendJSON(message.StepFailed, failure)

@@ -62,7 +62,7 @@ func (c *child) connectWith(h *message.Helper) error {
 	if err != nil {
 		return err
 	}
-	c.network = p
+	c.helpers = append(c.helpers, p)
 	defer unix.Close(pidfd)
 	if awaitReady(int(ready.Fd()), pidfd) {
 		return nil
@@ -86,7 +86,7 @@ func (c *child) showNetns(file string) error {
 	if err := unix.Mount(fmt.Sprintf("/proc/%d/ns/net", c.pid), file, "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("bind network namespace: %w", err)
 	}
-	c.netns = file
+	c.mounts = append(c.mounts, file)
 	return nil
 }
 

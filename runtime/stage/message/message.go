@@ -35,7 +35,11 @@ type Failure struct {
 	Step string
 	Text string
 	Code int // 125, 126 or 127
+	Cure string
 }
+
+// Hint says what to do about it, if that is known.
+func (f *Failure) Hint() string { return f.Cure }
 
 func (f *Failure) Error() string {
 	if f.Step == "" {

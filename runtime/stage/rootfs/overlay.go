@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -44,7 +46,12 @@ func Overlay(o *message.Overlay) (int, error) {
 		return -1, err
 	}
 	for _, dir := range [][2]string{{"upperdir", o.Upper}, {"workdir", o.Work}} {
-		if err := unix.FsconfigSetString(fs, dir[0], dir[1]); err != nil {
+		err := unix.FsconfigSetString(fs, dir[0], dir[1])
+		if errors.Is(err, unix.EINVAL) {
+			// Its file system cannot be an upper layer: another overlay, NFS, ...
+			err = fmt.Errorf("%w: %w%s", ErrNoOverlay, err, kernelLog(fs))
+		}
+		if err != nil {
 			return -1, fmt.Errorf("overlay %s: %w", dir[0], err)
 		}
 	}
@@ -110,26 +117,64 @@ func kernelLog(fs int) string {
 	return " (" + strings.TrimSpace(string(buf[2:n])) + ")"
 }
 
-// Fuse mounts o with fuse-overlayfs on o.Target. The program stays until the
-// mount namespace goes.
-func Fuse(o *message.Overlay) error {
+// fuseMagic is FUSE's file system type (statfs(2)).
+const fuseMagic = 0x65735546
+
+// fuseWait bounds how long fuse-overlayfs may take to mount.
+const fuseWait = 10 * time.Second
+
+// Fuse mounts o with fuse-overlayfs on o.Target, which it makes. The program is
+// the calling thread's child and dies with it; kill it and unmount o.Target when
+// the root is not wanted any more.
+func Fuse(o *message.Overlay) (*os.Process, error) {
+	if err := os.Mkdir(o.Target, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("make mount point: %w", err)
+	}
 	lower := make([]string, len(o.Lower))
 	for i, dir := range o.Lower {
 		lower[i] = filepath.Join(o.Base, dir)
 	}
 	opts := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", strings.Join(lower, ":"), o.Upper, o.Work)
-	p, err := os.StartProcess(o.Fuse, []string{o.Fuse, "-o", opts, o.Target}, &os.ProcAttr{
-		Dir: o.Base, Files: []*os.File{nil, nil, os.Stderr}, Env: []string{},
+	fd, err := unix.MemfdCreate("stderr", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("memfd_create: %w", err)
+	}
+	said := os.NewFile(uintptr(fd), "stderr")
+	defer said.Close()
+	// It takes whatever descriptors are free for its layers.
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	p, err := os.StartProcess(o.Fuse, []string{o.Fuse, "-f", "-o", opts, o.Target}, &os.ProcAttr{
+		Dir: o.Base, Files: []*os.File{null, null, said}, Env: []string{}, Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL},
 	})
 	if err != nil {
-		return fmt.Errorf("start %s: %w", o.Fuse, err)
+		return nil, fmt.Errorf("start %s: %w", o.Fuse, err)
 	}
-	st, err := p.Wait()
-	if err != nil {
-		return fmt.Errorf("wait for %s: %w", o.Fuse, err)
+	if mounted(p.Pid, o.Target) {
+		return p, nil
 	}
-	if !st.Success() {
-		return fmt.Errorf("%s: %s", o.Fuse, st)
+	_ = p.Kill()
+	_, _ = p.Wait()
+	text := make([]byte, 512)
+	n, _ := said.ReadAt(text, 0)
+	return nil, fmt.Errorf("%s: %s", o.Fuse, strings.Join(strings.Fields(string(text[:n])), " "))
+}
+
+// mounted waits until target is a FUSE mount, or the program that should make it
+// has ended.
+func mounted(pid int, target string) bool {
+	for end := time.Now().Add(fuseWait); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		var fs unix.Statfs_t
+		if unix.Statfs(target, &fs) == nil && fs.Type == fuseMagic {
+			return true
+		}
+		var info unix.Siginfo
+		if unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == nil && info.Signo != 0 {
+			return false
+		}
 	}
-	return nil
+	return false
 }
