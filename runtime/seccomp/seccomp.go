@@ -26,7 +26,7 @@ import (
 
 // profileVersion names the data that Default compiles; it changes with the
 // module.
-const profileVersion = "moby-0.2.3"
+const profileVersion = "moby-0.2.3 tree"
 
 // Filter is a compiled program and how to install it.
 type Filter struct {
@@ -53,7 +53,7 @@ func FromFile(cache, file string, caps []string) (*Filter, error) {
 		return nil, fmt.Errorf("opening seccomp profile (%s) failed: %w", file, err)
 	}
 	return remembered(cache, func(key *strings.Builder) {
-		fmt.Fprint(key, string(body), caps)
+		fmt.Fprint(key, "tree", string(body), caps)
 	}, func() (*rspec.LinuxSeccomp, error) {
 		return profile.LoadProfile(string(body), specWith(caps))
 	})
@@ -163,6 +163,10 @@ func compile(config *rspec.LinuxSeccomp) (*Filter, error) {
 			return nil, err
 		}
 	}
+	// A binary tree instead of a list: fewer steps at each system call, and at the
+	// installation, where the kernel tries all of them (seccomp_cache_prepare).
+	// libseccomp before 2.5 has none.
+	_ = filter.SetOptimize(2)
 	out.BPF, err = export(filter)
 	return out, err
 }

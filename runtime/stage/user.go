@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 
@@ -151,12 +150,12 @@ func eachLine(path string, f func(fields []string) bool) error {
 	if err != nil {
 		return nil
 	}
-	file := os.NewFile(uintptr(fd), path)
-	defer file.Close()
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil
 	}
-	lines := bufio.NewScanner(io.LimitReader(file, maxDatabase))
+	lines := bufio.NewScanner(io.LimitReader(rawFile(fd), maxDatabase))
 	lines.Buffer(nil, 64<<10)
 	for lines.Scan() {
 		if f(strings.Split(lines.Text(), ":")) {
@@ -164,4 +163,16 @@ func eachLine(path string, f func(fields []string) bool) error {
 		}
 	}
 	return nil
+}
+
+// rawFile reads a descriptor without the runtime's poller, which os.File would
+// set up for a non-blocking one.
+type rawFile int
+
+func (r rawFile) Read(p []byte) (int, error) {
+	n, err := unix.Read(int(r), p)
+	if n <= 0 && err == nil {
+		err = io.EOF
+	}
+	return max(n, 0), err
 }
