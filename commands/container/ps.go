@@ -3,7 +3,7 @@ package container
 import (
 	"context"
 	"errors"
-	"path/filepath"
+	"os"
 	"sort"
 
 	"github.com/urfave/cli/v2"
@@ -13,7 +13,6 @@ import (
 	"skiff/commands/format"
 	"skiff/storage"
 	"skiff/storage/container"
-	"skiff/storage/lock"
 )
 
 type psOptions struct {
@@ -112,29 +111,24 @@ func runPs(_ context.Context, e *env.Env, o psOptions) error {
 	return errors.Join(layout.Print(e.Out, o.Format, o.Quiet, rows), broken)
 }
 
-// candidates returns containers, newest first: all, or those that somebody
-// watches over. Whether a container runs is asked of its lock before its
-// configuration is read, so that the stopped ones cost nearly nothing.
+// candidates returns containers, newest first: all, or those that are marked as
+// running, so that the stopped ones cost nothing.
 func candidates(st *storage.Store, all bool) ([]*container.Container, error) {
 	if all {
 		return container.List(st)
 	}
-	ids, err := container.IDs(st)
-	if err != nil {
+	marked, err := os.ReadDir(st.Running())
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
 	var list []*container.Container
 	var broken error
-	for _, id := range ids {
-		holder, err := lock.RunHolder(filepath.Join(st.Containers(), id, container.LockFile))
-		if err == nil && holder == 0 {
-			continue
-		}
-		c, err := container.Load(st, id)
+	for _, m := range marked {
+		c, err := container.Load(st, m.Name())
 		switch {
-		case err == nil:
+		case err == nil && !c.Vanished():
 			list = append(list, c)
-		case !errors.Is(err, container.ErrNotFound):
+		case err != nil && !errors.Is(err, container.ErrNotFound):
 			broken = errors.Join(broken, err)
 		}
 	}

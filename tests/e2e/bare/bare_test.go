@@ -2,6 +2,7 @@ package bare_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -249,4 +250,34 @@ func zombie(pid int) bool {
 	}
 	_, rest, _ := strings.Cut(string(status), ") ")
 	return strings.HasPrefix(rest, "Z")
+}
+
+func TestStore_WhereTheKernelRefusesOverlay(t *testing.T) {
+	harness.Requires(t, harness.Root, harness.CommandNamed("fuse-overlayfs"))
+	s := harness.New(t)
+	// An overlay cannot hold another's upper directory.
+	disk := s.Mkdir("disk")
+	s.InMountNamespace("mount -t tmpfs -o mode=777 disk " + disk +
+		"; mkdir -m 777 " + disk + "/l " + disk + "/u " + disk + "/w " + disk + "/m" +
+		"; mount -t overlay -o lowerdir=" + disk + "/l,upperdir=" + disk + "/u,workdir=" + disk + "/w overlay " + disk + "/m; chmod 777 " + disk + "/m")
+	s.Setenv("XDG_DATA_HOME", disk+"/m")
+	img := s.LoadBusybox()
+	s.Skiff("run", "--rm", "--network", "none", img, "sh", "-c", "echo kept > /f && cat /f && grep -c ' / .*fuse' /proc/self/mountinfo").
+		Exits(0).Prints("kept\n1")
+	sleeper(s, img, "--name", "it")
+	s.Skiff("exec", "it", "sh", "-c", "echo more > /g; cat /g").Exits(0).Prints("more")
+	s.OK("rm", "-f", "it")
+	bare := s.Mkdir("bin") // with what skiff and the harness need, and no more
+	for _, program := range []string{"newuidmap", "newgidmap", "setpriv", "env", "sh"} {
+		path, err := exec.LookPath(program)
+		if err == nil {
+			err = os.Symlink(path, bare+"/"+program)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Setenv("PATH", bare)
+	s.Skiff("run", "--rm", "--network", "none", img, "true").Exits(125).
+		Complains("the kernel refuses overlay").Complains("install fuse-overlayfs")
 }
