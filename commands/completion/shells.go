@@ -189,7 +189,9 @@ function __skiff_path
 end
 
 function __skiff_at
-    test (__skiff_path) = "$argv[1]"
+    # Through a variable: the path of nothing typed is no argument at all.
+    set -l path (__skiff_path)
+    test "$path" = "$argv[1]"
 end
 
 function __skiff_names

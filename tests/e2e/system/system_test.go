@@ -2,6 +2,7 @@ package system_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -115,5 +116,26 @@ func TestManagementForms_AreTheSame(t *testing.T) {
 		"image inspect", "system info",
 	} {
 		s.Skiff(append(strings.Fields(line), "--help")...).Exits(0).Says("Usage:")
+	}
+}
+
+// Each shell that is installed is asked what it would offer.
+func TestCompletion_Offers(t *testing.T) {
+	for _, tc := range []struct{ shell, script string }{
+		{"bash", `source %s; f=$(complete -p skiff | sed 's/.*-F \([^ ]*\).*/\1/')
+			COMP_WORDS=(skiff imag) COMP_CWORD=1 COMP_LINE="skiff imag"; $f skiff imag skiff; echo "${COMPREPLY[@]}"
+			COMP_WORDS=(skiff run --netw) COMP_CWORD=2 COMP_LINE="skiff run --netw"; $f skiff --netw run; echo "${COMPREPLY[@]}"`},
+		{"fish", `source %s; complete -C "skiff imag"; complete -C "skiff run --netw"`},
+	} {
+		t.Run(tc.shell, func(t *testing.T) {
+			harness.Requires(t, harness.CommandNamed(tc.shell))
+			file := harness.Source("completions", "skiff."+tc.shell)
+			out, err := exec.Command(tc.shell, "-c", fmt.Sprintf(tc.script, file)).CombinedOutput()
+			for _, want := range []string{"image", "images", "--network", "--network-alias"} {
+				if err != nil || !strings.Contains(string(out), want) || strings.Contains(string(out), "test:") {
+					t.Fatalf("want %s in %q, %v", want, out, err)
+				}
+			}
+		})
 	}
 }
