@@ -23,7 +23,8 @@ func Sweep(st *storage.Store, ready func() error) error {
 	}
 	var dead []string
 	for _, e := range entries {
-		if c, err := Load(st, e.Name()); err != nil || c.deserted() {
+		// By path, without reading configurations: many may be running.
+		if deserted(filepath.Join(st.Containers(), e.Name(), LockFile)) {
 			dead = append(dead, e.Name())
 		}
 	}
@@ -91,18 +92,23 @@ func sweepOne(st *storage.Store, id string) error {
 }
 
 // deserted reports whether neither a monitor nor the process that made the
-// container lives.
-func (c *Container) deserted() bool {
-	if holder, err := c.Holder(); err != nil || holder != 0 {
+// container with this run lock lives, or the container is gone.
+func deserted(runLock string) bool {
+	if holder, err := lock.RunHolder(runLock); err != nil || holder != 0 {
 		return false
 	}
-	maker, err := lock.TryExclusive(filepath.Join(c.Dir(), LockFile))
+	if _, err := os.Lstat(filepath.Dir(runLock)); err != nil {
+		return true
+	}
+	maker, err := lock.TryExisting(runLock)
 	if err != nil {
 		return false
 	}
 	maker.Release()
 	return true
 }
+
+func (c *Container) deserted() bool { return deserted(filepath.Join(c.Dir(), LockFile)) }
 
 // Vanished reports whether the container was to vanish at its end and has ended,
 // however: its monitor or the command that made it was killed. A reader leaves it
