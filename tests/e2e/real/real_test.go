@@ -85,8 +85,11 @@ func TestDebian_IsWorkedIn(t *testing.T) {
 	c.Expect("Stopped")
 	c.Type("bg; jobs\r")
 	c.Expect("Running")
+	c.Expect("sleep 1000 &")
+	c.Expect("# ")
 	c.Type("fg\r")
 	c.Expect("sleep 1000")
+	time.Sleep(300 * time.Millisecond) // until bash has given it the terminal
 	c.Type("\x03")
 	c.Expect("^C")
 	c.Type("echo sta''tus $?\r")
