@@ -22,22 +22,18 @@ type Ahead struct {
 }
 
 // Prepare starts a monitor for a container that is about to be made with this
-// configuration, and sweeps what killed commands left. It returns at once, and nil where nothing can be known ahead.
+// configuration. It returns at once, and nil where nothing can be known ahead.
 // The caller closes it; that is nothing once Start has used it.
 func Prepare(st *storage.Store, p *container.Process, h *container.Host) *Ahead {
 	flags, all := spec.CloneFlags(h)
 	if !all {
-		go func() { sweep(st) }()
 		return nil
 	}
 	a := &Ahead{flags: flags, tty: p.Tty, stdin: p.OpenStdin, ready: make(chan struct{}), conn: message.Conn{FD: -1}}
 	go func() {
+		defer close(a.ready)
 		if a.err = rootless.Await(); a.err == nil {
 			a.conn, a.err = spawnMonitor(st.Cache(), stage.Ahead(a.flags, a.tty, a.stdin))
-		}
-		close(a.ready)
-		if a.err == nil {
-			sweep(st)
 		}
 	}()
 	return a

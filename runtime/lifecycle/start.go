@@ -34,16 +34,8 @@ import (
 //
 // It also sweeps what killed commands left; that costs a clean store one look.
 func Create(ctx context.Context, st *storage.Store, cfg *container.Config, starting bool) (*container.Container, error) {
-	if !starting {
-		sweep(st) // with starting, Prepare does it beside
-	}
-	c, err := container.Publish(ctx, st, cfg, starting)
-	if errors.Is(err, container.ErrNameTaken) {
-		// The owner may be a container that a kill kept from vanishing.
-		sweep(st)
-		c, err = container.Publish(ctx, st, cfg, starting)
-	}
-	return c, err
+	sweep(st)
+	return container.Publish(ctx, st, cfg, starting)
 }
 
 // sweep deletes what the dead left. What cannot be deleted now is tried again by

@@ -23,8 +23,7 @@ func Sweep(st *storage.Store, ready func() error) error {
 	}
 	var dead []string
 	for _, e := range entries {
-		// By path, without reading configurations: many may be running.
-		if deserted(filepath.Join(st.Containers(), e.Name(), LockFile)) {
+		if c, err := Load(st, e.Name()); err != nil || c.deserted() {
 			dead = append(dead, e.Name())
 		}
 	}
@@ -92,23 +91,18 @@ func sweepOne(st *storage.Store, id string) error {
 }
 
 // deserted reports whether neither a monitor nor the process that made the
-// container with this run lock lives, or the container is gone.
-func deserted(runLock string) bool {
-	if holder, err := lock.RunHolder(runLock); err != nil || holder != 0 {
+// container lives.
+func (c *Container) deserted() bool {
+	if holder, err := c.Holder(); err != nil || holder != 0 {
 		return false
 	}
-	if _, err := os.Lstat(filepath.Dir(runLock)); err != nil {
-		return true
-	}
-	maker, err := lock.TryExisting(runLock)
+	maker, err := lock.TryExclusive(filepath.Join(c.Dir(), LockFile))
 	if err != nil {
 		return false
 	}
 	maker.Release()
 	return true
 }
-
-func (c *Container) deserted() bool { return deserted(filepath.Join(c.Dir(), LockFile)) }
 
 // Vanished reports whether the container was to vanish at its end and has ended,
 // however: its monitor or the command that made it was killed. A reader leaves it

@@ -48,15 +48,6 @@ func try(f *os.File) (*Lock, error) {
 	return &Lock{f}, nil
 }
 
-// TryExisting is TryExclusive that does not make the file.
-func TryExisting(path string) (*Lock, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return nil, fmt.Errorf("open lock: %w", err)
-	}
-	return try(f)
-}
-
 // Dir takes the lock of the directory path itself alone, and waits for another
 // holder to finish or ctx to end. It never makes anything.
 func Dir(ctx context.Context, path string) (*Lock, error) {

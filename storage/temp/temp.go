@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"skiff/storage"
 	"skiff/storage/lock"
@@ -73,23 +72,10 @@ func (d *Dir) Published() *lock.Lock {
 	return l
 }
 
-// Dirty reports whether there is something for Sweep to delete. It takes no lock
-// that others wait for, so that every command may ask.
+// Dirty reports whether there is anything that Sweep would look at.
 func Dirty(st *storage.Store) bool {
 	entries, err := os.ReadDir(st.Temp())
-	if err != nil || clean(entries) {
-		return false
-	}
-	for _, e := range entries {
-		if e.Name() == sweepName {
-			continue
-		}
-		if held, ok := abandoned(filepath.Join(st.Temp(), e.Name())); ok {
-			held.Release()
-			return true
-		}
-	}
-	return false
+	return err == nil && !clean(entries)
 }
 
 func clean(entries []os.DirEntry) bool {
@@ -106,7 +92,7 @@ func Sweep(st *storage.Store) error {
 	if err != nil {
 		return fmt.Errorf("sweep temporary directories: %w", err)
 	}
-	if clean(entries) || !Dirty(st) {
+	if clean(entries) {
 		return nil
 	}
 	guard, err := lock.TryExclusive(filepath.Join(st.Temp(), sweepName))
@@ -139,12 +125,9 @@ func Sweep(st *storage.Store) error {
 	return failed
 }
 
-// unlockedAge is how old a directory without a lock must be to be nobody's: its
-// maker is just about to lock it, or its deleter about to be done.
-const unlockedAge = 2 * time.Second
-
 // abandoned reports whether path has no living maker, and takes its lock so that
-// only one sweeper deletes it.
+// only one sweeper deletes it. What is not a directory with a lock has none:
+// makers lock before they let go of the guard.
 func abandoned(path string) (*lock.Lock, bool) {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -153,9 +136,8 @@ func abandoned(path string) (*lock.Lock, bool) {
 	if !info.IsDir() {
 		return nil, true
 	}
-	held, err := lock.TryExisting(filepath.Join(path, lockName))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, time.Since(info.ModTime()) > unlockedAge
-	}
+	held, err := lock.TryExclusive(filepath.Join(path, lockName))
+	// On a full disk the lock file may not open; the directory is then still
+	// removed, which is what a full disk needs most.
 	return held, !errors.Is(err, lock.ErrBusy)
 }
