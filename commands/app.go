@@ -14,11 +14,13 @@ import (
 	"skiff/commands/failure"
 	"skiff/commands/system"
 	"skiff/rootless"
+	"skiff/storage"
 )
 
 // Run executes the command line args, args[0] being the program, prints what
 // goes wrong and returns the exit code.
 func Run(ctx context.Context, e *env.Env, args []string) int {
+	e.Recover = func(st *storage.Store) { system.Recover(ctx, st) }
 	app := App(e)
 	l, err := parseLine(app, args)
 	switch {

@@ -43,7 +43,7 @@ func TestManual_IsFresh(t *testing.T) {
 	for _, c := range app.Commands {
 		for _, sub := range c.Subcommands {
 			// What also exists in short form has its page there.
-			if !short[sub.Usage] {
+			if !short[sub.Usage] && !sub.Hidden {
 				checkPage(t, pages, []*cli.Command{c, sub})
 			}
 		}

@@ -15,6 +15,7 @@ import (
 
 	"skiff/rootless"
 	"skiff/storage"
+	"skiff/storage/temp"
 )
 
 // Env is the world as one command sees it. Fields are set once, before the
@@ -36,6 +37,9 @@ type Env struct {
 	Release func()
 	// OpenStore replaces the user's store, for tests.
 	OpenStore func() (*storage.Store, error)
+	// Recover, when not nil, is called once for the user's own store if something
+	// unpublished lies in it, which may be what a dead process left.
+	Recover func(*storage.Store)
 
 	once     sync.Once
 	store    *storage.Store
@@ -84,7 +88,11 @@ func (e *Env) openStore() (*storage.Store, error) {
 	if err := rootless.Await(); err != nil {
 		return nil, err
 	}
-	return storage.Open(dir, os.Getuid())
+	st, err := storage.Open(dir, os.Getuid())
+	if err == nil && e.Recover != nil && temp.Dirty(st) {
+		e.Recover(st)
+	}
+	return st, err
 }
 
 // TakeSignals stops ctx from being cancelled by SIGINT and SIGTERM from now

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 
 	"skiff/storage"
 	"skiff/storage/lock"
@@ -20,6 +22,10 @@ const (
 	// sweepName guards the moment between making a directory and locking it:
 	// makers hold it shared, a sweeper exclusive. It sorts before all others.
 	sweepName = ".sweep.lock"
+	// transferPrefix begins the name of a transfer's directory. What such a
+	// directory's maker left elsewhere in the store has to go first, so Sweep
+	// lets it lie: it says that the store wants healing.
+	transferPrefix = "transfer-"
 )
 
 // Dir is one temporary directory. The zero value is not usable; see Make.
@@ -32,6 +38,16 @@ type Dir struct {
 // Make returns a new empty directory that lives until Remove or the end of the
 // process. The caller removes it.
 func Make(ctx context.Context, st *storage.Store) (*Dir, error) {
+	return makeNamed(ctx, st, "")
+}
+
+// MakeTransfer is Make for a process that adds layers and images to the store.
+// If that process dies, its directory stays until SweepTransfers.
+func MakeTransfer(ctx context.Context, st *storage.Store) (*Dir, error) {
+	return makeNamed(ctx, st, transferPrefix)
+}
+
+func makeNamed(ctx context.Context, st *storage.Store, prefix string) (*Dir, error) {
 	if err := os.MkdirAll(st.Temp(), 0o700); err != nil {
 		return nil, fmt.Errorf("make temporary directory: %w", err)
 	}
@@ -40,7 +56,7 @@ func Make(ctx context.Context, st *storage.Store) (*Dir, error) {
 		return nil, fmt.Errorf("make temporary directory: %w", err)
 	}
 	defer guard.Release()
-	path, err := os.MkdirTemp(st.Temp(), "")
+	path, err := os.MkdirTemp(st.Temp(), prefix)
 	if err != nil {
 		return nil, fmt.Errorf("make temporary directory: %w", err)
 	}
@@ -63,6 +79,15 @@ func (d *Dir) Remove() error {
 	return err
 }
 
+// Leave ends the maker's hold of the directory without deleting it, as its death
+// would.
+func (d *Dir) Leave() {
+	if d != nil {
+		d.lock.Release()
+		d.lock = nil
+	}
+}
+
 // Published says that the directory was renamed into its place, where it is not
 // swept any more. It returns the maker's lock of its file "lock", which the
 // caller releases.
@@ -72,8 +97,17 @@ func (d *Dir) Published() *lock.Lock {
 	return l
 }
 
-// Dirty reports whether there is anything that Sweep would look at.
+// Dirty reports whether there is anything that Sweep or SweepTransfers would
+// look at. In a clean store it costs one stat on most file systems: a directory
+// has a link for each directory in it.
 func Dirty(st *storage.Store) bool {
+	info, err := os.Lstat(st.Temp())
+	if err != nil {
+		return false
+	}
+	if sys, ok := info.Sys().(*syscall.Stat_t); ok && sys.Nlink == 2 {
+		return false
+	}
 	entries, err := os.ReadDir(st.Temp())
 	return err == nil && !clean(entries)
 }
@@ -82,9 +116,59 @@ func clean(entries []os.DirEntry) bool {
 	return len(entries) == 0 || len(entries) == 1 && entries[0].Name() == sweepName
 }
 
-// Sweep deletes the directories whose makers are dead. It returns at once when
-// there is none, or when another process is sweeping or making one.
+// Abandoned reports whether dead processes left directories for Sweep and for
+// SweepTransfers. Both are false while another process is sweeping or making
+// one.
+func Abandoned(st *storage.Store) (work, transfers bool) {
+	// What cannot be looked at now is looked at by the next command.
+	_ = eachAbandoned(st, func(path string, _ *lock.Lock) (kept bool) {
+		if isTransfer(path) {
+			transfers = true
+		} else {
+			work = true
+		}
+		return false
+	})
+	return work, transfers
+}
+
+// Sweep deletes the directories whose makers are dead, except those of
+// transfers. It returns at once when there is none, or when another process is
+// sweeping or making one.
 func Sweep(st *storage.Store) error {
+	// Under the guard the dead are only told from the living; deleting them may
+	// take long, and makers wait for the guard.
+	var dead []string
+	var held []*lock.Lock
+	failed := eachAbandoned(st, func(path string, l *lock.Lock) (kept bool) {
+		if isTransfer(path) {
+			return false
+		}
+		dead, held = append(dead, path), append(held, l)
+		return true
+	})
+	for i, path := range dead {
+		failed = errors.Join(failed, os.RemoveAll(path))
+		held[i].Release()
+	}
+	return failed
+}
+
+// SweepTransfers deletes the directories of all transfers. The caller makes
+// sure that none is alive, and has undone what they left elsewhere.
+func SweepTransfers(st *storage.Store) error {
+	dirs, err := filepath.Glob(filepath.Join(st.Temp(), transferPrefix+"*"))
+	for _, dir := range dirs {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	return err
+}
+
+func isTransfer(path string) bool { return strings.HasPrefix(filepath.Base(path), transferPrefix) }
+
+// eachAbandoned calls found for each directory whose maker is dead, with its
+// lock, which found may keep. The guard is held meanwhile.
+func eachAbandoned(st *storage.Store, found func(path string, held *lock.Lock) (kept bool)) error {
 	entries, err := os.ReadDir(st.Temp())
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -102,27 +186,17 @@ func Sweep(st *storage.Store) error {
 	if err != nil {
 		return fmt.Errorf("sweep temporary directories: %w", err)
 	}
-	// Under the guard the dead are only told from the living; deleting them may
-	// take long, and makers wait for the guard.
-	var dead []string
-	var held []*lock.Lock
+	defer guard.Release()
 	for _, entry := range entries {
 		if entry.Name() == sweepName {
 			continue
 		}
 		path := filepath.Join(st.Temp(), entry.Name())
-		l, ok := abandoned(path)
-		if ok {
-			dead, held = append(dead, path), append(held, l)
+		if l, ok := abandoned(path); ok && !found(path, l) {
+			l.Release()
 		}
 	}
-	guard.Release()
-	var failed error
-	for i, path := range dead {
-		failed = errors.Join(failed, os.RemoveAll(path))
-		held[i].Release()
-	}
-	return failed
+	return nil
 }
 
 // abandoned reports whether path has no living maker, and takes its lock so that

@@ -238,8 +238,14 @@ func family() map[int]process {
 		fields := strings.Fields(string(data[end+1:]))
 		parent, _ := strconv.Atoi(fields[1])
 		line, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "cmdline"))
+		state := fields[0]
+		if threads, _ := strconv.Atoi(fields[17]); state == "Z" && threads > 1 {
+			// Only its first thread has ended; another one, in a syncfs that
+			// SIGKILL does not interrupt, still holds its files and locks.
+			state = "D"
+		}
 		all[pid] = process{
-			parent, fields[0],
+			parent, state,
 			strings.ReplaceAll(strings.TrimRight(string(line), "\x00"), "\x00", " "),
 		}
 	}

@@ -66,6 +66,13 @@ func LoadEmbedded(ctx context.Context, st *storage.Store) (message.Result, error
 	return call(ctx, st, message.Request{Embedded: &message.Embedded{}}, nil, nil)
 }
 
+// Heal deletes what dead transfers left in the store. While another transfer is
+// alive it does nothing.
+func Heal(ctx context.Context, st *storage.Store) error {
+	_, err := call(ctx, st, message.Request{Heal: &message.Heal{}}, nil, nil)
+	return err
+}
+
 // call runs one courier from start to end.
 func call(ctx context.Context, st *storage.Store, request message.Request, archive *os.File, watch OnEvent) (message.Result, error) {
 	request.StoreDir = st.Dir

@@ -39,6 +39,7 @@ type Request struct {
 	Tag      *Tag      `json:"tag,omitempty"`
 	Remove   *Remove   `json:"remove,omitempty"`
 	Embedded *Embedded `json:"embedded,omitempty"`
+	Heal     *Heal     `json:"heal,omitempty"`
 }
 
 // Pull fetches an image from a registry.
@@ -96,6 +97,9 @@ type User struct {
 // Embedded puts the image skiff/hello, which is part of the program, into the
 // store.
 type Embedded struct{}
+
+// Heal deletes what dead transfers left, unless a transfer is alive.
+type Heal struct{}
 
 // Reply is one message of the courier.
 type Reply struct {

@@ -6,10 +6,20 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	cstorage "github.com/containers/storage"
+	"golang.org/x/sys/unix"
 
 	"skiff/storage/image"
+	"skiff/storage/temp"
+)
+
+// How often, and how long apart, a staging directory is deleted again that
+// somebody still writes to.
+const (
+	emptyTries = 50
+	emptyWait  = 10 * time.Millisecond
 )
 
 // heal deletes images without our mark, layers that no marked image stands on
@@ -39,14 +49,22 @@ func (s *session) heal() error {
 	if err := s.deleteLayersExceptUnder(whole); err != nil {
 		return fmt.Errorf("heal store: %w", err)
 	}
-	return nil
+	// Last, because they are how the next command knows that there is something
+	// to heal.
+	return temp.SweepTransfers(s.st)
 }
 
 // emptyStaging deletes every staging directory.
 func (s *session) emptyStaging() error {
 	staged, err := filepath.Glob(filepath.Join(s.st.Layers(), "staging", "*"))
 	for _, dir := range staged {
-		err = errors.Join(err, os.RemoveAll(dir))
+		// A dead courier's child may still be unpacking what is left in its pipe.
+		failed := os.RemoveAll(dir)
+		for try := 0; errors.Is(failed, unix.ENOTEMPTY) && try < emptyTries; try++ {
+			time.Sleep(emptyWait)
+			failed = os.RemoveAll(dir)
+		}
+		err = errors.Join(err, failed)
 	}
 	return err
 }

@@ -91,6 +91,9 @@ func serve(ctx context.Context, request *message.Request, report func(message.Ev
 		return s.tag(ctx, request.Tag)
 	case request.Remove != nil:
 		return s.remove(ctx, request.Remove)
+	case request.Heal != nil:
+		_, err := s.healAlone()
+		return message.Result{}, err
 	case request.Embedded != nil:
 		return s.loadHello(ctx)
 	}

@@ -49,41 +49,47 @@ func begin(st *storage.Store, report func(message.Event)) (*session, error) {
 
 // end removes what the session put aside and returns failure, the session's own
 // error, together with its own. After a failed transfer it also deletes what
-// that put in place, unless another transfer is alive: then the next one does.
+// that put in place. While another transfer is alive that is not possible; then
+// the directory that stays tells the next command.
 func (s *session) end(failure error) error {
 	s.transfer.Release()
-	failure = errors.Join(failure, s.temp.Remove())
 	if s.transfer == nil || failure == nil {
+		return errors.Join(failure, s.temp.Remove())
+	}
+	healed, err := s.healAlone()
+	if err == nil && !healed {
+		s.temp.Leave()
 		return failure
 	}
-	return errors.Join(failure, s.healAlone())
+	return errors.Join(failure, err, s.temp.Remove())
 }
 
-// healAlone heals the store if no transfer is alive.
-func (s *session) healAlone() error {
+// healAlone heals the store unless a transfer is alive, and reports whether it
+// did.
+func (s *session) healAlone() (bool, error) {
 	alone, err := lock.TryExclusive(filepath.Join(s.st.Dir, transferLock))
 	if errors.Is(err, lock.ErrBusy) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer alone.Release()
-	return s.heal()
+	return true, s.heal()
 }
 
 // beginTransfer makes this process one that adds layers, after deleting what
 // dead transfers left if no other transfer is alive, and gives it a temporary
 // directory. It lasts until the end of the session.
 func (s *session) beginTransfer(ctx context.Context) error {
-	err := s.healAlone()
+	_, err := s.healAlone()
 	if err != nil {
 		return err
 	}
 	if s.transfer, err = lock.Shared(ctx, filepath.Join(s.st.Dir, transferLock)); err != nil {
 		return err
 	}
-	if s.temp, err = temp.Make(ctx, s.st); err != nil {
+	if s.temp, err = temp.MakeTransfer(ctx, s.st); err != nil {
 		return err
 	}
 	// What the libraries put aside lands where the sweep finds it.

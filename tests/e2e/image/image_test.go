@@ -81,32 +81,6 @@ func TestPull_RefusesWrongContents(t *testing.T) {
 	s.Skiff("run", "--rm", "--pull", "never", ref, "true").Exits(125)
 }
 
-// Temporary files of a killed pull are the next command's.
-func TestPull_KilledLeavesNothing(t *testing.T) {
-	s := harness.New(t)
-	registry := harness.NewRegistry(t)
-	i := harness.BusyboxImage(t)
-	noise := make([]byte, 24<<20)
-	f, err := os.Open("/dev/urandom")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if _, err := f.Read(noise); err != nil {
-		t.Fatal(err)
-	}
-	i.Layers = append(i.Layers, harness.Layer{harness.File("noise", string(noise))})
-	ref := registry.Push(t, i, "big:1")
-	for _, after := range []string{"0.02", "0.05", "0.1", "0.2", "0.3"} {
-		s.Shell("timeout -s KILL " + after + " skiff pull " + ref + " >/dev/null 2>&1")
-		s.Skiff("images", "-q").Exits(0)
-		s.Skiff("ps", "-aq").Exits(0)
-	}
-	s.OK("pull", "-q", ref)
-	s.Skiff("run", "--rm", "--network", "none", ref, "sh", "-c", "wc -c </noise").Exits(0).Prints("25165824")
-	s.OK("rmi", "-f", ref)
-}
-
 func TestLoad_TakesEveryArchive(t *testing.T) {
 	i := harness.BusyboxImage(t)
 	i.Name = "tools/busybox:1"

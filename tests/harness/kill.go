@@ -1,0 +1,34 @@
+package harness
+
+import (
+	"context"
+	"syscall"
+	"time"
+)
+
+// Kill runs skiff with args, kills it and all that it started after a time, and
+// returns when the last of them is gone. It reports whether the kill came before
+// the command's own end.
+func (s *Session) Kill(after time.Duration, args ...string) bool {
+	s.T.Helper()
+	cmd := s.Command(context.Background(), append([]string{suite.binary}, args...)...)
+	if err := cmd.Start(); err != nil {
+		s.T.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		// Being killed is how it is meant to end.
+		_ = cmd.Wait()
+		close(ended)
+	}()
+	killed := false
+	select {
+	case <-ended:
+	case <-time.After(after):
+		killed = true
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		<-ended
+	}
+	s.Eventually("the killed processes are gone", func() bool { return len(descendants()) == 0 })
+	return killed
+}
