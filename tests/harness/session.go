@@ -210,6 +210,14 @@ func (s *Session) InMountNamespace(line string) {
 	s.mounts = fmt.Sprintf("/proc/%d/ns/mnt", cmd.Process.Pid)
 }
 
+// seen is where the harness sees a path of the session's commands.
+func (s *Session) seen(path string) string {
+	if s.mounts == "" {
+		return path
+	}
+	return strings.TrimSuffix(s.mounts, "ns/mnt") + "root" + path
+}
+
 func (s *Session) userName() string {
 	if s.asRoot {
 		return "root"

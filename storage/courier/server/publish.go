@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
+	"skiff/storage/atomicfile"
 	"skiff/storage/image"
 )
 
@@ -48,7 +50,7 @@ func (s *session) publish(ctx context.Context, c candidate) (id string, err erro
 	if err := s.name(id, c.names); err != nil {
 		return "", err
 	}
-	return id, s.sync()
+	return id, s.syncRecords()
 }
 
 // record writes the image's record; the mark is its last item.
@@ -118,6 +120,14 @@ func (s *session) sync() error {
 	return nil
 }
 
+// syncRecords makes what the images' records say outlive a power cut. The
+// library syncs each file that it replaces; what is left is the directory that
+// the new one was renamed in, whose sync takes along all that the journal of the
+// file system has. Where the record promises contents, sync comes before.
+func (s *session) syncRecords() error {
+	return atomicfile.SyncDir(filepath.Join(s.st.Graph(), "overlay-images"))
+}
+
 // named reports whether the image has all of names.
 func (s *session) named(id string, names []string) bool {
 	img, err := s.store.Image(id)
@@ -129,5 +139,5 @@ func (s *session) rename(id string, names []string) error {
 	if err := s.name(id, names); err != nil {
 		return err
 	}
-	return s.sync()
+	return s.syncRecords()
 }

@@ -39,6 +39,9 @@ func (s *session) remove(_ context.Context, want *message.Remove) (message.Resul
 	} else {
 		err = r.byID()
 	}
+	if len(r.done) > 0 {
+		err = errors.Join(err, s.syncRecords())
+	}
 	return message.Result{Removed: r.done}, err
 }
 

@@ -1,0 +1,44 @@
+// Package durable_test takes the power and the disk away from skiff and kills
+// it, at points that it does not choose, and holds it to its promise: what was
+// reported done is whole, what was not is invisible or healed by the next
+// command. Each story has a short form that always runs; SKIFF_CUTS and
+// SKIFF_KILLS say how many points a long one takes.
+package durable_test
+
+import (
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"skiff/tests/harness"
+)
+
+func TestMain(m *testing.M) { harness.Main(m) }
+
+// times is how often something is done to skiff: the variable's value, else
+// the short form.
+func times(t *testing.T, variable string, short int) int {
+	t.Helper()
+	value := os.Getenv(variable)
+	if value == "" {
+		return short
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 {
+		t.Fatalf("%s=%q is not a number", variable, value)
+	}
+	return n
+}
+
+// dice gives the same points to a run with the same SKIFF_SEED.
+func dice(t *testing.T) *rand.Rand {
+	t.Helper()
+	seed, err := strconv.ParseUint(os.Getenv("SKIFF_SEED"), 10, 64)
+	if err != nil {
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("SKIFF_SEED=%d", seed)
+	return rand.New(rand.NewPCG(seed, seed))
+}
