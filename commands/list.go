@@ -33,6 +33,7 @@ func commandList(e *env.Env) []*cli.Command {
 		container.CreateCommand(e),
 		system.CompletionCommand(e),
 		container.CopyCommand(e),
+		system.EventsCommand(e),
 		image.ImportCommand(e),
 		inspectCommand(e),
 		container.KillCommand(e),

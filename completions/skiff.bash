@@ -45,7 +45,7 @@ __skiff_command() {
 	words='' flags='' values='' kind='' once=''
 	case $1 in
 	'')
-		words='run exec ps pull images version info container image runtime system volume attach create completion cp import inspect kill load logs port rename restart rm rmi start stop tag wait'
+		words='run exec ps pull images version info container image runtime system volume attach create completion cp events import inspect kill load logs port rename restart rm rmi start stop tag wait'
 		flags='--config --context --debug --help --host --log-level --version'
 		values='--config --context -c --host -H --log-level -l'
 		;;
@@ -243,8 +243,12 @@ __skiff_command() {
 		flags='--help'
 		;;
 	'system')
-		words='info'
+		words='events info'
 		flags='--help'
+		;;
+	'system events')
+		flags='--filter --format --help --since --until'
+		values='--filter -f --format --since --until'
 		;;
 	'system info')
 		flags='--format --help'
@@ -290,6 +294,10 @@ __skiff_command() {
 		flags='--archive --follow-link --help --quiet'
 		kind=container
 		once=1
+		;;
+	'events')
+		flags='--filter --format --help --since --until'
+		values='--filter -f --format --since --until'
 		;;
 	'import')
 		flags='--change --help --message --platform'

@@ -39,6 +39,7 @@ _skiff() {
 			'create:Create a new container'
 			'completion:Generate the autocompletion script for the specified shell'
 			'cp:Copy files/folders between a container and the local filesystem'
+			'events:Get real time events from the server'
 			'import:Import the contents from a tarball to create a filesystem image'
 			'inspect:Return low-level information on objects'
 			'kill:Kill one or more running containers'
@@ -730,11 +731,21 @@ _skiff() {
 		;;
 	'system')
 		commands=(
+			'events:Get real time events from the server'
 			'info:Display system-wide information'
 		)
 		[[ $PREFIX == -* ]] || { _describe command commands; return }
 		_arguments -s \
 			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'system events')
+		_arguments -s \
+			'--filter[Filter output based on conditions provided]:value:_files' \
+			'--format[Format output using a custom template]:value:_files' \
+			'--help[Print usage]' \
+			'--since[Show all events created since timestamp]:value:_files' \
+			'--until[Stream events until this timestamp]:value:_files' \
 			'*:file:_files'
 		;;
 	'system info')
@@ -903,6 +914,15 @@ _skiff() {
 			'--quiet[Suppress progress output during copy. Progress output is automatically suppressed if no terminal is attached]' \
 			'1:container:__skiff_names container' '*:file:_files'
 		;;
+	'events')
+		_arguments -s \
+			'--filter[Filter output based on conditions provided]:value:_files' \
+			'--format[Format output using a custom template]:value:_files' \
+			'--help[Print usage]' \
+			'--since[Show all events created since timestamp]:value:_files' \
+			'--until[Stream events until this timestamp]:value:_files' \
+			'*:file:_files'
+		;;
 	'import')
 		_arguments -s \
 			'--change[Apply Dockerfile instruction to the created image]:value:_files' \
@@ -1007,11 +1027,11 @@ _skiff() {
 # Whether a group has a command.
 __skiff_has() {
 	case $1 in
-	'') [[ ' run exec ps pull images version info container image runtime system volume attach create completion cp import inspect kill load logs port rename restart rm rmi start stop tag wait ' == *" $2 "* ]] ;;
+	'') [[ ' run exec ps pull images version info container image runtime system volume attach create completion cp events import inspect kill load logs port rename restart rm rmi start stop tag wait ' == *" $2 "* ]] ;;
 	'container') [[ ' attach cp create exec inspect kill logs ls port rename restart rm run start stop wait ' == *" $2 "* ]] ;;
 	'image') [[ ' import inspect load ls pull rm tag ' == *" $2 "* ]] ;;
 	'runtime') [[ ' create delete exec kill list run spec start state ' == *" $2 "* ]] ;;
-	'system') [[ ' info ' == *" $2 "* ]] ;;
+	'system') [[ ' events info ' == *" $2 "* ]] ;;
 	'volume') [[ ' create inspect ls rm ' == *" $2 "* ]] ;;
 	*) false ;;
 	esac

@@ -91,6 +91,9 @@ func (s *Store) Running() string { return filepath.Join(s.Dir, "running") }
 // Volumes is the directory with one subdirectory a volume.
 func (s *Store) Volumes() string { return filepath.Join(s.Dir, "volumes") }
 
+// Events is the directory of the record of what happened (storage/event).
+func (s *Store) Events() string { return filepath.Join(s.Dir, "events") }
+
 // Cache is the directory of what can be made again at any time.
 func (s *Store) Cache() string { return filepath.Join(s.Dir, "cache") }
 

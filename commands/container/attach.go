@@ -79,6 +79,7 @@ func runAttach(ctx context.Context, e *env.Env, o attachOptions) error {
 		return inWords(err, o.Ref, c)
 	}
 	defer session.Close()
+	c.Emit("attach")
 	if o.SigProxy {
 		e.TakeSignals(ctx)
 	}

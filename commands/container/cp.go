@@ -101,6 +101,9 @@ func runCopy(ctx context.Context, e *env.Env, o copyOptions) error {
 	} else {
 		n, err = copyIn(ctx, e, st, o)
 	}
+	if err == nil {
+		emitCopy(st, o)
+	}
 	if err != nil || o.Quiet || o.FromPath == "-" || o.ToPath == "-" || !env.Terminal(e.Err) {
 		return err
 	}
@@ -110,6 +113,17 @@ func runCopy(ctx context.Context, e *env.Env, o copyOptions) error {
 	}
 	fmt.Fprintf(e.Err, "Successfully copied %s to %s\n", format.LongSize(n), to)
 	return nil
+}
+
+// emitCopy records a copy under docker's name for it.
+func emitCopy(st *storage.Store, o copyOptions) {
+	ref, action := o.From, "archive-path"
+	if ref == "" {
+		ref, action = o.To, "extract-to-dir"
+	}
+	if c, err := find(st, ref); err == nil {
+		c.Emit(action)
+	}
 }
 
 // rootOf opens the root of the container that ref names, until done is called.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strconv"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -14,6 +16,7 @@ import (
 	"skiff/commands/terminal"
 	"skiff/runtime/lifecycle"
 	"skiff/storage/container"
+	"skiff/storage/event"
 )
 
 type execOptions struct {
@@ -104,11 +107,17 @@ func runExec(ctx context.Context, e *env.Env, o execOptions, exec executor) erro
 	if err != nil {
 		return inWords(err, o.Ref, c)
 	}
+	id := container.NewID()
+	command := strings.Join(o.Process.Args, " ")
+	event.Append(st.Events(), c.Event("exec_create: "+command, "execID", id), c.Event("exec_start: "+command, "execID", id))
 	if o.Process.Detach {
 		return nil
 	}
 	defer session.Close()
 	code, err := o.Streams.tie(ctx, e, session)
+	if err == nil {
+		c.Emit("exec_die", "execID", id, "exitCode", strconv.Itoa(code))
+	}
 	if errors.Is(err, lifecycle.ErrDetached) {
 		return failure.Local("%v", terminal.ErrDetach)
 	}

@@ -52,5 +52,10 @@ func runRename(ctx context.Context, e *env.Env, ref, name string) error {
 		return failure.Engine(nil, "Error when allocating new name: %v",
 			"Renaming a container with the same name as its current name")
 	}
-	return c.Rename(name)
+	before := c.Config.Name
+	if err := c.Rename(name); err != nil {
+		return inWords(err, ref, nil)
+	}
+	c.Emit("rename", "oldName", "/"+before)
+	return nil
 }

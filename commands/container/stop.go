@@ -69,6 +69,9 @@ func restart(ctx context.Context, c *container.Container, o stopOptions) error {
 	if err := lifecycle.Stop(ctx, c, o.Signal, o.Timeout); err != nil {
 		return err
 	}
-	_, err := lifecycle.Start(ctx, c, lifecycle.StartOptions{})
-	return err
+	if _, err := lifecycle.Start(ctx, c, lifecycle.StartOptions{}); err != nil {
+		return err
+	}
+	c.Emit("restart")
+	return nil
 }

@@ -43,6 +43,16 @@ func execute(t *template.Template, data any) (string, error) {
 	return strings.Join(parts, "\x1b"), nil
 }
 
+// Execute prints what a template of Parse makes of data, and a newline.
+func Execute(w io.Writer, t *template.Template, data any) error {
+	text, err := execute(t, data)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(w, text+"\n")
+	return err
+}
+
 // functions are docker's additions to the template language.
 func functions() template.FuncMap {
 	return template.FuncMap{

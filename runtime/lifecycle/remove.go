@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
 	"skiff/rootless"
 	"skiff/storage/container"
+	"skiff/storage/volume"
 )
 
 // ErrRunning says that the container must be stopped first.
@@ -40,12 +42,14 @@ func Remove(ctx context.Context, c *container.Container, o RemoveOptions) error 
 		return err
 	}
 	if !o.Volumes && !c.Config.Host.AutoRemove {
-		return nil
+		volumes = nil
 	}
 	var failed error
 	for _, dir := range volumes {
 		failed = errors.Join(failed, os.RemoveAll(dir))
+		volume.Emit(c.Store, filepath.Base(dir), "destroy")
 	}
+	c.Emit("destroy")
 	return failed
 }
 
@@ -75,6 +79,7 @@ func end(ctx context.Context, c *container.Container, force bool) error {
 			return err
 		}
 		if fd >= 0 {
+			emitKill(c, unix.SIGKILL)
 			err = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
 			unix.Close(fd)
 			if err != nil && !errors.Is(err, unix.ESRCH) {

@@ -35,7 +35,23 @@ import (
 // It also sweeps what killed commands left; that costs a clean store one look.
 func Create(ctx context.Context, st *storage.Store, cfg *container.Config, starting bool) (*container.Container, error) {
 	sweep(st)
-	return container.Publish(ctx, st, cfg, starting)
+	c, err := container.Publish(ctx, st, cfg, starting)
+	if err == nil {
+		c.Emit("create")
+	}
+	return c, err
+}
+
+// volumeUses are the volumes among mounts, for the record of events.
+func volumeUses(mounts []container.Mount) (uses []message.VolumeUse) {
+	for _, m := range mounts {
+		if m.Type == "volume" {
+			uses = append(uses, message.VolumeUse{
+				Name: m.Name, Destination: m.Destination, Propagation: m.Propagation, ReadOnly: !m.RW,
+			})
+		}
+	}
+	return uses
 }
 
 // sweep deletes what the dead left. What cannot be deleted now is tried again by
@@ -148,6 +164,7 @@ func monitorConfig(ctx context.Context, c *container.Container, attach *Attachme
 		AutoRemove: cfg.Host.AutoRemove, Discard: c.Trash(), Launch: *l,
 		Tty: cfg.Config.Tty, OpenStdin: cfg.Config.OpenStdin, StdinOnce: cfg.Config.StdinOnce,
 		Durable: !cfg.Host.AutoRemove, BootID: container.BootID(),
+		Events: message.Events{Dir: c.Store.Events(), Attributes: container.EventAttributes(cfg), Volumes: volumeUses(cfg.Mounts)},
 	}
 	if m.AutoRemove {
 		m.Trash = c.AnonymousVolumes()

@@ -24,6 +24,7 @@ func Kill(_ context.Context, c *container.Container, sig syscall.Signal) error {
 		return err
 	}
 	defer unix.Close(fd)
+	emitKill(c, sig)
 	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil {
 		if errors.Is(err, unix.ESRCH) {
 			return notRunning(c)
@@ -31,6 +32,12 @@ func Kill(_ context.Context, c *container.Container, sig syscall.Signal) error {
 		return fmt.Errorf("send signal %d: %w", sig, err)
 	}
 	return nil
+}
+
+// emitKill records a signal before it is sent, so that what it brings about is
+// recorded after it.
+func emitKill(c *container.Container, sig syscall.Signal) {
+	c.Emit("kill", "signal", strconv.Itoa(int(sig)))
 }
 
 func notRunning(c *container.Container) error {
@@ -85,6 +92,7 @@ func Stop(ctx context.Context, c *container.Container, sig syscall.Signal, timeo
 	if timeout != nil {
 		grace = *timeout
 	}
+	emitKill(c, sig)
 	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("send signal %d: %w", sig, err)
 	}
@@ -93,6 +101,7 @@ func Stop(ctx context.Context, c *container.Container, sig syscall.Signal, timeo
 		return err
 	}
 	if !ended {
+		emitKill(c, unix.SIGKILL)
 		if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 			return fmt.Errorf("kill: %w", err)
 		}
@@ -100,7 +109,11 @@ func Stop(ctx context.Context, c *container.Container, sig syscall.Signal, timeo
 			return err
 		}
 	}
-	return waitReleased(ctx, c)
+	if err := waitReleased(ctx, c); err != nil {
+		return err
+	}
+	c.Emit("stop")
+	return nil
 }
 
 // StopSignal returns the signal that asks the container to end.

@@ -18,6 +18,7 @@ import (
 	"skiff/runtime/stage/rootfs"
 	"skiff/storage/atomicfile"
 	"skiff/storage/container/state"
+	"skiff/storage/event"
 	"skiff/storage/lock"
 )
 
@@ -200,6 +201,7 @@ func (m *monitor) recordStart() error {
 		m.child.abandon()
 		return fmt.Errorf("poststart hook: %w", err)
 	}
+	m.started()
 	return nil
 }
 
@@ -239,14 +241,19 @@ func (m *monitor) finish() {
 		m.state.Stopped = now.Stopped
 	}
 	m.state.Pid, m.state.ExitCode, m.state.FinishedAt = 0, code, time.Now().UTC()
+	events := append([]event.Event{m.happened("die", "exitCode", strconv.Itoa(code), "execDuration",
+		strconv.Itoa(int(m.state.FinishedAt.Sub(m.state.StartedAt).Seconds())))}, m.volumeEvents("unmount")...)
 	trash := ""
 	if m.cfg.AutoRemove {
-		trash = m.remove()
+		if trash = m.remove(); trash != "" {
+			events = append(events, m.removed()...)
+		}
 	} else {
 		_ = state.Write(m.cfg.Dir, m.state, m.sync)
 		_ = os.Remove(filepath.Join(m.cfg.Dir, socketName))
 		_ = os.Remove(m.cfg.RunningLink)
 	}
+	m.record(events...)
 	// From here on the container is not running; a client that reads slowly may
 	// keep this process, but not the container's name.
 	if trash == "" || lock.YieldRun(m.lock) != nil {
@@ -263,8 +270,9 @@ func (m *monitor) finish() {
 func (m *monitor) remove() string {
 	trash := m.cfg.Discard
 	_ = os.Remove(m.cfg.RunningLink)
-	if owner, err := os.Readlink(m.cfg.NameLink); err == nil && owner == m.cfg.ID {
-		_ = os.Remove(m.cfg.NameLink)
+	link := m.nameLink()
+	if owner, err := os.Readlink(link); err == nil && owner == m.cfg.ID {
+		_ = os.Remove(link)
 	}
 	if err := os.Rename(m.cfg.Dir, trash); err != nil {
 		return ""

@@ -1,6 +1,10 @@
 package container
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"os"
+)
 
 // Rename gives the container another name, durably. It returns a
 // *NameTakenError or *InvalidNameError as docker words them. A crash leaves it
@@ -21,5 +25,12 @@ func (c *Container) Rename(name string) error {
 		c.Config.Name = before
 		return errors.Join(err, dropName(c.Store, name, c.Config.ID))
 	}
-	return dropName(c.Store, before, c.Config.ID)
+	if err := dropName(c.Store, before, c.Config.ID); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(c.Dir()); errors.Is(err, os.ErrNotExist) {
+		// It was to vanish at its end and has just ended, without knowing of this name.
+		return errors.Join(fmt.Errorf("%q: %w", c.Config.ID, ErrNotFound), dropName(c.Store, name, c.Config.ID))
+	}
+	return nil
 }

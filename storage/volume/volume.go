@@ -20,6 +20,7 @@ import (
 
 	"skiff/storage"
 	"skiff/storage/atomicfile"
+	"skiff/storage/event"
 )
 
 // ErrNotFound says that no volume has the name.
@@ -96,6 +97,7 @@ func Create(st *storage.Store, v Volume) (*Volume, error) {
 	if err := publish(st, v); err != nil {
 		return nil, fmt.Errorf("create volume %s: %w", v.Name, err)
 	}
+	Emit(st, v.Name, "create")
 	// Whoever came first has made it; what is there counts.
 	return Inspect(st, v.Name)
 }
@@ -197,8 +199,17 @@ func Remove(st *storage.Store, name string) error {
 		}
 		return fmt.Errorf("remove volume %s: %w", name, err)
 	}
+	Emit(st, name, "destroy")
 	if err := os.RemoveAll(gone); err != nil {
 		return fmt.Errorf("remove volume %s: %w", name, err)
 	}
 	return nil
+}
+
+// Emit records what happened to the volume called name: docker's create or
+// destroy (storage/event).
+func Emit(st *storage.Store, name, action string) {
+	event.Append(st.Events(), event.Event{
+		Type: event.Volume, Action: action, ID: name, Attributes: map[string]string{"driver": "local"},
+	})
 }

@@ -86,6 +86,20 @@ type Monitor struct {
 	Log        Log
 	Durable    bool // the exit must outlive a power cut
 	BootID     string
+	Events     Events
+}
+
+// Events says what the monitor tells of its container in the record of events.
+type Events struct {
+	Dir        string            // of the record
+	Attributes map[string]string // docker's of every event of the container
+	Volumes    []VolumeUse
+}
+
+// VolumeUse is a volume that is mounted for as long as the container runs.
+type VolumeUse struct {
+	Name, Destination, Propagation string
+	ReadOnly                       bool
 }
 
 // Log says where a container's output is kept.

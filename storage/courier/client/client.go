@@ -112,6 +112,7 @@ func call(ctx context.Context, st *storage.Store, request message.Request, archi
 	case done != nil && done.Failure != nil:
 		return message.Result{}, done.Failure
 	case done != nil:
+		record(st, request, done.Result)
 		return done.Result, nil
 	case ctx.Err() != nil:
 		return message.Result{}, ctx.Err()

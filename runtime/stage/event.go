@@ -1,0 +1,83 @@
+package stage
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"skiff/storage/event"
+)
+
+// happened is an event of the container with docker's attributes and extra,
+// which are pairs of key and value.
+func (m *monitor) happened(action string, extra ...string) event.Event {
+	attributes := make(map[string]string, len(m.cfg.Events.Attributes)+len(extra)/2)
+	maps.Copy(attributes, m.cfg.Events.Attributes)
+	attributes["name"] = m.name()
+	for i := 0; i+1 < len(extra); i += 2 {
+		attributes[extra[i]] = extra[i+1]
+	}
+	return event.Event{Type: event.Container, Action: action, ID: m.cfg.ID, Attributes: attributes}
+}
+
+// record appends events to the record that all processes share.
+func (m *monitor) record(events ...event.Event) { event.Append(m.cfg.Events.Dir, events...) }
+
+// volumeEvents tell that the container's volumes are mounted, or not any more.
+func (m *monitor) volumeEvents(action string) []event.Event {
+	events := make([]event.Event, 0, len(m.cfg.Events.Volumes))
+	for _, v := range m.cfg.Events.Volumes {
+		attributes := map[string]string{"container": m.cfg.ID, "driver": "local"}
+		if action == "mount" {
+			attributes["destination"], attributes["propagation"] = v.Destination, v.Propagation
+			attributes["read/write"] = strconv.FormatBool(!v.ReadOnly)
+		}
+		events = append(events, event.Event{Type: event.Volume, Action: action, ID: v.Name, Attributes: attributes})
+	}
+	return events
+}
+
+// started records the start, as docker would with what comes before it.
+func (m *monitor) started() {
+	events := m.volumeEvents("mount")
+	if m.cfg.Attach != nil {
+		events = append(events, m.happened("attach"))
+	}
+	m.record(append(events, m.happened("start"))...)
+}
+
+// nameLink is the link that claims the container's name now: it may have been
+// renamed since its start.
+func (m *monitor) nameLink() string {
+	if owner, err := os.Readlink(m.cfg.NameLink); err == nil && owner == m.cfg.ID {
+		return m.cfg.NameLink
+	}
+	var cfg struct{ Name string }
+	data, err := os.ReadFile(filepath.Join(m.cfg.Dir, "config.json"))
+	if err == nil && json.Unmarshal(data, &cfg) == nil && cfg.Name != "" && filepath.Base(cfg.Name) == cfg.Name {
+		m.cfg.NameLink = filepath.Join(filepath.Dir(m.cfg.NameLink), cfg.Name)
+	}
+	return m.cfg.NameLink
+}
+
+// name is the container's name without docker's slash.
+func (m *monitor) name() string { return filepath.Base(m.nameLink()) }
+
+// removed are the events of a container that vanished with its volumes.
+func (m *monitor) removed() []event.Event {
+	attributes := maps.Clone(m.cfg.Events.Attributes)
+	if attributes != nil {
+		attributes["name"] = filepath.Base(m.cfg.NameLink) // as remove last saw it
+	}
+	events := make([]event.Event, 0, len(m.cfg.Trash)+1)
+	for _, dir := range m.cfg.Trash {
+		events = append(events, event.Event{
+			Type: event.Volume, Action: "destroy", ID: filepath.Base(dir), Attributes: map[string]string{"driver": "local"},
+		})
+	}
+	return append(events, event.Event{
+		Type: event.Container, Action: "destroy", ID: m.cfg.ID, Attributes: attributes,
+	})
+}

@@ -1,0 +1,49 @@
+package client
+
+import (
+	"skiff/storage"
+	"skiff/storage/courier/message"
+	"skiff/storage/event"
+	"skiff/storage/image"
+)
+
+// record tells the record of events what a request has done, in docker's words.
+func record(st *storage.Store, r message.Request, result message.Result) {
+	var events []event.Event
+	add := func(action, id, name string) {
+		events = append(events, event.Event{
+			Type: event.Image, Action: action, ID: id, Attributes: map[string]string{"name": name},
+		})
+	}
+	id := "sha256:" + result.ID
+	switch {
+	case r.Pull != nil:
+		name := r.Pull.Reference
+		if ref, err := image.ParseReference(name); err == nil {
+			add("pull", ref.Familiar(), ref.FamiliarName())
+		}
+	case r.Load != nil:
+		for _, l := range result.Loaded {
+			add("load", "sha256:"+l.ID, "sha256:"+l.ID)
+		}
+	case r.Import != nil:
+		name := id
+		if r.Import.Reference != "" {
+			name = image.Familiar(r.Import.Reference)
+		}
+		add("import", id, name)
+	case r.Tag != nil:
+		add("tag", "sha256:"+r.Tag.ID, image.Familiar(r.Tag.Reference))
+	case r.Remove != nil:
+		id = "sha256:" + r.Remove.ID
+		for _, removed := range result.Removed {
+			switch removed.Deleted {
+			case "":
+				add("untag", id, id)
+			case id:
+				add("delete", id, id)
+			}
+		}
+	}
+	event.Append(st.Events(), events...)
+}

@@ -1,0 +1,182 @@
+package container_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"skiff/tests/harness"
+)
+
+// told returns what events says of the past, a line each.
+func told(s *harness.Session, flags ...string) []string {
+	s.T.Helper()
+	out := s.OK(append([]string{"events", "--until", "0s"}, flags...)...)
+	if out == "" {
+		return nil
+	}
+	return strings.Split(out, "\n")
+}
+
+func TestEvents_TellAContainersLife(t *testing.T) {
+	t.Parallel()
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	s.Skiff("run", "--name", "job", "--label", "tier=back", "--network", "none", "-v", "data:/data", img, "sh", "-c", "exit 3").Exits(3)
+	s.OK("rename", "job", "done")
+	s.OK("rm", "done")
+	got := told(s, "--format", "{{.Type}} {{.Action}} {{.Actor.Attributes.name}}")
+	want := []string{
+		"image load " + s.Inspect(img, "{{.Id}}"), "volume create <no value>", "container create job", "volume mount <no value>",
+		"container attach job", "container start job", "container die job", "volume unmount <no value>",
+		"container rename done", "container destroy done",
+	}
+	harness.Equal(t, "the events", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	die := told(s, "-f", "event=die")
+	if len(die) != 1 || !strings.Contains(die[0], " container die ") ||
+		!strings.HasSuffix(die[0], " (execDuration=0, exitCode=3, image=busybox, name=job, tier=back)") {
+		t.Errorf("die: %q", die)
+	}
+	if _, err := time.Parse(time.RFC3339Nano, strings.Fields(die[0])[0]); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEvents_OfRemovalAtTheEndUseTheNewName(t *testing.T) {
+	t.Parallel()
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	sleeper(s, img, "--rm", "--name", "first", "-v", "/anonymous")
+	s.OK("rename", "first", "second")
+	s.OK("kill", "second")
+	s.Eventually("it is gone", func() bool { return s.Skiff("inspect", "second").Code == 1 })
+	s.Eventually("its end is told", func() bool { return len(told(s, "-f", "event=destroy", "-f", "type=container")) == 1 })
+	harness.Equal(t, "the events", strings.Join(told(s, "-f", "type=container", "-f", "event=kill", "-f", "event=die",
+		"-f", "event=destroy", "--format", "{{.Action}} {{.Actor.Attributes.name}}"), "\n"), "kill second\ndie second\ndestroy second")
+	links, err := os.ReadDir(filepath.Join(s.Store(), "containers", "by-name"))
+	if err != nil || len(links) != 0 {
+		t.Errorf("names left behind: %v, %v", links, err)
+	}
+}
+
+func TestEvents_PrintJSON(t *testing.T) {
+	t.Parallel()
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	id := s.OK("create", "--name", "it", img)
+	lines := told(s, "-f", "container=it", "--format", "json")
+	if len(lines) != 1 {
+		t.Fatalf("%q", lines)
+	}
+	var d struct {
+		Status, ID, From, Type, Action, Scope string
+		Actor                                 struct {
+			ID         string
+			Attributes map[string]string
+		}
+		Time, TimeNano int64
+	}
+	if err := json.Unmarshal([]byte(lines[0]), &d); err != nil {
+		t.Fatal(err)
+	}
+	if d.Status != "create" || d.ID != id || d.From != "busybox" || d.Type != "container" || d.Action != "create" ||
+		d.Scope != "local" || d.Actor.ID != id || d.Actor.Attributes["image"] != "busybox" || d.TimeNano/1e9 != d.Time {
+		t.Errorf("%s", lines[0])
+	}
+}
+
+func TestEvents_Filter(t *testing.T) {
+	t.Parallel()
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	s.OK("tag", img, "example.com/app:1")
+	id := sleeper(s, img, "--name", "up", "--label", "k=v")
+	s.Skiff("exec", "up", "sh", "-c", "exit 4").Exits(4)
+	s.OK("create", "--name", "other", "example.com/app:1")
+	s.OK("volume", "create", "data")
+	s.OK("rmi", "example.com/app:1", "-f")
+	tests := []struct{ name, filters, want string }{
+		{"by container's name", "-f container=other", "container create"},
+		{"by container's id", "-f container=" + id[:12] + " -f event=start", "container start"},
+		{"by label", "-f label=k=v -f event=create", "container create"},
+		{"by another label", "-f label=k=w", ""},
+		{"by image", "-f image=example.com/app:1 -f type=container", "container create"},
+		{"by image without tag", "-f image=example.com/app -f type=container", "container create"},
+		{"by volume", "-f volume=data", "volume create"},
+		{"by type", "-f type=image", "image load\nimage tag\nimage untag"},
+		{"by event, with all that begins so", "-f event=exec_start", "container exec_start: sh -c exit 4"},
+		{"by event", "-f event=exec_die", "container exec_die"},
+		{"by scope", "-f scope=swarm", ""},
+		{"by daemon", "-f daemon=x", ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			flags := append(strings.Fields(test.filters), "--format", "{{.Type}} {{.Action}}")
+			harness.Equal(t, "the events", strings.Join(told(s.In(t), flags...), "\n"), test.want)
+		})
+	}
+	s.Skiff("events", "-f", "nosuch=1").Exits(1).Complains("invalid filter 'nosuch'")
+	s.Skiff("events", "--since", "yesterday").Exits(1).Complains("failed to parse value as time or duration")
+	s.Skiff("events", "--since", "1s", "--until", "1h").Exits(1).Complains("cannot be after `until` time")
+	s.Skiff("events", "--until", "0s", "--format", "{{.Nope}}").Exits(1).Complains("template parsing error")
+	s.Skiff("events", "more").Exits(1).Complains("accepts no arguments")
+	harness.Equal(t, "the events since later", strings.Join(told(s, "--since", "0s"), "\n"), "")
+}
+
+func TestEvents_Follow(t *testing.T) {
+	t.Parallel()
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	s.OK("create", "--name", "before", img)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	cmd := s.Command(ctx, s.Binary(), "system", "events", "--format", "{{.Action}} {{.Actor.Attributes.name}}", "-f", "type=container")
+	var out locked
+	cmd.Stdout = &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	// It has no way to say that it listens.
+	for i := 0; !strings.Contains(out.String(), "create probe"); i++ {
+		s.OK("create", "--name", "probe", img)
+		s.OK("rm", "probe")
+		if i > 50 {
+			t.Fatal("nothing is told")
+		}
+	}
+	s.Skiff("run", "--rm", "--name", "now", "--network", "none", img, "true").Exits(0)
+	s.Eventually("the end is told", func() bool { return strings.Contains(out.String(), "destroy now\n") })
+	if !strings.HasSuffix(out.String(), "create now\nattach now\nstart now\ndie now\ndestroy now\n") {
+		t.Errorf("told:\n%s", out.String())
+	}
+	if strings.Contains(out.String(), "before") {
+		t.Errorf("the past is told:\n%s", out.String())
+	}
+	_ = cmd.Process.Signal(os.Interrupt)
+	_ = cmd.Wait()
+	harness.Equal(t, "the exit code", cmd.ProcessState.ExitCode(), 130)
+}
+
+// locked is a buffer that one goroutine writes while another reads.
+type locked struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *locked) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *locked) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
