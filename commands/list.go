@@ -30,10 +30,13 @@ func commandList(e *env.Env) []*cli.Command {
 		{Name: "volume", Usage: "Manage volumes", Subcommands: volume.Commands(e)},
 
 		container.AttachCommand(e),
+		container.CommitCommand(e),
 		container.CreateCommand(e),
 		system.CompletionCommand(e),
 		container.CopyCommand(e),
+		container.DiffCommand(e),
 		system.EventsCommand(e),
+		container.ExportCommand(e),
 		image.ImportCommand(e),
 		inspectCommand(e),
 		container.KillCommand(e),

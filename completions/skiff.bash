@@ -45,7 +45,7 @@ __skiff_command() {
 	words='' flags='' values='' kind='' once=''
 	case $1 in
 	'')
-		words='run exec ps pull images version info container image runtime system volume attach create completion cp events import inspect kill load logs port rename restart rm rmi start stop tag wait'
+		words='run exec ps pull images version info container image runtime system volume attach commit create completion cp diff events export import inspect kill load logs port rename restart rm rmi start stop tag wait'
 		flags='--config --context --debug --help --host --log-level --version'
 		values='--config --context -c --host -H --log-level -l'
 		;;
@@ -84,12 +84,18 @@ __skiff_command() {
 		values='--format -f'
 		;;
 	'container')
-		words='attach cp create exec inspect kill logs ls port rename restart rm run start stop wait'
+		words='attach commit cp create diff exec export inspect kill logs ls port rename restart rm run start stop wait'
 		flags='--help'
 		;;
 	'container attach')
 		flags='--detach-keys --help --no-stdin --sig-proxy'
 		values='--detach-keys'
+		kind=container
+		once=1
+		;;
+	'container commit')
+		flags='--author --change --help --message --no-pause'
+		values='--author -a --change -c --message -m'
 		kind=container
 		once=1
 		;;
@@ -104,9 +110,20 @@ __skiff_command() {
 		kind=image
 		once=1
 		;;
+	'container diff')
+		flags='--help'
+		kind=container
+		once=1
+		;;
 	'container exec')
 		flags='--detach --detach-keys --env --env-file --help --interactive --privileged --tty --user --workdir'
 		values='--detach-keys --env -e --env-file --user -u --workdir -w'
+		kind=container
+		once=1
+		;;
+	'container export')
+		flags='--help --output'
+		values='--output -o'
 		kind=container
 		once=1
 		;;
@@ -281,6 +298,12 @@ __skiff_command() {
 		kind=container
 		once=1
 		;;
+	'commit')
+		flags='--author --change --help --message --no-pause'
+		values='--author -a --change -c --message -m'
+		kind=container
+		once=1
+		;;
 	'create')
 		flags='--add-host --annotation --attach --blkio-weight --blkio-weight-device --cap-add --cap-drop --cgroup-parent --cgroupns --cidfile --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares --cpus --cpuset-cpus --cpuset-mems --device --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps --device-write-iops --dns --dns-option --dns-search --domainname --entrypoint --env --env-file --expose --gpus --group-add --health-cmd --health-interval --health-retries --health-start-interval --health-start-period --health-timeout --help --hostname --init --interactive --ip --ip6 --ipc --isolation --label --label-file --link --link-local-ip --log-driver --log-opt --mac-address --memory --memory-reservation --memory-swap --memory-swappiness --mount --name --network --network-alias --no-healthcheck --oom-kill-disable --oom-score-adj --pid --pids-limit --platform --privileged --publish --publish-all --pull --quiet --read-only --restart --rm --runtime --security-opt --shm-size --stop-signal --stop-timeout --storage-opt --sysctl --tmpfs --tty --ulimit --use-api-socket --user --userns --uts --volume --volume-driver --volumes-from --workdir'
 		values='--add-host --annotation --attach -a --blkio-weight --blkio-weight-device --cap-add --cap-drop --cgroup-parent --cgroupns --cidfile --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares -c --cpus --cpuset-cpus --cpuset-mems --device --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps --device-write-iops --dns --dns-option --dns-search --domainname --entrypoint --env -e --env-file --expose --gpus --group-add --health-cmd --health-interval --health-retries --health-start-interval --health-start-period --health-timeout --hostname -h --ip --ip6 --ipc --isolation --label -l --label-file --link --link-local-ip --log-driver --log-opt --mac-address --memory -m --memory-reservation --memory-swap --memory-swappiness --mount --name --network --network-alias --oom-score-adj --pid --pids-limit --platform --publish -p --pull --restart --runtime --security-opt --shm-size --stop-signal --stop-timeout --storage-opt --sysctl --tmpfs --ulimit --user -u --userns --uts --volume -v --volume-driver --volumes-from --workdir -w'
@@ -295,9 +318,20 @@ __skiff_command() {
 		kind=container
 		once=1
 		;;
+	'diff')
+		flags='--help'
+		kind=container
+		once=1
+		;;
 	'events')
 		flags='--filter --format --help --since --until'
 		values='--filter -f --format --since --until'
+		;;
+	'export')
+		flags='--help --output'
+		values='--output -o'
+		kind=container
+		once=1
 		;;
 	'import')
 		flags='--change --help --message --platform'

@@ -36,10 +36,13 @@ _skiff() {
 			'system:Manage the installation'
 			'volume:Manage volumes'
 			'attach:Attach local standard input, output, and error streams to a running container'
+			'commit:Create a new image from a containers changes'
 			'create:Create a new container'
 			'completion:Generate the autocompletion script for the specified shell'
 			'cp:Copy files/folders between a container and the local filesystem'
+			'diff:Inspect changes to files or directories on a containers filesystem'
 			'events:Get real time events from the server'
+			'export:Export a containers filesystem as a tar archive'
 			'import:Import the contents from a tarball to create a filesystem image'
 			'inspect:Return low-level information on objects'
 			'kill:Kill one or more running containers'
@@ -228,9 +231,12 @@ _skiff() {
 	'container')
 		commands=(
 			'attach:Attach local standard input, output, and error streams to a running container'
+			'commit:Create a new image from a containers changes'
 			'cp:Copy files/folders between a container and the local filesystem'
 			'create:Create a new container'
+			'diff:Inspect changes to files or directories on a containers filesystem'
 			'exec:Execute a command in a running container'
+			'export:Export a containers filesystem as a tar archive'
 			'inspect:Display detailed information on one or more containers'
 			'kill:Kill one or more running containers'
 			'logs:Fetch the logs of a container'
@@ -255,6 +261,15 @@ _skiff() {
 			'--help[Print usage]' \
 			'--no-stdin[Do not attach STDIN]' \
 			'--sig-proxy[Proxy all received signals to the process]' \
+			'1:container:__skiff_names container' '*:file:_files'
+		;;
+	'container commit')
+		_arguments -s \
+			'--author[Author (e.g., "John Hannibal Smith <hannibal@a-team.com>")]:value:_files' \
+			'--change[Apply Dockerfile instruction to the created image]:value:_files' \
+			'--help[Print usage]' \
+			'--message[Commit message]:value:_files' \
+			'--no-pause[Disable pausing container during commit]' \
 			'1:container:__skiff_names container' '*:file:_files'
 		;;
 	'container cp')
@@ -364,6 +379,11 @@ _skiff() {
 			'--workdir[Working directory inside the container]:value:_files' \
 			'1:image:__skiff_names image' '*:file:_files'
 		;;
+	'container diff')
+		_arguments -s \
+			'--help[Print usage]' \
+			'1:container:__skiff_names container' '*:file:_files'
+		;;
 	'container exec')
 		_arguments -s \
 			'--detach[Detached mode run command in the background]' \
@@ -376,6 +396,12 @@ _skiff() {
 			'--tty[Allocate a pseudo-TTY]' \
 			'--user[Username or UID (format "<name|uid>(<group|gid>)")]:value:_files' \
 			'--workdir[Working directory inside the container]:value:_files' \
+			'1:container:__skiff_names container' '*:file:_files'
+		;;
+	'container export')
+		_arguments -s \
+			'--help[Print usage]' \
+			'--output[Write to a file, instead of STDOUT]:value:_files' \
 			'1:container:__skiff_names container' '*:file:_files'
 		;;
 	'container inspect')
@@ -802,6 +828,15 @@ _skiff() {
 			'--sig-proxy[Proxy all received signals to the process]' \
 			'1:container:__skiff_names container' '*:file:_files'
 		;;
+	'commit')
+		_arguments -s \
+			'--author[Author (e.g., "John Hannibal Smith <hannibal@a-team.com>")]:value:_files' \
+			'--change[Apply Dockerfile instruction to the created image]:value:_files' \
+			'--help[Print usage]' \
+			'--message[Commit message]:value:_files' \
+			'--no-pause[Disable pausing container during commit]' \
+			'1:container:__skiff_names container' '*:file:_files'
+		;;
 	'create')
 		_arguments -s \
 			'--add-host[Add a custom host-to-IP mapping (hostip)]:value:_files' \
@@ -914,6 +949,11 @@ _skiff() {
 			'--quiet[Suppress progress output during copy. Progress output is automatically suppressed if no terminal is attached]' \
 			'1:container:__skiff_names container' '*:file:_files'
 		;;
+	'diff')
+		_arguments -s \
+			'--help[Print usage]' \
+			'1:container:__skiff_names container' '*:file:_files'
+		;;
 	'events')
 		_arguments -s \
 			'--filter[Filter output based on conditions provided]:value:_files' \
@@ -922,6 +962,12 @@ _skiff() {
 			'--since[Show all events created since timestamp]:value:_files' \
 			'--until[Stream events until this timestamp]:value:_files' \
 			'*:file:_files'
+		;;
+	'export')
+		_arguments -s \
+			'--help[Print usage]' \
+			'--output[Write to a file, instead of STDOUT]:value:_files' \
+			'1:container:__skiff_names container' '*:file:_files'
 		;;
 	'import')
 		_arguments -s \
@@ -1027,8 +1073,8 @@ _skiff() {
 # Whether a group has a command.
 __skiff_has() {
 	case $1 in
-	'') [[ ' run exec ps pull images version info container image runtime system volume attach create completion cp events import inspect kill load logs port rename restart rm rmi start stop tag wait ' == *" $2 "* ]] ;;
-	'container') [[ ' attach cp create exec inspect kill logs ls port rename restart rm run start stop wait ' == *" $2 "* ]] ;;
+	'') [[ ' run exec ps pull images version info container image runtime system volume attach commit create completion cp diff events export import inspect kill load logs port rename restart rm rmi start stop tag wait ' == *" $2 "* ]] ;;
+	'container') [[ ' attach commit cp create diff exec export inspect kill logs ls port rename restart rm run start stop wait ' == *" $2 "* ]] ;;
 	'image') [[ ' import inspect load ls pull rm tag ' == *" $2 "* ]] ;;
 	'runtime') [[ ' create delete exec kill list run spec start state ' == *" $2 "* ]] ;;
 	'system') [[ ' events info ' == *" $2 "* ]] ;;

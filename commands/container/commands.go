@@ -13,9 +13,12 @@ func Commands(e *env.Env) []*cli.Command {
 	remove.Aliases = []string{"remove"}
 	return []*cli.Command{
 		AttachCommand(e),
+		CommitCommand(e),
 		CopyCommand(e),
 		CreateCommand(e),
+		DiffCommand(e),
 		ExecCommand(e),
+		ExportCommand(e),
 		InspectCommand(e),
 		KillCommand(e),
 		LogsCommand(e),

@@ -47,6 +47,11 @@ func Import(ctx context.Context, st *storage.Store, archive *os.File, want messa
 	return call(ctx, st, message.Request{Import: &want}, archive, watch)
 }
 
+// Commit makes an image of a container, which must not be removed meanwhile.
+func Commit(ctx context.Context, st *storage.Store, want message.Commit) (message.Result, error) {
+	return call(ctx, st, message.Request{Commit: &want}, nil, nil)
+}
+
 // Tag moves a name to an image.
 func Tag(ctx context.Context, st *storage.Store, want message.Tag) error {
 	_, err := call(ctx, st, message.Request{Tag: &want}, nil, nil)

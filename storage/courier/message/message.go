@@ -17,7 +17,10 @@
 // Standard library only: both programs link it.
 package message
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Descriptors of the courier process. Its standard input is the archive of a
 // load or import.
@@ -36,6 +39,7 @@ type Request struct {
 	Pull     *Pull     `json:"pull,omitempty"`
 	Load     *Load     `json:"load,omitempty"`
 	Import   *Import   `json:"import,omitempty"`
+	Commit   *Commit   `json:"commit,omitempty"`
 	Tag      *Tag      `json:"tag,omitempty"`
 	Remove   *Remove   `json:"remove,omitempty"`
 	Embedded *Embedded `json:"embedded,omitempty"`
@@ -68,6 +72,28 @@ type Import struct {
 	Message   string   `json:"message,omitempty"`
 	Platform  string   `json:"platform,omitempty"`
 	Changes   []string `json:"changes,omitempty"` // Dockerfile instructions
+}
+
+// Commit makes an image of a container: of what it changed, a layer on top of
+// those of its image.
+type Commit struct {
+	// Container is the container's ID, Upper the directory of its writable layer.
+	Container string `json:"container"`
+	Upper     string `json:"upper"`
+	// Image is the ID of the container's image, 64 hex digits, or empty.
+	Image string `json:"image,omitempty"`
+	// Layers are the container's, topmost first.
+	Layers []string `json:"layers,omitempty"`
+	// Process is the new image's docker configuration, Origin the container's
+	// own, as JSON.
+	Process json.RawMessage `json:"process"`
+	Origin  json.RawMessage `json:"origin"`
+	// CreatedBy is the command of the history's new line.
+	CreatedBy string `json:"createdBy,omitempty"`
+	Author    string `json:"author,omitempty"`
+	Message   string `json:"message,omitempty"`
+	// Reference is normalized and tagged, or empty for an untagged image.
+	Reference string `json:"reference,omitempty"`
 }
 
 // Tag gives the image ID the name Reference, taking it from another image if

@@ -9,6 +9,8 @@ import (
 
 	tarsplit "github.com/vbatts/tar-split/tar/storage"
 	"golang.org/x/sys/unix"
+
+	"skiff/storage/container/archive"
 )
 
 // tarWatch looks at what passes by on its way into the tar-split record: the
@@ -38,7 +40,7 @@ func stripOverlay(dir string) error {
 		if err != nil {
 			return err
 		}
-		names, err := listXattr(path)
+		names, err := archive.Xattrs(path)
 		for _, name := range names {
 			class, attribute, _ := strings.Cut(name, ".overlay.")
 			if attribute == "" || class != "user" && class != "trusted" || attribute == "opaque" && entry.IsDir() {
@@ -48,20 +50,4 @@ func stripOverlay(dir string) error {
 		}
 		return err
 	})
-}
-
-func listXattr(path string) ([]string, error) {
-	size, err := unix.Llistxattr(path, nil)
-	if err != nil || size == 0 {
-		if errors.Is(err, unix.ENOTSUP) {
-			err = nil
-		}
-		return nil, err
-	}
-	list := make([]byte, size)
-	size, err = unix.Llistxattr(path, list)
-	if err != nil {
-		return nil, err
-	}
-	return strings.Split(strings.TrimSuffix(string(list[:size]), "\x00"), "\x00"), nil
 }

@@ -50,7 +50,6 @@ type act struct {
 func TestPowerCut(t *testing.T) {
 	for _, kind := range []string{"ext4", "xfs"} {
 		t.Run(kind, func(t *testing.T) {
-			t.Parallel()
 			harness.Requires(t, harness.Root, harness.CommandNamed("mkfs."+kind), harness.CommandNamed("skopeo"), harness.LoopDevices)
 			s := harness.New(t)
 			registry := harness.NewRegistry(t)
@@ -62,9 +61,13 @@ func TestPowerCut(t *testing.T) {
 			absent := func(ref string) func(*harness.Session) {
 				return func(s *harness.Session) { s.Skiff("rmi", "-f", ref).Exits(0) }
 			}
+			s.OK("run", "--name", "source", "--network", "none", base, "sh", "-c",
+				`for n in $(seq 100); do head -c $((n * n * 20)) /dev/urandom >/f$n; done; sha256sum /f* >/sums`)
+			s.Removes("source")
 			acts := []act{
 				{"pull", absent(remote), []string{"pull", "-q", remote}, remote, false},
 				{"load", absent(name), []string{"load", "-q", "-i", archive}, name, false},
+				{"commit", absent("made:1"), []string{"commit", "source", "made:1"}, "made:1", false},
 				{"rmi", func(s *harness.Session) { s.OK("load", "-q", "-i", archive) }, []string{"rmi", "-f", name}, name, true},
 			}
 			random := dice(t)
@@ -87,7 +90,8 @@ func TestPowerCut(t *testing.T) {
 				}
 			}
 			// What nobody stands on is gone with the next command that may delete.
-			s.Skiff("rmi", "-f", remote, name, base).Exits(0)
+			s.OK("rm", "source")
+			s.Skiff("rmi", "-f", remote, name, "made:1", base).Exits(0)
 			if left := s.Layers(); len(left) > 0 {
 				t.Errorf("layers without an image: %v", left)
 			}
