@@ -29,7 +29,7 @@ func Run(ctx context.Context, e *env.Env, args []string) int {
 	case err == nil && l.help && !l.bare:
 		err = printHelp(e.Out, e, app, l.path)
 	case err == nil:
-		restore := quicken(l.path)
+		restore := quicken(&l)
 		err = app.RunContext(ctx, l.args)
 		restore()
 	}

@@ -25,6 +25,8 @@ type line struct {
 	help bool
 	// bare: a group was named without a command; docker shows help on stderr.
 	bare bool
+	// given are the command's flags that args name.
+	given []cli.Flag
 }
 
 // errUnknownFlag and its like make exit code 125.
@@ -176,7 +178,7 @@ func (l *line) add(f cli.Flag, value string) error {
 	if err := checkValue(f, value); err != nil {
 		return &flagError{fmt.Sprintf("invalid argument %q for %q flag: %v", value, flagTitle(f), err)}
 	}
-	l.args = append(l.args, "--"+longName(f)+"="+value)
+	l.args, l.given = append(l.args, "--"+longName(f)+"="+value), append(l.given, f)
 	return nil
 }
 
@@ -196,7 +198,7 @@ func checkValue(f cli.Flag, value string) (err error) {
 
 func findFlag(flags []cli.Flag, name string) cli.Flag {
 	for _, f := range flags {
-		if slices.Contains(f.Names(), name) {
+		if slices.Contains(names(f), name) {
 			return f
 		}
 	}
@@ -210,12 +212,12 @@ func takesValue(f cli.Flag) bool {
 }
 
 // longName is the name that the command asks for; a flag may have only a letter.
-func longName(f cli.Flag) string { return f.Names()[0] }
+func longName(f cli.Flag) string { return names(f)[0] }
 
 // flagTitle is the flag as docker's messages name it: "-m, --memory".
 func flagTitle(f cli.Flag) string {
 	long := "--" + longName(f)
-	for _, n := range f.Names() {
+	for _, n := range names(f) {
 		if len(n) == 1 {
 			if n == longName(f) {
 				return "-" + n

@@ -65,7 +65,7 @@ func runningRoot(c *container.Container, pidfd int) (*os.File, error) {
 // mountedRoot mounts a stopped container's root in this process's own mount
 // namespace, which takes it along when it ends.
 func mountedRoot(ctx context.Context, c *container.Container) (*os.File, error) {
-	o, err := overlay(c)
+	o, err := overlay(ctx, c)
 	if err != nil {
 		return nil, err
 	}

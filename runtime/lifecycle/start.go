@@ -139,7 +139,7 @@ func monitorConfig(ctx context.Context, c *container.Container, attach *Attachme
 	if strings.HasPrefix(cfg.Host.UsernsMode, "keep-id") && cfg.Config.User == "" {
 		s.Process.User.Username = keptUser(facts.UIDMap) + ":" + keptUser(facts.GIDMap)
 	}
-	if in.Overlay, err = overlay(c); err != nil {
+	if in.Overlay, err = overlay(ctx, c); err != nil {
 		return nil, err
 	}
 	if in.Filter, err = filter(c, &cfg.Host, s.Process.Capabilities.Bounding); err != nil {
@@ -184,7 +184,7 @@ func monitorConfig(ctx context.Context, c *container.Container, attach *Attachme
 // directory.
 const rootDir = "root"
 
-func overlay(c *container.Container) (*message.Overlay, error) {
+func overlay(ctx context.Context, c *container.Container) (*message.Overlay, error) {
 	o := &message.Overlay{
 		Base: c.Store.Layers(), Upper: filepath.Join(c.Dir(), container.UpperDir),
 		Work: filepath.Join(c.Dir(), container.WorkDir), UserAttr: rootless.Rootless(),
@@ -194,14 +194,14 @@ func overlay(c *container.Container) (*message.Overlay, error) {
 	for _, id := range c.Config.Layers {
 		o.Lower = append(o.Lower, id+"/diff")
 	}
-	if len(o.Lower) == 0 {
-		// Overlay wants a lower directory; an image may have no layer.
-		empty := filepath.Join(c.Store.Cache(), "empty")
-		if err := os.MkdirAll(empty, 0o755); err != nil {
-			return nil, fmt.Errorf("make empty layer: %w", err)
-		}
-		o.Base, o.Lower = c.Store.Cache(), []string{"empty"}
+	lowest, err := skeleton(ctx, c.Store)
+	if err == nil {
+		lowest, err = filepath.Rel(o.Base, lowest)
 	}
+	if err != nil {
+		return nil, err
+	}
+	o.Lower = append(o.Lower, lowest)
 	return o, nil
 }
 

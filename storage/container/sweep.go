@@ -100,8 +100,10 @@ func (c *Container) deserted() bool {
 	if err != nil {
 		return false
 	}
-	maker.Release()
-	return true
+	defer maker.Release()
+	// Asked again: the monitor may have taken over between the two.
+	holder, err := c.Holder()
+	return err == nil && holder == 0
 }
 
 // Vanished reports whether the container was to vanish at its end and has ended,
