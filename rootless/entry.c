@@ -18,10 +18,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
+#include "early.h"
+
 struct skiff_entry skiff_entry;
+char *skiff_early_env[SKIFF_EARLY_ENV + 1] = {"GOGC=off", "GOMAXPROCS=1", "GODEBUG=madvdontneed=1", "GOTRACEBACK=none", 0};
 
 // Nouns are looked through to the verb behind them; verbs enter.
 static const char *const nouns[] = {"container", "image", "volume", "system", "builder", "buildx", 0};
@@ -42,6 +44,8 @@ static int among(const char *word, const char *const *list) {
 	return 0;
 }
 
+// wants_namespace reports whether the verb is one that enters, and notes whether
+// it is an ordinary run.
 static int wants_namespace(int argc, char **argv) {
 	const char *const *wanted = verbs;
 	int under_noun = 0;
@@ -60,6 +64,8 @@ static int wants_namespace(int argc, char **argv) {
 			under_noun = 1;
 			continue;
 		}
+		if (wanted == verbs && !strcmp(argv[i], "run"))
+			skiff_entry.plain = skiff_plain(argv + i + 1);
 		return among(argv[i], wanted);
 	}
 	return 0;
@@ -173,13 +179,16 @@ static int add_ranges(const char *file, const char *name, struct skiff_map *map)
 
 // start_mapper forks the program that will write one id map of this process. It
 // stays outside the namespace that we are about to make, since setuid programs
-// have no power within it, and waits on go for that to have happened.
-static int start_mapper(const char *program, struct skiff_map *map, int go[2]) {
+// have no power within it, and waits on go for that to have happened. It keeps
+// done open until it ends.
+static int start_mapper(const char *program, struct skiff_map *map, int go[2], int done) {
 	int pid = fork();
 	if (pid)
 		return pid;
 	char c;
 	close(go[1]);
+	if (done >= 0)
+		fcntl(done, F_SETFD, 0);
 	if (read(go[0], &c, 1) == 1)
 		execvp(program, map->argv);
 	_exit(127);
@@ -211,7 +220,9 @@ static int map_one_id(void) {
 }
 
 // new_namespace makes a user namespace of our own with all the ids we may use.
-static int new_namespace(void) {
+// *mapped becomes the end of a pipe that ends with the mappers, if one is
+// wanted.
+static int new_namespace(int *mapped) {
 	static struct skiff_map uids, gids;
 	static char self[16], own_uid[16], own_gid[16];
 	char name[256];
@@ -222,13 +233,16 @@ static int new_namespace(void) {
 	gids = (struct skiff_map){.argv = {"newgidmap", self, "0", own_gid, "1"}, .argc = 5};
 	user_name(name, sizeof name);
 	int ranges = add_ranges("/etc/subuid", name, &uids) && add_ranges("/etc/subgid", name, &gids);
-	int go[2] = {-1, -1};
+	int go[2] = {-1, -1}, maps[2] = {-1, -1};
 	if (ranges) {
-		if (pipe2(go, O_CLOEXEC))
+		if (pipe2(go, O_CLOEXEC) || (skiff_entry.plain && pipe2(maps, O_CLOEXEC)))
 			return fail(SKIFF_FORK);
-		skiff_entry.mapper[0] = start_mapper("newuidmap", &uids, go);
-		skiff_entry.mapper[1] = start_mapper("newgidmap", &gids, go);
+		skiff_entry.mapper[0] = start_mapper("newuidmap", &uids, go, maps[1]);
+		skiff_entry.mapper[1] = start_mapper("newgidmap", &gids, go, maps[1]);
 		close(go[0]);
+		if (maps[1] >= 0)
+			close(maps[1]);
+		*mapped = maps[0];
 		if (skiff_entry.mapper[0] < 0 || skiff_entry.mapper[1] < 0)
 			fail(SKIFF_FORK);
 	}
@@ -258,14 +272,7 @@ static void join_nested(char **argv, char **envp) {
 	_exit(125);
 }
 
-// Go's monitor thread wakes every 20 microseconds in a process's first
-// milliseconds, twice as often as anything happens there. With this slack it
-// wakes when something does (prctl(2)). Threads and children inherit it; the
-// stage gives a container's process the usual one back.
-#define TIMER_SLACK_NS 2000000
-
 __attribute__((constructor)) static void skiff_enter(int argc, char **argv, char **envp) {
-	prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0); // only ever a matter of speed
 	skiff_entry.uid = geteuid();
 	skiff_entry.gid = getegid();
 	// Roles of this file start with "skiff:" and are already where they belong.
@@ -273,6 +280,8 @@ __attribute__((constructor)) static void skiff_enter(int argc, char **argv, char
 		join_nested(argv, envp);
 	if (argc < 1 || !strncmp(argv[0], "skiff:", 6))
 		return;
+	char store[4096];
+	int early = 0, mapped = -1;
 	if (getenv(SKIFF_USERNS)) {
 		if (join_given())
 			return;
@@ -281,7 +290,6 @@ __attribute__((constructor)) static void skiff_enter(int argc, char **argv, char
 	} else if (skiff_entry.uid == 0) {
 		skiff_entry.how = SKIFF_ROOT;
 	} else {
-		char store[4096];
 		const char *xdg = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
 		int n = -1; // the same rule as storage.Locate
 		if (xdg && xdg[0] == '/')
@@ -290,8 +298,10 @@ __attribute__((constructor)) static void skiff_enter(int argc, char **argv, char
 			n = snprintf(store, sizeof store, "%s/.local/share/skiff", home);
 		if (n > 0 && n < (int)sizeof store && !join_anchor(store))
 			skiff_entry.how = SKIFF_ANCHOR;
-		else if (new_namespace())
+		else if (new_namespace(&mapped))
 			return;
+		early = skiff_entry.plain && n > 0 && n < (int)sizeof store &&
+			(skiff_entry.how == SKIFF_ANCHOR || mapped >= 0);
 	}
 	if (unshare(CLONE_NEWNS)) {
 		fail(SKIFF_MOUNT_NAMESPACE);
@@ -301,4 +311,8 @@ __attribute__((constructor)) static void skiff_enter(int argc, char **argv, char
 	// root our mounts would otherwise be seen outside.
 	if (skiff_entry.how == SKIFF_ROOT && mount(0, "/", 0, MS_REC | MS_SLAVE, 0))
 		fail(SKIFF_MOUNT_NAMESPACE);
+	if (early)
+		skiff_start_early(store, mapped);
+	if (mapped >= 0)
+		close(mapped);
 }

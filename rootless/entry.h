@@ -33,8 +33,16 @@ struct skiff_entry {
 	enum skiff_step failed; // the step that failed first
 	int err;                // its errno
 	int mapper[2];          // pids of newuidmap and newgidmap, 0 when not started
+	int plain;              // an ordinary run: an early stage would have been of use
+	int early;              // the socket of the early stage, 0 when there is none
+	char early_what[256];   // what its link said
+	long long early_size;   // the size of its file
 };
 
 extern struct skiff_entry skiff_entry;
+
+// The environment of a stage that is started early; stage.Environ is the same.
+#define SKIFF_EARLY_ENV 4
+extern char *skiff_early_env[SKIFF_EARLY_ENV + 1];
 
 #endif

@@ -48,8 +48,15 @@ func Stage(cache string) (path string, file *os.File, err error) {
 
 var errNoexec = errors.New("mounted noexec")
 
+// Identity returns the name that the stage's file has in the cache, and its
+// size in bytes.
+func Identity() (name string, size int64) {
+	return "stage-" + strings.TrimSpace(sum), int64(len(program))
+}
+
 func fromDisk(cache string) (*os.File, error) {
-	name := filepath.Join(cache, "stage-"+strings.TrimSpace(sum))
+	base, _ := Identity()
+	name := filepath.Join(cache, base)
 	f, err := readonly(name)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, errDamaged) {
 		if err := os.MkdirAll(cache, 0o700); err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"skiff/rootless"
+	"skiff/runtime/embedded"
 	"skiff/runtime/spec"
 	"skiff/runtime/stage"
 	"skiff/runtime/stage/message"
@@ -26,14 +27,32 @@ type Ahead struct {
 // The caller closes it; that is nothing once Start has used it.
 func Prepare(st *storage.Store, p *container.Process, h *container.Host) *Ahead {
 	flags, all := spec.CloneFlags(h)
+	early, ordinary := rootless.TakeEarly()
+	name, size := embedded.Identity()
+	hint := stage.Ahead(flags, p.Tty, p.OpenStdin)
+	what := name + " " + hint
+	a := &Ahead{flags: flags, tty: p.Tty, stdin: p.OpenStdin, ready: make(chan struct{}), conn: message.Conn{FD: -1}}
+	if early.FD > 0 {
+		conn := message.Conn{FD: early.FD}
+		if all && early.What == what && early.Size == size {
+			a.conn = conn
+			close(a.ready)
+			return a
+		}
+		conn.Close()
+	}
 	if !all {
 		return nil
 	}
-	a := &Ahead{flags: flags, tty: p.Tty, stdin: p.OpenStdin, ready: make(chan struct{}), conn: message.Conn{FD: -1}}
 	go func() {
 		defer close(a.ready)
-		if a.err = rootless.Await(); a.err == nil {
-			a.conn, a.err = spawnMonitor(st.Cache(), stage.Ahead(a.flags, a.tty, a.stdin))
+		if a.err = rootless.Await(); a.err != nil {
+			return
+		}
+		a.conn, a.err = spawnMonitor(st.Cache(), hint)
+		if ordinary && name != "" && a.err == nil && early.What != what {
+			// The next one is started early, or this is tried again.
+			_ = rootless.SetEarly(st.Cache(), what)
 		}
 	}()
 	return a

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -301,6 +302,12 @@ func spawnStage(cache string, role stage.Role, hint string, conn message.Conn) e
 	args := []string{string(role)}
 	if hint != "" {
 		args = append(args, hint)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	slack, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
+	if err == nil && unix.Prctl(unix.PR_SET_TIMERSLACK, rootless.StageTimerSlack, 0, 0, 0) == nil {
+		defer func() { _ = unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(slack), 0, 0, 0) }()
 	}
 	_, err = syscall.ForkExec(path, args, &syscall.ProcAttr{
 		Env:   stage.Environ(),

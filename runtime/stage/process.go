@@ -90,8 +90,8 @@ func enter(p *message.Process, terminal int) (*executable, error) {
 // execute replaces the process. With reaper it stays as the first process and
 // looks after the other (--init). It returns only what went wrong.
 func (e *executable) execute(reaper bool) error {
-	// Ours is longer; see rootless/entry.c. Only of the calling thread, and of
-	// what it forks. An old kernel without it has nothing to give back.
+	// Ours is longer (rootless/early.h). Only of the calling thread, and of what
+	// it forks.
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, usualTimerSlack, 0, 0, 0)
 	if reaper {
 		return e.reap()
