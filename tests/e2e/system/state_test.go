@@ -71,7 +71,7 @@ func listedPaths(t *testing.T) (listed, whole *regexp.Regexp) {
 			} else {
 				code = base + code
 			}
-			for _, tree := range []string{"storage/", "upper/", "work/", "_data/", "run/", "<random>/", "removed-<id>/"} {
+			for _, tree := range []string{"storage/", "upper/", "work/", "_data/", "run/", "<random>/", "removed-<id>/", "skeleton-1/"} {
 				if strings.HasSuffix(code, tree) {
 					trees = append(trees, expression(code))
 				}
