@@ -74,13 +74,12 @@ func Publish(ctx context.Context, st *storage.Store, cfg *Config, starting bool)
 	if err != nil {
 		return nil, fmt.Errorf("create container: %w", err)
 	}
-	dir.Path = made.Dir() // what is removed if the name is taken
 	if err := claimName(st, cfg.Name, cfg.ID); err != nil {
-		return nil, err
+		return nil, errors.Join(err, os.Rename(made.Dir(), dir.Path))
 	}
 	if made.durability() == atomicfile.Durable {
 		if err := errors.Join(atomicfile.SyncDir(st.Containers()), atomicfile.SyncDir(st.Names())); err != nil {
-			return nil, errors.Join(err, dropName(st, cfg.Name, cfg.ID))
+			return nil, errors.Join(err, dropName(st, cfg.Name, cfg.ID), os.Rename(made.Dir(), dir.Path))
 		}
 	}
 	if starting {

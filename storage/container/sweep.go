@@ -96,7 +96,12 @@ func (c *Container) deserted() bool {
 	if holder, err := c.Holder(); err != nil || holder != 0 {
 		return false
 	}
-	maker, err := lock.TryExclusive(filepath.Join(c.Dir(), LockFile))
+	maker, err := lock.TryExisting(filepath.Join(c.Dir(), LockFile))
+	if errors.Is(err, os.ErrNotExist) {
+		// Of no living one: they rename the directory before they delete it.
+		_, err := os.Lstat(c.Dir())
+		return err == nil
+	}
 	if err != nil {
 		return false
 	}

@@ -48,6 +48,17 @@ func try(f *os.File) (*Lock, error) {
 	return &Lock{f}, nil
 }
 
+// TryExisting is TryExclusive for a file that must be there: it returns
+// os.ErrNotExist instead of making one, which would keep somebody who removes the
+// directory from doing so.
+func TryExisting(path string) (*Lock, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open lock: %w", err)
+	}
+	return try(f)
+}
+
 // Dir takes the lock of the directory path itself alone, and waits for another
 // holder to finish or ctx to end. It never makes anything.
 func Dir(ctx context.Context, path string) (*Lock, error) {

@@ -210,7 +210,7 @@ func abandoned(path string) (*lock.Lock, bool) {
 	if !info.IsDir() {
 		return nil, true
 	}
-	held, err := lock.TryExclusive(filepath.Join(path, lockName))
+	held, err := lock.TryExisting(filepath.Join(path, lockName))
 	// On a full disk the lock file may not open; the directory is then still
 	// removed, which is what a full disk needs most.
 	return held, !errors.Is(err, lock.ErrBusy)

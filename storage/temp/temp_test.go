@@ -3,6 +3,7 @@ package temp
 import (
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"skiff/storage"
@@ -44,4 +45,38 @@ func TestSweep_NothingMade(t *testing.T) {
 	if err := Sweep(&storage.Store{Dir: t.TempDir()}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestRemove_BesideASweeper is the race that once lost one `run` of a hundred: a
+// sweeper that looked at a directory put its lock file back while the maker
+// deleted it.
+func TestRemove_BesideASweeper(t *testing.T) {
+	st := &storage.Store{Dir: t.TempDir()}
+	stop := make(chan struct{})
+	var sweepers sync.WaitGroup
+	for range 4 {
+		sweepers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					if err := Sweep(st); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	for range 400 {
+		dir, err := Make(t.Context(), st)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := dir.Remove(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	sweepers.Wait()
 }
