@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 
 	"skiff/commands/env"
@@ -12,6 +11,7 @@ import (
 	"skiff/commands/progress"
 	"skiff/storage"
 	"skiff/storage/courier/client"
+	"skiff/storage/courier/configuration"
 	"skiff/storage/courier/message"
 	"skiff/storage/image"
 )
@@ -68,10 +68,11 @@ func (s userStore) fetch(ctx context.Context, ref image.Reference, platform stri
 		_, err := client.LoadEmbedded(ctx, s.st)
 		return err
 	}
-	want := message.Pull{Reference: ref.String(), Platform: platform, DockerConfig: s.env.Getenv("DOCKER_CONFIG")}
-	if want.DockerConfig == "" {
-		want.DockerConfig = filepath.Join(s.env.Getenv("HOME"), ".docker")
+	registries, err := configuration.Read(s.env.Getenv)
+	if err != nil {
+		return err
 	}
+	want := message.Pull{Reference: ref.String(), Platform: platform, Registries: registries}
 	result, err := client.Pull(ctx, s.st, want, progress.NewLayers(out).Event)
 	if err == nil {
 		progress.Pulled(out, ref, result)

@@ -3,7 +3,6 @@ package image
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
@@ -12,6 +11,7 @@ import (
 	"skiff/commands/flags"
 	"skiff/commands/progress"
 	"skiff/storage/courier/client"
+	"skiff/storage/courier/configuration"
 	"skiff/storage/courier/message"
 	"skiff/storage/image"
 )
@@ -77,6 +77,10 @@ func runPull(ctx context.Context, e *env.Env, o pullOptions) error {
 	if err != nil {
 		return err
 	}
+	registries, err := configuration.Read(e.Getenv)
+	if err != nil {
+		return err
+	}
 	var watch client.OnEvent
 	if !o.Quiet {
 		if o.Untagged {
@@ -85,7 +89,7 @@ func runPull(ctx context.Context, e *env.Env, o pullOptions) error {
 		watch = progress.NewLayers(e.Out).Event
 	}
 	result, err := client.Pull(ctx, st, message.Pull{
-		Reference: o.Ref.String(), Platform: o.Platform, DockerConfig: dockerConfig(e),
+		Reference: o.Ref.String(), Platform: o.Platform, Registries: registries,
 	}, watch)
 	if err != nil {
 		return err
@@ -100,13 +104,4 @@ func printPulled(e *env.Env, o pullOptions, result message.Result) error {
 	}
 	_, err := fmt.Fprintln(e.Out, o.Ref)
 	return err
-}
-
-// dockerConfig is the directory of docker's config.json, which holds the
-// user's credentials.
-func dockerConfig(e *env.Env) string {
-	if dir := e.Getenv("DOCKER_CONFIG"); dir != "" {
-		return dir
-	}
-	return filepath.Join(e.Getenv("HOME"), ".docker")
 }

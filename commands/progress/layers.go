@@ -28,6 +28,7 @@ type Layers struct {
 	columns  int
 	line     map[string]int    // line of a layer, from the top
 	text     map[string]string // what stands there
+	arrived  map[string]bool   // layers of which every byte is here
 }
 
 // NewLayers returns a display on out.
@@ -35,7 +36,7 @@ func NewLayers(out io.Writer) *Layers {
 	_, columns := env.Size(out)
 	return &Layers{
 		out: out, terminal: env.Terminal(out), columns: int(columns),
-		line: make(map[string]int), text: make(map[string]string),
+		line: make(map[string]int), text: make(map[string]string), arrived: make(map[string]bool),
 	}
 }
 
@@ -50,6 +51,19 @@ func (l *Layers) Event(e message.Event) {
 		l.set(e.Layer, "Already exists")
 	case message.LayerQueued:
 		l.set(e.Layer, "Pulling fs layer")
+	case message.Pulled:
+		l.print("Digest: " + format.Escape(e.Text))
+	case message.LayerWaiting:
+		l.set(e.Layer, "Waiting")
+	case message.LayerArrived:
+		l.set(e.Layer, "Verifying Checksum")
+		l.arrived[e.Layer] = true
+	case message.LayerUnpacking:
+		// Unpacking begins with the first bytes; what is worth showing until the
+		// last has come is how many have.
+		if l.terminal && l.arrived[e.Layer] {
+			l.set(e.Layer, "Extracting  "+l.bar(e.Offset, e.Size))
+		}
 	case message.LayerProgress:
 		if l.terminal {
 			l.set(e.Layer, "Downloading  "+l.bar(e.Offset, e.Size))
@@ -88,8 +102,10 @@ func pulling(name string) string {
 // print writes a line that stays.
 func (l *Layers) print(text string) {
 	fmt.Fprintln(l.out, text)
-	// Layers that come are below it.
+	// Layers that come are below it, also those of the image before.
 	clear(l.line)
+	clear(l.text)
+	clear(l.arrived)
 }
 
 // set changes a layer's line: on a terminal in its place, else a new one.

@@ -118,6 +118,10 @@ func wait(ctx context.Context, f *os.File, how int) (*Lock, error) {
 	return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
 }
 
+// File is the locked file, for readers and writers that need it; it is closed by
+// Release.
+func (l *Lock) File() *os.File { return l.f }
+
 // Release gives the lock up. It is safe on nil and more than once.
 func (l *Lock) Release() {
 	if l != nil && l.f != nil {

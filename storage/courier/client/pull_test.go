@@ -81,7 +81,7 @@ func contents(t *testing.T, st *storage.Store, ref, name string) string {
 
 func pull(t *testing.T, st *storage.Store, ref string) (message.Result, error) {
 	t.Helper()
-	return Pull(t.Context(), st, message.Pull{Reference: ref}, nil)
+	return Pull(t.Context(), st, message.Pull{Reference: ref, Registries: hasty}, nil)
 }
 
 func TestPull_PutsLayersInOrder(t *testing.T) {
@@ -89,7 +89,9 @@ func TestPull_PutsLayersInOrder(t *testing.T) {
 	id, digest := r.add("1", imageSpec{layers: [][]byte{tarOf(map[string]string{"f": "base", "g": "g"}), tarOf(map[string]string{"f": "top"})}})
 	var kinds []message.EventKind
 	result, err := Pull(t.Context(), st, message.Pull{Reference: r.name("1")}, func(e message.Event) {
-		if e.Kind != message.LayerProgress {
+		switch e.Kind {
+		case message.LayerProgress, message.LayerArrived, message.LayerUnpacking:
+		default:
 			kinds = append(kinds, e.Kind)
 		}
 	})
@@ -424,3 +426,8 @@ func TestPull_StalledKeepsNobodyElseWaiting(t *testing.T) {
 	cancel()
 	<-ended
 }
+
+// hasty is how tests wait for registries.
+var hasty = message.Registries{Patience: message.Patience{
+	Header: 2 * time.Second, Stall: 2 * time.Second, Pause: 20 * time.Millisecond, Total: 4 * time.Second,
+}}

@@ -46,15 +46,39 @@ type Request struct {
 	Heal     *Heal     `json:"heal,omitempty"`
 }
 
+// Registries is how registries are talked to.
+type Registries struct {
+	// DockerConfig is the directory of docker's config.json.
+	DockerConfig string `json:"dockerConfig,omitempty"`
+	// CertDirs have a directory with certificates for each host[:port].
+	CertDirs []string `json:"certDirs,omitempty"`
+	// Mirrors are asked for Docker Hub's images first: http[s]://host[:port]/.
+	Mirrors []string `json:"mirrors,omitempty"`
+	// Insecure are hosts, host:port and networks in CIDR notation that may speak
+	// plain http, or have a certificate that nobody vouches for.
+	Insecure []string `json:"insecure,omitempty"`
+	Patience Patience `json:"patience"`
+}
+
+// Patience is how long a registry is waited for; zero means as long as a user
+// would like. Tests have less. See registry.Patience.
+type Patience struct {
+	Header time.Duration `json:"header,omitempty"` // nanoseconds, all of them
+	Stall  time.Duration `json:"stall,omitempty"`
+	Pause  time.Duration `json:"pause,omitempty"`
+	Total  time.Duration `json:"total,omitempty"`
+}
+
 // Pull fetches an image from a registry.
 type Pull struct {
 	// Reference is normalized and has a tag or a digest:
-	// docker.io/library/alpine:latest.
+	// docker.io/library/alpine:latest. With AllTags it has neither.
 	Reference string `json:"reference"`
+	// AllTags fetches each image of the repository.
+	AllTags bool `json:"allTags,omitempty"`
 	// Platform is os[/arch[/variant]]; empty means this machine's.
-	Platform string `json:"platform,omitempty"`
-	// DockerConfig is the directory of docker's config.json.
-	DockerConfig string `json:"dockerConfig,omitempty"`
+	Platform   string     `json:"platform,omitempty"`
+	Registries Registries `json:"registries"`
 }
 
 // Load takes the images out of the archive on the courier's standard input.
@@ -174,12 +198,20 @@ type EventKind string
 const (
 	// Resolved: the manifest is known; Name is the image's name, Layer empty.
 	Resolved EventKind = "resolved"
+	// Pulled: an image of several is there; Text is its manifest's digest.
+	Pulled EventKind = "pulled"
 	// LayerExists: the store has it.
 	LayerExists EventKind = "exists"
 	// LayerQueued: it will be fetched.
 	LayerQueued EventKind = "queued"
+	// LayerWaiting: others are fetched first.
+	LayerWaiting EventKind = "waiting"
 	// LayerProgress: Offset of Size bytes have arrived.
 	LayerProgress EventKind = "progress"
+	// LayerArrived: all bytes have arrived; their digest is still being taken.
+	LayerArrived EventKind = "arrived"
+	// LayerUnpacking: Offset of Size bytes have been unpacked.
+	LayerUnpacking EventKind = "unpacking"
 	// LayerFetched: all bytes have arrived and their digest is right.
 	LayerFetched EventKind = "fetched"
 	// LayerApplied: it is in the store, all layers below it too.

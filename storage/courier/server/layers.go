@@ -59,14 +59,18 @@ func (s *session) obtain(ctx context.Context, layers []layer) (stack, error) {
 		s.report(message.Event{Kind: kind, Layer: layers[i].name, Size: layers[i].size})
 	}
 
+	for i := present + parallelLayers; i < len(layers); i++ {
+		s.report(message.Event{Kind: message.LayerWaiting, Layer: layers[i].name})
+	}
+
 	group, ctx := errgroup.WithContext(ctx)
 	slots := make(chan struct{}, parallelLayers)
-	results := make([]chan *staged, len(layers))
+	results := make([]chan arrival, len(layers))
 	if len(layers) > 0 {
 		layers[0].base = true
 	}
 	for i := present; i < len(layers); i++ {
-		results[i] = make(chan *staged, 1)
+		results[i] = make(chan arrival, 1)
 	}
 	group.Go(func() error {
 		for i := present; i < len(layers); i++ {
@@ -77,9 +81,9 @@ func (s *session) obtain(ctx context.Context, layers []layer) (stack, error) {
 			}
 			group.Go(func() error {
 				defer func() { <-slots }()
-				out, err := s.stage(ctx, layers[i])
+				a, err := s.receive(ctx, layers[i], chain[i])
 				if err == nil {
-					results[i] <- out
+					results[i] <- a
 				}
 				return err
 			})
@@ -94,8 +98,8 @@ func (s *session) obtain(ctx context.Context, layers []layer) (stack, error) {
 	err := group.Wait()
 	for _, result := range results[present:] {
 		select {
-		case out := <-result:
-			err = errors.Join(err, s.discard(out))
+		case a := <-result:
+			err = errors.Join(err, s.giveUp(a))
 		default:
 		}
 	}
@@ -103,23 +107,25 @@ func (s *session) obtain(ctx context.Context, layers []layer) (stack, error) {
 }
 
 // assemble applies staged layers in their order as they become ready.
-func (s *session) assemble(ctx context.Context, layers []layer, chain []string, present int, results []chan *staged) (stack, error) {
+func (s *session) assemble(ctx context.Context, layers []layer, chain []string, present int, results []chan arrival) (stack, error) {
 	var have stack
 	for i := range layers {
-		var out *staged
+		var a arrival
 		if i >= present {
 			select {
-			case out = <-results[i]:
+			case a = <-results[i]:
 			case <-ctx.Done():
 				return stack{}, context.Cause(ctx)
 			}
 		}
-		l, err := s.apply(ctx, chain[i], have.top(), out)
+		l, err := s.apply(ctx, chain[i], have.top(), a.out)
 		if err != nil {
+			a.blob.leave()
 			return stack{}, err
 		}
+		a.done()
 		have = have.push(l)
-		if out != nil {
+		if i >= present {
 			s.report(message.Event{Kind: message.LayerApplied, Layer: layers[i].name})
 		}
 	}

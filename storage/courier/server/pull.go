@@ -3,71 +3,111 @@ package server
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 
-	"github.com/containers/image/v5/docker"
 	"github.com/containers/image/v5/docker/reference"
-	"github.com/containers/image/v5/image"
 	"github.com/containers/image/v5/manifest"
-	"github.com/containers/image/v5/pkg/blobinfocache/none"
 	"github.com/containers/image/v5/types"
 	"github.com/opencontainers/go-digest"
 
 	"skiff/storage/courier/message"
+	"skiff/storage/courier/registry"
 )
 
 // remote is an image as the registry offers it.
 type remote struct {
-	source   types.ImageSource
-	index    []byte // nil when the reference names a single manifest
+	sources  []source // the first one had the manifest
+	index    []byte   // nil when the reference names a single manifest
 	manifest []byte
 	parsed   manifest.Manifest
 	digest   digest.Digest // of index, or else of manifest
 }
 
-// pull fetches an image and names it.
+// pull fetches an image, or all of a repository, and names it.
 func (s *session) pull(ctx context.Context, want *message.Pull) (message.Result, error) {
 	named, err := reference.ParseNormalizedNamed(want.Reference)
 	if err != nil {
 		return message.Result{}, err
 	}
-	wanted, err := parsePlatform(want.Platform)
-	if err != nil {
+	if _, err := parsePlatform(want.Platform); err != nil {
 		return message.Result{}, err
 	}
 	if err := s.beginTransfer(ctx); err != nil {
 		return message.Result{}, err
 	}
-	r, err := s.resolve(ctx, named, wanted, want)
+	// Room that cannot be made now is made by the next pull.
+	_ = s.trimPartials()
+	from, err := sources(named, want.Registries)
+	if err != nil {
+		return message.Result{}, err
+	}
+	defer closeSources(from)
+	if want.AllTags {
+		return s.pullAll(ctx, reference.TrimNamed(named), from, want)
+	}
+	return s.pullOne(ctx, named, from, want)
+}
+
+func closeSources(all []source) {
+	for _, from := range all {
+		from.client.Close()
+	}
+}
+
+// pullAll fetches each image that has a tag. What is there when one fails stays.
+func (s *session) pullAll(ctx context.Context, named reference.Named, from []source, want *message.Pull) (message.Result, error) {
+	var tags []string
+	var err error
+	for _, place := range from {
+		if tags, err = place.client.Tags(ctx, place.repository); err == nil {
+			break
+		}
+	}
 	if err != nil {
 		return message.Result{}, pullFailure(named, err)
 	}
-	defer r.source.Close()
-	s.report(message.Event{Kind: message.Resolved, Name: named.String()})
+	var all message.Result
+	for _, tag := range tags {
+		tagged, err := reference.WithTag(named, tag)
+		if err != nil {
+			return all, message.Fail(message.ErrInvalid, fmt.Sprintf("registry %s names a tag %q: %v", reference.Domain(named), tag, err))
+		}
+		one, err := s.pullOne(ctx, tagged, from, want)
+		if err != nil {
+			return all, err
+		}
+		s.report(message.Event{Kind: message.Pulled, Name: tagged.String(), Text: one.Digest})
+		all.ID, all.Digest, all.Changed = one.ID, one.Digest, all.Changed || one.Changed
+	}
+	return all, nil
+}
+
+// pullOne fetches one image and names it.
+func (s *session) pullOne(ctx context.Context, named reference.Named, from []source, want *message.Pull) (message.Result, error) {
+	wanted, err := parsePlatform(want.Platform)
+	if err != nil {
+		return message.Result{}, err
+	}
+	r, err := s.resolve(ctx, named, wanted, from)
+	if err != nil {
+		return message.Result{}, pullFailure(named, err)
+	}
 
 	names := namesFor(named, r.digest)
 	id := r.parsed.ConfigInfo().Digest.Encoded()
+	changed := true
 	if s.whole(id) {
-		changed := !s.named(id, names)
-		if changed {
+		if changed = !s.named(id, names); changed {
 			err = s.rename(id, names)
 		}
-		if err == nil {
-			s.reportPlatform(id, r, want)
-		}
-		return message.Result{ID: id, Digest: r.digest.String(), Changed: changed}, err
+	} else {
+		err = s.retryVanished(func() error { return s.fetch(ctx, r, names, registry.Patience(want.Registries.Patience)) })
 	}
-	err = s.retryVanished(func() error {
-		id, err = s.fetch(ctx, r, names)
-		return err
-	})
 	if err != nil {
 		return message.Result{}, pullFailure(named, err)
 	}
 	s.reportPlatform(id, r, want)
-	return message.Result{ID: id, Digest: r.digest.String(), Changed: true}, nil
+	return message.Result{ID: id, Digest: r.digest.String(), Changed: changed}, nil
 }
 
 // reportPlatform tells, as docker does, that an image is not for the platform
@@ -92,91 +132,113 @@ func (s *session) reportPlatform(id string, r *remote, want *message.Pull) {
 	}
 }
 
-// resolve asks the registry for the manifest and checks that the user's policy
-// allows the image. The caller closes the source.
-func (s *session) resolve(ctx context.Context, named reference.Named, wanted platform, want *message.Pull) (_ *remote, err error) {
-	ref, err := docker.NewReference(named)
-	if err != nil {
-		return nil, err
+// resolve asks for the manifest, one place after the other, and checks that the
+// user's policy allows the image.
+func (s *session) resolve(ctx context.Context, named reference.Named, wanted platform, from []source) (*remote, error) {
+	what := "latest"
+	if tagged, ok := named.(reference.NamedTagged); ok {
+		what = tagged.Tag()
 	}
-	system := systemContext(s.temp.Path, named, want.DockerConfig)
-	source, err := ref.NewImageSource(ctx, system)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, source.Close())
-		}
-	}()
-	unparsed := image.UnparsedInstance(source, nil)
-	blob, mimeType, err := unparsed.Manifest(ctx)
-	if err != nil {
-		return nil, err
-	}
-	r := &remote{source: source, manifest: blob, digest: digest.FromBytes(blob)}
-	if manifest.MIMETypeIsMultiImage(mimeType) {
-		instance, err := choose(blob, mimeType, wanted)
-		if err != nil {
-			return nil, err
-		}
-		r.index = blob
-		unparsed = image.UnparsedInstance(source, &instance)
-		if r.manifest, mimeType, err = unparsed.Manifest(ctx); err != nil {
+	if digested, ok := named.(reference.Digested); ok {
+		what = digested.Digest().String()
+		if err := checkDigest(digested.Digest()); err != nil {
 			return nil, err
 		}
 	}
-	if err := allowed(ctx, system, unparsed); err != nil {
-		return nil, err
+	var failed error
+	for i, place := range from {
+		blob, mimeType, err := place.client.Manifest(ctx, place.repository, what)
+		if err != nil {
+			failed = err
+			continue
+		}
+		// The others have the blobs too, if this one loses them.
+		r := &remote{sources: append([]source{place}, from[i+1:]...), manifest: blob, digest: digest.FromBytes(blob)}
+		s.report(message.Event{Kind: message.Resolved, Name: named.String()})
+		return r, s.read(ctx, r, named, mimeType, wanted)
+	}
+	return nil, failed
+}
+
+// read understands the manifest in r, and fetches the one for the platform if it
+// is an index.
+func (s *session) read(ctx context.Context, r *remote, named reference.Named, mimeType string, wanted platform) (err error) {
+	if mimeType = manifestType(r.manifest, mimeType); manifest.MIMETypeIsMultiImage(mimeType) {
+		instance, err := choose(r.manifest, mimeType, wanted)
+		if err != nil {
+			return err
+		}
+		if err := checkDigest(instance); err != nil {
+			return err
+		}
+		r.index = r.manifest
+		place := r.sources[0]
+		if r.manifest, mimeType, err = place.client.Manifest(ctx, place.repository, instance.String()); err != nil {
+			return err
+		}
+		mimeType = manifestType(r.manifest, mimeType)
+	}
+	system := &types.SystemContext{DockerRegistryUserAgent: userAgent}
+	image, err := judge(named, system, r.manifest, mimeType)
+	if err != nil {
+		return err
+	}
+	if err := allowed(ctx, system, image); err != nil {
+		return err
 	}
 	if r.parsed, err = parseManifest(r.manifest, mimeType); err != nil {
-		return nil, err
+		return err
 	}
-	return r, checkDigest(r.parsed.ConfigInfo().Digest)
+	return checkDigest(r.parsed.ConfigInfo().Digest)
+}
+
+// manifestType is the kind of a manifest: what the registry says, or else what
+// it looks like.
+func manifestType(blob []byte, said string) string {
+	if said == "" || said == "text/plain" || said == "application/json" || said == "application/octet-stream" {
+		return manifest.GuessMIMEType(blob)
+	}
+	return said
 }
 
 // fetch transfers layers and configuration and publishes the image.
-func (s *session) fetch(ctx context.Context, r *remote, names []string) (string, error) {
+func (s *session) fetch(ctx context.Context, r *remote, names []string, patience registry.Patience) error {
+	f := &fetcher{sources: r.sources, patience: patience, report: s.report}
 	info := r.parsed.ConfigInfo()
-	blob, _, err := r.source.GetBlob(ctx, info, none.NoCache)
+	id := info.Digest.Encoded()
+	config, err := s.small(ctx, f, blob{digest: info.Digest, size: info.Size}, func() bool { return s.whole(id) })
 	if err != nil {
-		return "", err
+		return err
 	}
-	config, err := readBlob(blob, info.Digest)
-	if err = errors.Join(err, blob.Close()); err != nil {
-		return "", err
+	if config == nil { // another pull was faster
+		return s.rename(id, names)
 	}
 	infos := r.parsed.LayerInfos()
 	parsed, err := parseConfig(config, len(infos))
 	if err != nil {
-		return "", err
+		return err
 	}
 	layers := make([]layer, len(infos))
 	for i, info := range infos {
 		if err := checkDigest(info.Digest); err != nil {
-			return "", err
+			return err
 		}
-		// Addresses in a manifest could point a transfer, and its credentials,
-		// anywhere; docker ignores them for linux too.
-		info.URLs = nil
-		layers[i] = layer{
-			digest: info.Digest, size: info.Size, name: info.Digest.String(),
-			diffID: parsed.RootFS.DiffIDs[i],
-			open: func(ctx context.Context) (io.ReadCloser, error) {
-				blob, _, err := r.source.GetBlob(ctx, info.BlobInfo, none.NoCache)
-				return blob, err
-			},
-		}
+		// The addresses (urls) that a manifest may give for a layer could point a
+		// transfer anywhere; docker ignores them for linux too.
+		layers[i] = layer{digest: info.Digest, size: info.Size, name: info.Digest.String(), diffID: parsed.RootFS.DiffIDs[i], from: f}
 	}
 	have, err := s.obtain(ctx, layers)
 	if err != nil {
-		return "", err
+		return err
 	}
 	c := candidate{config: config, manifest: r.manifest, index: r.index, layers: have, names: names}
 	if parsed.Created != nil {
 		c.created = *parsed.Created
 	}
-	return s.publish(ctx, c)
+	if _, err = s.publish(ctx, c); err == nil {
+		s.forgetPartial(info.Digest.Encoded())
+	}
+	return err
 }
 
 // namesFor returns what a pull of named is called in the store: the tag, if

@@ -39,25 +39,105 @@ type layer struct {
 	base bool
 	// name is the digest that progress is reported under.
 	name string
-	// open returns the blob from its beginning.
+	// open returns the blob from its beginning; nil for one that comes by from.
 	open func(ctx context.Context) (io.ReadCloser, error)
+	// from fetches the blob from a registry.
+	from *fetcher
+}
+
+// arrival is a layer on its way into the store. The zero value stands for one
+// that another process has put there meanwhile.
+type arrival struct {
+	out *staged
+	// blob is what out was unpacked from; its lock says that we have the layer.
+	blob *partial
+}
+
+// done ends an arrival that is in the store.
+func (a arrival) done() { a.blob.remove() }
+
+// giveUp undoes an arrival.
+func (s *session) giveUp(a arrival) error {
+	a.blob.leave()
+	return s.discard(a.out)
 }
 
 // staged is a layer that has been unpacked but is not part of the store yet.
 type staged = graphdriver.DriverWithDifferOutput
 
-// stage unpacks l into a directory of its own, outside of any lock, and checks
-// its digests. The caller applies the result or discards it.
+// stage unpacks l, which comes by open, into a directory of its own, outside of
+// any lock, and checks its digests. The caller applies the result or discards
+// it.
 func (s *session) stage(ctx context.Context, l layer) (*staged, error) {
 	blob, err := l.open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer blob.Close()
-	u := &unpacking{layer: l, session: s, blob: &blobReader{ctx: ctx, r: blob}}
+	return s.unpack(ctx, l, blob, message.LayerProgress)
+}
+
+// receive is stage for a layer however it comes. One from a registry is fetched
+// by one process at a time. id is what it will be called in the store. The
+// caller applies the result, or gives it up.
+func (s *session) receive(ctx context.Context, l layer, id string) (arrival, error) {
+	if l.from == nil {
+		out, err := s.stage(ctx, l)
+		return arrival{out: out}, err
+	}
+	p, err := s.openPartial(ctx, id)
+	if err != nil {
+		return arrival{}, err
+	}
+	if s.store.Exists(id) {
+		// Another process had it in hand while we waited.
+		p.remove()
+		s.report(message.Event{Kind: message.LayerFetched, Layer: l.name, Size: l.size})
+		return arrival{}, nil
+	}
+	for {
+		out, broke, err := s.stageFetched(ctx, l, p)
+		switch {
+		case err == nil:
+			return arrival{out, p}, nil
+		case broke:
+			// What has come is good for the next pull.
+			p.leave()
+			return arrival{}, err
+		case p.resumed == 0:
+			p.remove()
+			return arrival{}, err
+		}
+		// What a dead process left may be what is wrong.
+		if failed := p.restart(); failed != nil {
+			p.remove()
+			return arrival{}, errors.Join(err, failed)
+		}
+	}
+}
+
+// stageFetched unpacks a blob while it is being fetched. broke says that the
+// transfer failed, and not what was transferred.
+func (s *session) stageFetched(ctx context.Context, l layer, p *partial) (out *staged, broke bool, err error) {
+	fetching, cancel := context.WithCancel(ctx)
+	defer cancel()
+	fetched := make(chan error, 1)
+	go func() {
+		fetched <- l.from.fetch(fetching, p, blob{digest: l.digest, size: l.size, name: l.name})
+	}()
+	out, err = s.unpack(ctx, l, &follower{p: p}, message.LayerUnpacking)
+	cancel()
+	failed := <-fetched
+	broke = ctx.Err() != nil || failed != nil && !errors.Is(failed, message.ErrInvalid) && !errors.Is(failed, context.Canceled)
+	return out, broke, err
+}
+
+// unpack unpacks l from r into a directory of its own.
+func (s *session) unpack(ctx context.Context, l layer, r io.Reader, progress message.EventKind) (*staged, error) {
+	u := &unpacking{layer: l, session: s, blob: &blobReader{ctx: ctx, r: r}}
 	if l.name != "" {
 		u.blob.progress = func(offset int64) {
-			s.report(message.Event{Kind: message.LayerProgress, Layer: l.name, Offset: offset, Size: l.size})
+			s.report(message.Event{Kind: progress, Layer: l.name, Offset: offset, Size: l.size})
 		}
 	}
 	// A nil option set means: this process's own uids, which is what layers of
