@@ -78,7 +78,9 @@ func readError(answer *http.Response) error {
 	return e
 }
 
+// shorten makes a text of the registry's one line of bearable length.
 func shorten(s string) string {
+	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), " ")
 	if len(s) > maxErrorText {
 		return strings.ToValidUTF8(s[:maxErrorText], "") + "..."
 	}

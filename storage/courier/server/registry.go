@@ -74,26 +74,6 @@ func sources(named reference.Named, r message.Registries) ([]source, error) {
 	return all, nil
 }
 
-// home is where an image is pushed to, and what is asked about a registry: never
-// a mirror.
-func home(named reference.Named, r message.Registries) (source, error) {
-	domain := reference.Domain(named)
-	client, err := registryClient(domain, r)
-	return source{client, reference.Path(named)}, err
-}
-
-// registryClient is a client of one registry, as registries.conf(5) and
-// daemon.json say how it is talked to.
-func registryClient(host string, r message.Registries) (*registry.Client, error) {
-	options := registryOptions(host, r)
-	found, err := sysregistriesv2.FindRegistry(&types.SystemContext{}, host)
-	if err != nil {
-		return nil, err
-	}
-	options.Insecure = options.Insecure || found != nil && found.Insecure
-	return registry.New(host, options)
-}
-
 func registryOptions(host string, r message.Registries) registry.Options {
 	return registry.Options{
 		Insecure: insecure(host, r.Insecure), CertDirs: r.CertDirs, UserAgent: userAgent, Patience: registry.Patience(r.Patience),
