@@ -49,6 +49,7 @@ func NewAsRoot(t *testing.T) *Session {
 
 func newSession(t *testing.T, asRoot bool) *Session {
 	t.Helper()
+	takeTurn(t)
 	dir, err := os.MkdirTemp(suite.dir, "s.")
 	if err != nil {
 		t.Fatal(err)
