@@ -24,6 +24,7 @@ func commandList(e *env.Env) []*cli.Command {
 		system.InfoCommand(e),
 
 		{Name: "container", Usage: "Manage containers", Subcommands: container.Commands(e)},
+		container.HealthCommand(e),
 		{Name: "image", Usage: "Manage images", Subcommands: image.Commands(e)},
 		runtime.Command(e, system.VersionLine(e)),
 		{Name: "system", Usage: "Manage the installation", Subcommands: system.Commands(e)},
@@ -42,14 +43,19 @@ func commandList(e *env.Env) []*cli.Command {
 		container.KillCommand(e),
 		image.LoadCommand(e),
 		container.LogsCommand(e),
+		container.PauseCommand(e),
 		container.PortCommand(e),
 		container.RenameCommand(e),
 		container.RestartCommand(e),
 		container.RmCommand(e),
 		image.RemoveCommand(e),
 		container.StartCommand(e),
+		container.StatsCommand(e),
 		container.StopCommand(e),
 		image.TagCommand(e),
+		container.TopCommand(e),
+		container.UnpauseCommand(e),
+		container.UpdateCommand(e),
 		container.WaitCommand(e),
 	}
 }

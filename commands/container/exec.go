@@ -90,6 +90,9 @@ func runExec(ctx context.Context, e *env.Env, o execOptions, exec executor) erro
 	if err != nil {
 		return err
 	}
+	if s, err := c.Status(); err == nil && s.State == "paused" {
+		return failure.Engine(nil, "Container %s is paused, unpause the container before exec", c.Config.ID)
+	}
 	if !o.Process.Detach {
 		if err := o.Streams.check(e); err != nil {
 			return err

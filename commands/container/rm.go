@@ -28,6 +28,9 @@ func RmCommand(e *env.Env) *cli.Command {
 		}
 		return each(c.Context, e, refs, func(ref string, ctr *container.Container) error {
 			err := lifecycle.Remove(c.Context, ctr, o)
+			if s, _ := ctr.Status(); errors.Is(err, lifecycle.ErrRunning) && s.State == "paused" {
+				return failure.Engine(err, "cannot remove container %q: container is paused and must be unpaused first", ref)
+			}
 			if errors.Is(err, lifecycle.ErrRunning) {
 				return failure.Engine(err, "cannot remove container %q: container is running: "+
 					"stop the container before removing or force remove", ref)

@@ -71,6 +71,9 @@ func startAll(ctx context.Context, e *env.Env, o startOptions, start starter) er
 	for _, ref := range o.Refs {
 		c, err := find(st, ref)
 		if err == nil {
+			err = refusePaused(c)
+		}
+		if err == nil {
 			_, err = start(ctx, c, lifecycle.StartOptions{})
 		}
 		if err != nil {
@@ -91,6 +94,14 @@ func startAll(ctx context.Context, e *env.Env, o startOptions, start starter) er
 	return append(failed, &failure.Error{Text: text, Code: 1, Local: true})
 }
 
+// refusePaused is docker's answer to starting what is paused.
+func refusePaused(c *container.Container) error {
+	if s, err := c.Status(); err == nil && s.State == "paused" {
+		return failure.Engine(nil, "cannot start a paused container, try unpause instead")
+	}
+	return nil
+}
+
 func startAttached(ctx context.Context, e *env.Env, o startOptions, start starter) error {
 	st, err := e.Store()
 	if err != nil {
@@ -98,6 +109,9 @@ func startAttached(ctx context.Context, e *env.Env, o startOptions, start starte
 	}
 	c, err := find(st, o.Refs[0])
 	if err != nil {
+		return err
+	}
+	if err := refusePaused(c); err != nil {
 		return err
 	}
 	s := streamsOf(c, o.Interactive && c.Config.Config.OpenStdin, o.DetachKeys)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"skiff/commands/failure"
 )
@@ -45,6 +46,30 @@ func (f Filters) Labels(labels map[string]string) bool {
 		}
 	}
 	return true
+}
+
+// Spares reports whether labels fit one of the label! filters, which keep
+// things from being pruned.
+func (f Filters) Spares(labels map[string]string) bool {
+	for _, not := range f["label!"] {
+		key, value, hasValue := strings.Cut(not, "=")
+		if have, ok := labels[key]; ok && (!hasValue || have == value) {
+			return true
+		}
+	}
+	return false
+}
+
+// Until returns the moment that an until filter names; what was made later is
+// kept. Zero: no limit.
+func (f Filters) Until(now time.Time) (time.Time, error) {
+	switch len(f["until"]) {
+	case 0:
+		return time.Time{}, nil
+	case 1:
+		return ParseTime(f["until"][0], now)
+	}
+	return time.Time{}, failure.Engine(nil, "more than one until filter specified")
 }
 
 // FormatUsage is docker's help text of --format.

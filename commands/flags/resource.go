@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -183,14 +184,79 @@ func unenforced(h *container.Host) (warnings []string) {
 
 // unsupported names the flags that have no effect here.
 func unsupported(c *cli.Context) (warnings []string) {
-	for _, name := range []string{
-		"blkio-weight", "blkio-weight-device", "cgroup-parent", "cpu-rt-period", "cpu-rt-runtime", "device-cgroup-rule",
-		"device-read-bps", "device-read-iops", "device-write-bps", "device-write-iops", "kernel-memory",
-		"memory-swappiness", "oom-kill-disable",
-	} {
+	for _, name := range unsupportedFlags() {
 		if c.IsSet(name) {
 			warnings = append(warnings, "--"+name+" is not supported and has no effect.")
 		}
 	}
 	return warnings
+}
+
+// updatable are the flags of ResourceFlags that update has.
+var updatable = []string{
+	"blkio-weight", "cpu-period", "cpu-quota", "cpu-rt-period", "cpu-rt-runtime", "cpu-shares", "cpus", "cpuset-cpus",
+	"cpuset-mems", "memory", "kernel-memory", "memory-reservation", "memory-swap", "pids-limit",
+}
+
+func unsupportedFlags() []string {
+	return []string{
+		"blkio-weight", "blkio-weight-device", "cgroup-parent", "cpu-rt-period", "cpu-rt-runtime", "device-cgroup-rule",
+		"device-read-bps", "device-read-iops", "device-write-bps", "device-write-iops", "kernel-memory",
+		"memory-swappiness", "oom-kill-disable",
+	}
+}
+
+// UpdateFlags are the limits that can be changed later.
+func UpdateFlags() []cli.Flag {
+	return slices.DeleteFunc(ResourceFlags(), func(f cli.Flag) bool { return !slices.Contains(updatable, f.Names()[0]) })
+}
+
+// Update puts the limits that were given over those of h. What has no effect
+// here is an error: there is nothing else that it could do.
+func Update(c *cli.Context, h *container.Host) error {
+	old := *h
+	for _, name := range unsupportedFlags() {
+		if c.IsSet(name) {
+			return fmt.Errorf("--%s is not supported", name)
+		}
+	}
+	var given container.Host
+	given.Memory, given.MemorySwap, given.MemoryReserved = old.Memory, old.MemorySwap, old.MemoryReserved
+	if !c.IsSet("cpu-period") && !c.IsSet("cpu-quota") {
+		given.NanoCpus = old.NanoCpus
+	}
+	if old.NanoCpus > 0 && !c.IsSet("cpus") && (c.IsSet("cpu-period") || c.IsSet("cpu-quota")) {
+		return errors.New("Conflicting options: CPU Period or Quota cannot be updated as NanoCPUs has already been set")
+	}
+	if c.IsSet("cpus") && (old.CPUPeriod > 0 || old.CPUQuota > 0) {
+		return errors.New("Conflicting options: Nano CPUs cannot be updated as CPU Period or Quota has already been set")
+	}
+	if c.IsSet("memory") && !c.IsSet("memory-swap") && old.MemorySwap > 0 {
+		if size, err := format.ParseSize(c.String("memory")); err == nil && size > old.MemorySwap {
+			return errors.New("Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time")
+		}
+	}
+	if _, err := Resources(c, &given); err != nil {
+		return err
+	}
+	h.Memory, h.MemorySwap, h.MemoryReserved, h.NanoCpus = given.Memory, given.MemorySwap, given.MemoryReserved, given.NanoCpus
+	for _, n := range []struct {
+		flag string
+		to   *int64
+		from int64
+	}{{"cpu-shares", &h.CPUShares, given.CPUShares}, {"cpu-period", &h.CPUPeriod, given.CPUPeriod}, {"cpu-quota", &h.CPUQuota, given.CPUQuota}} {
+		if c.IsSet(n.flag) {
+			*n.to = n.from
+		}
+	}
+	if c.IsSet("cpuset-cpus") {
+		h.CpusetCpus = given.CpusetCpus
+	}
+	if c.IsSet("cpuset-mems") {
+		h.CpusetMems = given.CpusetMems
+	}
+	if given.PidsLimit != nil {
+		h.PidsLimit = given.PidsLimit
+	}
+	return nil
 }

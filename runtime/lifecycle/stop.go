@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,7 +19,7 @@ import (
 const defaultGrace = 10 * time.Second
 
 // Kill sends a signal to the container's process, or returns ErrNotRunning.
-func Kill(_ context.Context, c *container.Container, sig syscall.Signal) error {
+func Kill(ctx context.Context, c *container.Container, sig syscall.Signal) error {
 	fd, err := openInit(c)
 	if err != nil {
 		return err
@@ -31,7 +32,10 @@ func Kill(_ context.Context, c *container.Container, sig syscall.Signal) error {
 		}
 		return fmt.Errorf("send signal %d: %w", sig, err)
 	}
-	return nil
+	if sig == unix.SIGKILL || sig == 0 {
+		return nil
+	}
+	return goOn(ctx, c)
 }
 
 // emitKill records a signal before it is sent, so that what it brings about is
@@ -95,6 +99,9 @@ func Stop(ctx context.Context, c *container.Container, sig syscall.Signal, timeo
 	emitKill(c, sig)
 	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("send signal %d: %w", sig, err)
+	}
+	if err := goOn(ctx, c); err != nil {
+		return err
 	}
 	ended, err := waitProcess(ctx, fd, grace)
 	if err != nil {
@@ -196,4 +203,57 @@ func Wait(ctx context.Context, c *container.Container) (int, error) {
 	}
 	st, err := c.Status()
 	return st.Recorded.ExitCode, err
+}
+
+// WaitFor waits for a condition: docker's not-running, next-exit and removed, or
+// a state (running, paused, exited, created; stopped is exited). It returns the
+// exit code, -1 while there is none.
+func WaitFor(ctx context.Context, c *container.Container, condition string) (int, error) {
+	switch condition {
+	case "not-running":
+		return Wait(ctx, c)
+	case "next-exit":
+		if err := reach(ctx, c, func(s container.Status) bool { return s.Running() }); err != nil {
+			return 0, err
+		}
+		return Wait(ctx, c)
+	case "removed":
+		code, err := Wait(ctx, c)
+		if err == nil {
+			err = reach(ctx, c, func(container.Status) bool { return false })
+		}
+		if errors.Is(err, container.ErrNotFound) {
+			err = nil
+		}
+		return code, err
+	case "stopped":
+		condition = "exited"
+	}
+	code := -1
+	err := reach(ctx, c, func(s container.Status) bool {
+		if s.State == "exited" {
+			code = s.Recorded.ExitCode
+		}
+		return s.State == condition
+	})
+	return code, err
+}
+
+// reach waits until the container's status is as wanted, or it is gone:
+// container.ErrNotFound.
+func reach(ctx context.Context, c *container.Container, wanted func(container.Status) bool) error {
+	for step := time.Millisecond; ; step = min(2*step, 50*time.Millisecond) {
+		if _, err := os.Lstat(c.Dir()); errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("%q: %w", c.Config.ID, container.ErrNotFound)
+		}
+		s, err := c.Status()
+		if err != nil || wanted(s) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(step):
+		}
+	}
 }

@@ -56,7 +56,7 @@ func (c *Container) Status() (Status, error) {
 	switch {
 	case holder != 0 && st.Pid != 0:
 		out.State, out.Pid = "running", st.Pid
-		if st.Paused {
+		if c.paused(st) {
 			out.State = "paused"
 		}
 	case st.StartedAt.IsZero():

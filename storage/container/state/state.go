@@ -40,7 +40,6 @@ type State struct {
 	ExitCode   int       `json:"ExitCode"`
 	Error      string    `json:"Error,omitempty"` // why a start failed
 	OOMKilled  bool      `json:"OOMKilled,omitempty"`
-	Paused     bool      `json:"Paused,omitempty"`
 	Restarts   int       `json:"RestartCount,omitempty"`
 	// Stopped says that a user stopped it, so that unless-stopped stays down.
 	Stopped bool `json:"StoppedByUser,omitempty"`
