@@ -26,7 +26,7 @@ struct skiff_entry skiff_entry;
 char *skiff_early_env[SKIFF_EARLY_ENV + 1] = {"GOGC=off", "GOMAXPROCS=1", "GODEBUG=madvdontneed=1", "GOTRACEBACK=none", 0};
 
 // Nouns are looked through to the verb behind them; verbs enter.
-static const char *const nouns[] = {"container", "image", "volume", "system", "builder", "buildx", 0};
+static const char *const nouns[] = {"container", "image", "volume", "system", "builder", "buildx", "healthcheck", 0};
 static const char *const verbs[] = {
 	"run", "create", "start", "restart", "exec", "cp", "rm", "remove", "commit", "export", "diff", "pull", "push",
 	"load", "save", "import", "rmi", "tag", "build", "prune", "unshare", "df", "update", "recover", "clone", 0};

@@ -48,8 +48,15 @@ func StatsCommand(e *env.Env) *cli.Command {
 
 var statsLayout = format.List{
 	Headings: [][2]string{
-		{"Container", "CONTAINER"}, {"Name", "NAME"}, {"ID", "CONTAINER ID"}, {"CPUPerc", "CPU %"},
-		{"MemUsage", "MEM USAGE / LIMIT"}, {"MemPerc", "MEM %"}, {"NetIO", "NET I/O"}, {"BlockIO", "BLOCK I/O"}, {"PIDs", "PIDS"},
+		{"Container", "CONTAINER"},
+		{"Name", "NAME"},
+		{"ID", "CONTAINER ID"},
+		{"CPUPerc", "CPU %"},
+		{"MemUsage", "MEM USAGE / LIMIT"},
+		{"MemPerc", "MEM %"},
+		{"NetIO", "NET I/O"},
+		{"BlockIO", "BLOCK I/O"},
+		{"PIDs", "PIDS"},
 	},
 	Columns: []string{"ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs"},
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -189,6 +190,13 @@ func waitReleased(ctx context.Context, c *container.Container) error {
 
 // Wait returns the exit code once the container is not running.
 func Wait(ctx context.Context, c *container.Container) (int, error) {
+	if c.Config.Host.AutoRemove {
+		// Its state goes with it: only the monitor can tell, and to those only that
+		// asked before.
+		if code, err := waitAttached(ctx, c); !errors.Is(err, ErrNotRunning) {
+			return code, err
+		}
+	}
 	fd, err := openInit(c)
 	if err == nil {
 		_, err = waitProcess(ctx, fd, -1)
@@ -203,6 +211,21 @@ func Wait(ctx context.Context, c *container.Container) (int, error) {
 	}
 	st, err := c.Status()
 	return st.Recorded.ExitCode, err
+}
+
+// waitAttached has the monitor tell the exit code.
+func waitAttached(ctx context.Context, c *container.Container) (int, error) {
+	session, err := Attach(ctx, c, Attachment{})
+	if err != nil {
+		return 0, err
+	}
+	defer session.Close()
+	defer context.AfterFunc(ctx, func() { session.Close() })()
+	code, err := session.Wait(io.Discard, io.Discard)
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
+	}
+	return code, err
 }
 
 // WaitFor waits for a condition: docker's not-running, next-exit and removed, or

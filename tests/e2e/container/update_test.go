@@ -27,6 +27,7 @@ func TestUpdate_KeepsWhatIsNotSaid(t *testing.T) {
 	harness.Equal(t, "after the failures", s.Inspect("it", all), "134217728 1500000000 512 50 always:0")
 	s.OK("create", "--rm", "--name", "fleeting", img)
 	s.Skiff("update", "--restart", "always", "fleeting").Exits(1).Complains("Restart policy cannot be updated because AutoRemove is enabled for the container")
+	s.OK("rm", "fleeting")
 }
 
 func TestPrune_RemovesWhatDoesNotRun(t *testing.T) {
