@@ -25,7 +25,6 @@ func told(s *harness.Session, flags ...string) []string {
 }
 
 func TestEvents_TellAContainersLife(t *testing.T) {
-	t.Parallel()
 	s := harness.New(t)
 	img := s.LoadBusybox()
 	s.Skiff("run", "--name", "job", "--label", "tier=back", "--network", "none", "-v", "data:/data", img, "sh", "-c", "exit 3").Exits(3)
@@ -49,7 +48,6 @@ func TestEvents_TellAContainersLife(t *testing.T) {
 }
 
 func TestEvents_OfRemovalAtTheEndUseTheNewName(t *testing.T) {
-	t.Parallel()
 	s := harness.New(t)
 	img := s.LoadBusybox()
 	sleeper(s, img, "--rm", "--name", "first", "-v", "/anonymous")
@@ -66,7 +64,6 @@ func TestEvents_OfRemovalAtTheEndUseTheNewName(t *testing.T) {
 }
 
 func TestEvents_PrintJSON(t *testing.T) {
-	t.Parallel()
 	s := harness.New(t)
 	img := s.LoadBusybox()
 	id := s.OK("create", "--name", "it", img)
@@ -92,7 +89,6 @@ func TestEvents_PrintJSON(t *testing.T) {
 }
 
 func TestEvents_Filter(t *testing.T) {
-	t.Parallel()
 	s := harness.New(t)
 	img := s.LoadBusybox()
 	s.OK("tag", img, "example.com/app:1")
@@ -130,7 +126,6 @@ func TestEvents_Filter(t *testing.T) {
 }
 
 func TestEvents_Follow(t *testing.T) {
-	t.Parallel()
 	s := harness.New(t)
 	img := s.LoadBusybox()
 	s.OK("create", "--name", "before", img)

@@ -30,7 +30,6 @@ func states(s *harness.Session, name string) string {
 }
 
 func TestPause_StopsEveryProcess(t *testing.T) {
-	t.Parallel()
 	s := harness.New(t)
 	img := s.LoadBusybox()
 	id := busy(s, img, "it")
@@ -60,7 +59,6 @@ func TestPause_StopsEveryProcess(t *testing.T) {
 }
 
 func TestPause_LetsSignalsThrough(t *testing.T) {
-	t.Parallel()
 	s := harness.New(t)
 	img := s.LoadBusybox()
 	busy(s, img, "stopped")
@@ -85,7 +83,6 @@ func TestPause_LetsSignalsThrough(t *testing.T) {
 }
 
 func TestPause_RefusesWhatDoesNotRun(t *testing.T) {
-	t.Parallel()
 	s := harness.New(t)
 	img := s.LoadBusybox()
 	id := s.OK("create", "--name", "it", img)
@@ -96,7 +93,6 @@ func TestPause_RefusesWhatDoesNotRun(t *testing.T) {
 }
 
 func TestTop_ShowsProcesses(t *testing.T) {
-	t.Parallel()
 	s := harness.New(t)
 	img := s.LoadBusybox()
 	s.OK("run", "-d", "--name", "it", "--network", "none", img, "sh", "-c", "sleep 1001 & exec sleep 1002")
@@ -124,7 +120,6 @@ func TestTop_ShowsProcesses(t *testing.T) {
 }
 
 func TestTop_AgreesWithPs(t *testing.T) {
-	t.Parallel()
 	if _, err := os.Stat("/bin/ps"); err != nil {
 		t.Skip("no ps(1) on this machine")
 	}
@@ -141,7 +136,6 @@ func TestTop_AgreesWithPs(t *testing.T) {
 }
 
 func TestStats_MeasuresContainers(t *testing.T) {
-	t.Parallel()
 	s := harness.New(t)
 	img := s.LoadBusybox()
 	id := s.OK("run", "-d", "--name", "it", "--network", "none", img, "sh", "-c", "while :; do :; done")
@@ -160,7 +154,6 @@ func TestStats_MeasuresContainers(t *testing.T) {
 }
 
 func TestStats_RedrawsOnATerminal(t *testing.T) {
-	t.Parallel()
 	s := harness.New(t)
 	img := s.LoadBusybox()
 	s.OK("run", "-d", "--name", "it", "--network", "none", img, "sleep", "1000")
@@ -174,7 +167,6 @@ func TestStats_RedrawsOnATerminal(t *testing.T) {
 }
 
 func TestWait_KnowsConditions(t *testing.T) {
-	t.Parallel()
 	s := harness.New(t)
 	img := s.LoadBusybox()
 	s.OK("run", "-d", "--name", "long", "--network", "none", img, "sh", "-c", "sleep 0.5; exit 3")

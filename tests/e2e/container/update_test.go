@@ -8,7 +8,6 @@ import (
 )
 
 func TestUpdate_KeepsWhatIsNotSaid(t *testing.T) {
-	t.Parallel()
 	s := harness.New(t)
 	img := s.LoadBusybox()
 	s.OK("create", "--name", "it", "--cpus", "1.5", "-m", "64m", "--restart", "on-failure:3", img)
@@ -31,7 +30,6 @@ func TestUpdate_KeepsWhatIsNotSaid(t *testing.T) {
 }
 
 func TestPrune_RemovesWhatDoesNotRun(t *testing.T) {
-	t.Parallel()
 	s := harness.New(t)
 	img := s.LoadBusybox()
 	s.Skiff("container", "prune", "-f").Exits(0).Prints("Total reclaimed space: 0B")
@@ -54,7 +52,6 @@ func TestPrune_RemovesWhatDoesNotRun(t *testing.T) {
 }
 
 func TestClone_HasTheConfiguration(t *testing.T) {
-	t.Parallel()
 	s := harness.New(t)
 	img := s.LoadBusybox()
 	s.OK("run", "--name", "it", "-e", "A=1", "-v", "/data", "--network", "none", img, "sh", "-c", "echo $A $(hostname) >>/data/f; cat /data/f")
@@ -72,7 +69,6 @@ func TestClone_HasTheConfiguration(t *testing.T) {
 }
 
 func TestHealthcheckRun_TellsByItsExitCode(t *testing.T) {
-	t.Parallel()
 	s := harness.New(t)
 	img := s.LoadBusybox()
 	s.OK("run", "-d", "--name", "it", "--network", "none", "--health-cmd", "test -e /healthy", "--health-timeout", "20s", img, "sleep", "1000")
