@@ -49,6 +49,7 @@ func commandList(e *env.Env) []*cli.Command {
 		container.RestartCommand(e),
 		container.RmCommand(e),
 		image.RemoveCommand(e),
+		image.SaveCommand(e),
 		container.StartCommand(e),
 		container.StatsCommand(e),
 		container.StopCommand(e),

@@ -21,6 +21,7 @@ func Commands(e *env.Env) []*cli.Command {
 		list,
 		PullCommand(e),
 		remove,
+		SaveCommand(e),
 		TagCommand(e),
 	}
 }

@@ -72,7 +72,7 @@ func runImport(ctx context.Context, e *env.Env, o importOptions) error {
 	switch {
 	case o.Source == "-":
 		archive = e.In
-	case strings.Contains(o.Source, "://"):
+	case strings.HasPrefix(o.Source, "http://"), strings.HasPrefix(o.Source, "https://"):
 		want.URL = o.Source
 	default:
 		f, err := os.Open(o.Source)
@@ -86,7 +86,7 @@ func runImport(ctx context.Context, e *env.Env, o importOptions) error {
 	if err != nil {
 		return err
 	}
-	result, err := client.Import(ctx, st, archive, want, nil)
+	result, err := client.Import(ctx, st, archive, want, notes(e))
 	if err != nil {
 		return err
 	}

@@ -63,15 +63,20 @@ func runLoad(ctx context.Context, e *env.Env, o loadOptions) error {
 	if err != nil {
 		return err
 	}
-	result, err := client.Load(ctx, st, archive, message.Load{Platform: o.Platform}, func(event message.Event) {
-		if event.Kind == message.Note {
-			fmt.Fprintln(e.Out, format.Escape(event.Text))
-		}
-	})
+	result, err := client.Load(ctx, st, archive, message.Load{Platform: o.Platform}, notes(e))
 	if err != nil {
 		return err
 	}
 	return printLoaded(e, result.Loaded)
+}
+
+// notes prints what a transfer has to say besides its result.
+func notes(e *env.Env) client.OnEvent {
+	return func(event message.Event) {
+		if event.Kind == message.Note {
+			fmt.Fprintln(e.Out, format.Escape(event.Text))
+		}
+	}
 }
 
 // openInput opens the named file, or takes standard input unless a person sits

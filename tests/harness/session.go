@@ -332,7 +332,8 @@ func (s *Session) Removes(container string) {
 }
 
 func (r *Result) streams() string {
-	return fmt.Sprintf("stdout: %s\nstderr: %s", r.Stdout, r.Stderr)
+	// An archive on standard output is not worth reading.
+	return fmt.Sprintf("stdout: %.4000s\nstderr: %s", strings.ToValidUTF8(r.Stdout, "?"), r.Stderr)
 }
 
 // In is the same session seen by a subtest, whose failures are its own.

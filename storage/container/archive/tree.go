@@ -32,6 +32,10 @@ func Beneath(dir *os.File) Tree {
 	return Tree{dir, unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS}
 }
 
+// Open opens name, with flags of open(2); what it is the caller finds out. A
+// tree's own rules say where symbolic links lead.
+func (t Tree) Open(name string, flags int) (*os.File, error) { return t.open(name, flags) }
+
 // open resolves name in the tree. The empty name is the tree itself.
 func (t Tree) open(name string, flags int) (*os.File, error) {
 	name = strings.TrimLeft(path.Clean("/"+name), "/")

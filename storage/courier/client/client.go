@@ -47,6 +47,12 @@ func Import(ctx context.Context, st *storage.Store, archive *os.File, want messa
 	return call(ctx, st, message.Request{Import: &want}, archive, watch)
 }
 
+// Save writes images to archive, which may be a pipe.
+func Save(ctx context.Context, st *storage.Store, archive *os.File, want message.Save) error {
+	_, err := call(ctx, st, message.Request{Save: &want}, archive, nil)
+	return err
+}
+
 // Commit makes an image of a container, which must not be removed meanwhile.
 func Commit(ctx context.Context, st *storage.Store, want message.Commit) (message.Result, error) {
 	return call(ctx, st, message.Request{Commit: &want}, nil, nil)

@@ -22,8 +22,8 @@ import (
 	"time"
 )
 
-// Descriptors of the courier process. Its standard input is the archive of a
-// load or import.
+// Descriptors of the courier process. Its standard input is the archive that a
+// load or import reads and a save writes.
 const (
 	RequestFD = 3
 	ReplyFD   = 4
@@ -40,6 +40,7 @@ type Request struct {
 	Load     *Load     `json:"load,omitempty"`
 	Import   *Import   `json:"import,omitempty"`
 	Commit   *Commit   `json:"commit,omitempty"`
+	Save     *Save     `json:"save,omitempty"`
 	Tag      *Tag      `json:"tag,omitempty"`
 	Remove   *Remove   `json:"remove,omitempty"`
 	Embedded *Embedded `json:"embedded,omitempty"`
@@ -96,6 +97,19 @@ type Import struct {
 	Message   string   `json:"message,omitempty"`
 	Platform  string   `json:"platform,omitempty"`
 	Changes   []string `json:"changes,omitempty"` // Dockerfile instructions
+}
+
+// Save writes images into one archive, to the file that is the courier's
+// standard input.
+type Save struct {
+	Images []Saved `json:"images"`
+}
+
+// Saved is one image of an archive and the names that it has there, normalized
+// and tagged.
+type Saved struct {
+	ID    string   `json:"id"` // 64 hex digits
+	Names []string `json:"names,omitempty"`
 }
 
 // Commit makes an image of a container: of what it changed, a layer on top of

@@ -38,7 +38,10 @@ func (s *session) importTar(ctx context.Context, in *os.File, want *message.Impo
 	}
 	open := func(context.Context) (io.ReadCloser, error) { return in, nil }
 	if want.URL != "" {
-		open = func(ctx context.Context) (io.ReadCloser, error) { return download(ctx, want.URL) }
+		open = func(ctx context.Context) (io.ReadCloser, error) {
+			s.report(message.Event{Kind: message.Note, Text: "Downloading from " + want.URL})
+			return download(ctx, want.URL)
+		}
 	}
 	var names []string
 	if want.Reference != "" {

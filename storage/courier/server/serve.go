@@ -87,6 +87,8 @@ func serve(ctx context.Context, request *message.Request, report func(message.Ev
 		return s.load(ctx, os.Stdin, request.Load)
 	case request.Import != nil:
 		return s.importTar(ctx, os.Stdin, request.Import)
+	case request.Save != nil:
+		return s.save(ctx, os.Stdin, request.Save)
 	case request.Commit != nil:
 		return s.commit(ctx, request.Commit)
 	case request.Tag != nil:

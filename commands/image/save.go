@@ -1,0 +1,184 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"skiff/commands/env"
+	"skiff/commands/failure"
+	"skiff/commands/flags"
+	"skiff/storage"
+	"skiff/storage/courier/client"
+	"skiff/storage/courier/message"
+	"skiff/storage/image"
+)
+
+// saveOptions is what the user asked for.
+type saveOptions struct {
+	Refs     []string
+	Output   string // "" is standard output
+	Platform string
+}
+
+// SaveCommand writes images into an archive.
+func SaveCommand(e *env.Env) *cli.Command {
+	return &cli.Command{
+		Name:      "save",
+		Usage:     "Save one or more images to a tar archive (streamed to STDOUT by default)",
+		ArgsUsage: "[OPTIONS] IMAGE [IMAGE...]",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "Write to a file, instead of STDOUT"},
+			&cli.StringFlag{Name: "platform", Usage: `Save only the given platform(s). Formatted as a comma-separated list of "os[/arch[/variant]]" (e.g., "linux/amd64,linux/arm64/v8")`},
+		},
+		Action: func(c *cli.Context) error {
+			o, err := parseSave(c)
+			if err != nil {
+				return err
+			}
+			return runSave(c.Context, e, o)
+		},
+	}
+}
+
+func parseSave(c *cli.Context) (saveOptions, error) {
+	if err := flags.MinArgs(c, 1); err != nil {
+		return saveOptions{}, err
+	}
+	return saveOptions{Refs: c.Args().Slice(), Output: c.String("output"), Platform: c.String("platform")}, nil
+}
+
+func runSave(ctx context.Context, e *env.Env, o saveOptions) (err error) {
+	out, err := e.Output(o.Output)
+	if errors.Is(err, env.ErrToTerminal) {
+		return failure.Local("%v", err)
+	}
+	if err != nil {
+		return failure.Local("failed to save image: %v", err)
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	st, err := e.Store()
+	if err != nil {
+		return err
+	}
+	images, err := saved(st, o)
+	if err != nil {
+		return err
+	}
+	file, ok := out.Writer.(*os.File)
+	if !ok {
+		return errors.New("save: standard output is not a file")
+	}
+	if err := client.Save(ctx, st, file, message.Save{Images: images}); err != nil {
+		return err
+	}
+	return out.Commit()
+}
+
+// saved are the images that the user named, each once, with the names that it
+// was asked for by: a repository without a tag stands for all of its tags, an ID
+// for no name.
+func saved(st *storage.Store, o saveOptions) ([]message.Saved, error) {
+	all, err := image.List(st)
+	if err != nil {
+		return nil, err
+	}
+	var images []message.Saved
+	add := func(img *image.Image, name string) {
+		at := slices.IndexFunc(images, func(s message.Saved) bool { return s.ID == img.ID })
+		if at < 0 {
+			at = len(images)
+			images = append(images, message.Saved{ID: img.ID})
+		}
+		if name != "" && !slices.Contains(images[at].Names, name) {
+			images[at].Names = append(images[at].Names, name)
+		}
+	}
+	for _, ref := range o.Refs {
+		img, err := image.Find(st, ref)
+		parsed, perr := image.ParseReference(ref)
+		named := perr == nil && (img == nil || !byID(img, ref))
+		if named && parsed.Tag == "" && parsed.Digest == "" {
+			if of := tagsOf(all, parsed.Name()); len(of) > 0 {
+				for _, t := range of {
+					if err := fitsPlatform(st, t.img, ref, o.Platform); err != nil {
+						return nil, err
+					}
+					add(t.img, t.name)
+				}
+				continue
+			}
+			if img == nil && errors.Is(err, image.ErrNotFound) {
+				return nil, failure.Engine(err, "No such image: %s", ref)
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := fitsPlatform(st, img, ref, o.Platform); err != nil {
+			return nil, err
+		}
+		name := ""
+		if named && parsed.Digest == "" {
+			name = parsed.WithDefaultTag().String()
+		}
+		add(img, name)
+	}
+	return images, nil
+}
+
+// byID reports whether ref means the image by its ID and not by a name.
+func byID(img *image.Image, ref string) bool {
+	parsed, err := image.ParseReference(ref)
+	if err == nil {
+		parsed = parsed.WithDefaultTag()
+		if parsed.Digest != "" {
+			parsed.Tag = ""
+		}
+		if slices.Contains(img.Names, parsed.String()) || slices.Contains(img.Digests, parsed.String()) {
+			return false
+		}
+	}
+	return strings.HasPrefix(img.ID, strings.TrimPrefix(ref, "sha256:"))
+}
+
+type tag struct {
+	name string
+	img  *image.Image
+}
+
+// tagsOf are the tags of a repository, sorted.
+func tagsOf(all []*image.Image, repository string) []tag {
+	var of []tag
+	for _, img := range all {
+		for _, name := range img.Names {
+			if strings.HasPrefix(name, repository+":") && !strings.Contains(name[len(repository)+1:], "/") {
+				of = append(of, tag{name, img})
+			}
+		}
+	}
+	slices.SortFunc(of, func(a, b tag) int { return strings.Compare(a.name, b.name) })
+	return of
+}
+
+// fitsPlatform refuses an image that is for none of the platforms, a list
+// separated by commas. The store has each image for one platform.
+func fitsPlatform(st *storage.Store, img *image.Image, ref, platforms string) error {
+	if platforms == "" {
+		return nil
+	}
+	if err := img.ReadConfig(st); err != nil {
+		return err
+	}
+	is := strings.TrimSuffix(strings.Join([]string{img.Config.OS, img.Config.Architecture, img.Config.Variant}, "/"), "/")
+	for want := range strings.SplitSeq(platforms, ",") {
+		if is == want || strings.HasPrefix(is, want+"/") || strings.HasPrefix(want, is+"/") {
+			return nil
+		}
+	}
+	return failure.Engine(nil, "image with reference %s was found but its platform (%s) does not match the specified platform (%s)", ref, is, platforms)
+}
