@@ -18,11 +18,11 @@ import (
 	"skiff/storage/container/archive"
 )
 
-// copyBuffer is how much of a layer is read, digested and written at a time;
-// copyBuffers is how many of them are under way.
+// pieceSize is how much of a layer is read, digested and written at a time;
+// pieces is how many of them are under way.
 const (
-	copyBuffer  = 256 << 10
-	copyBuffers = 4
+	pieceSize  = 256 << 10
+	pieces = 4
 )
 
 // writeLayer writes the tar stream that the layer was made from, byte for byte:
@@ -104,13 +104,13 @@ type digester struct {
 
 func newDigester(ctx context.Context, w io.Writer) *digester {
 	d := &digester{
-		ctx: ctx, free: make(chan []byte, copyBuffers), filled: make(chan []byte, copyBuffers),
+		ctx: ctx, free: make(chan []byte, pieces), filled: make(chan []byte, pieces),
 		sum: make(chan digest.Digest, 1), failed: make(chan error, 1),
 	}
-	for range copyBuffers {
-		d.free <- make([]byte, 0, copyBuffer)
+	for range pieces {
+		d.free <- make([]byte, 0, pieceSize)
 	}
-	hashed := make(chan []byte, copyBuffers)
+	hashed := make(chan []byte, pieces)
 	go func() {
 		hash := sha256.New()
 		for b := range d.filled {
