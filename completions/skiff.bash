@@ -45,7 +45,7 @@ __skiff_command() {
 	words='' flags='' values='' kind='' once=''
 	case $1 in
 	'')
-		words='run exec ps pull images version info container healthcheck image runtime system volume attach commit create completion cp diff events export import inspect kill load logs pause port rename restart rm rmi start stats stop tag top unpause update wait'
+		words='run exec ps pull images version info container image runtime system volume attach commit create completion cp diff events export import inspect kill load logs port rename restart rm rmi save start stop tag wait'
 		flags='--config --context --debug --help --host --log-level --version'
 		values='--config --context -c --host -H --log-level -l'
 		;;
@@ -84,7 +84,7 @@ __skiff_command() {
 		values='--format -f'
 		;;
 	'container')
-		words='attach commit clone cp create diff exec export exists inspect kill logs ls pause port prune rename restart rm run start stats stop top unpause update wait'
+		words='attach commit cp create diff exec export inspect kill logs ls port rename restart rm run start stop wait'
 		flags='--help'
 		;;
 	'container attach')
@@ -96,12 +96,6 @@ __skiff_command() {
 	'container commit')
 		flags='--author --change --help --message --no-pause'
 		values='--author -a --change -c --message -m'
-		kind=container
-		once=1
-		;;
-	'container clone')
-		flags='--blkio-weight --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares --cpus --cpuset-cpus --cpuset-mems --destroy --force --help --memory --memory-reservation --memory-swap --name --pids-limit --run'
-		values='--blkio-weight --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares -c --cpus --cpuset-cpus --cpuset-mems --memory -m --memory-reservation --memory-swap --name --pids-limit'
 		kind=container
 		once=1
 		;;
@@ -133,11 +127,6 @@ __skiff_command() {
 		kind=container
 		once=1
 		;;
-	'container exists')
-		flags='--help'
-		kind=container
-		once=1
-		;;
 	'container inspect')
 		flags='--format --help --size'
 		values='--format -f'
@@ -158,18 +147,10 @@ __skiff_command() {
 		flags='--all --filter --format --help --last --latest --no-trunc --quiet --size'
 		values='--filter -f --format --last -n'
 		;;
-	'container pause')
-		flags='--help'
-		kind=container
-		;;
 	'container port')
 		flags='--help'
 		kind=container
 		once=1
-		;;
-	'container prune')
-		flags='--filter --force --help'
-		values='--filter'
 		;;
 	'container rename')
 		flags='--help'
@@ -196,45 +177,17 @@ __skiff_command() {
 		values='--detach-keys'
 		kind=container
 		;;
-	'container stats')
-		flags='--all --format --help --no-stream --no-trunc'
-		values='--format'
-		;;
 	'container stop')
 		flags='--help --signal --timeout'
 		values='--signal -s --timeout -t'
 		kind=container
 		;;
-	'container top')
-		flags='--help'
-		kind=container
-		once=1
-		;;
-	'container unpause')
-		flags='--help'
-		kind=container
-		;;
-	'container update')
-		flags='--blkio-weight --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares --cpus --cpuset-cpus --cpuset-mems --help --memory --memory-reservation --memory-swap --pids-limit --restart'
-		values='--blkio-weight --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares -c --cpus --cpuset-cpus --cpuset-mems --memory -m --memory-reservation --memory-swap --pids-limit --restart'
-		kind=container
-		;;
 	'container wait')
-		flags='--condition --help'
-		values='--condition'
-		kind=container
-		;;
-	'healthcheck')
-		words='run'
-		flags='--help'
-		;;
-	'healthcheck run')
 		flags='--help'
 		kind=container
-		once=1
 		;;
 	'image')
-		words='import inspect load ls pull rm tag'
+		words='import inspect load ls pull rm save tag'
 		flags='--help'
 		;;
 	'image import')
@@ -262,6 +215,11 @@ __skiff_command() {
 		;;
 	'image rm')
 		flags='--force --help --no-prune'
+		kind=image
+		;;
+	'image save')
+		flags='--help --output --platform'
+		values='--output -o --platform'
 		kind=image
 		;;
 	'image tag')
@@ -404,10 +362,6 @@ __skiff_command() {
 		kind=container
 		once=1
 		;;
-	'pause')
-		flags='--help'
-		kind=container
-		;;
 	'port')
 		flags='--help'
 		kind=container
@@ -431,14 +385,15 @@ __skiff_command() {
 		flags='--force --help --no-prune'
 		kind=image
 		;;
+	'save')
+		flags='--help --output --platform'
+		values='--output -o --platform'
+		kind=image
+		;;
 	'start')
 		flags='--attach --detach-keys --help --interactive'
 		values='--detach-keys'
 		kind=container
-		;;
-	'stats')
-		flags='--all --format --help --no-stream --no-trunc'
-		values='--format'
 		;;
 	'stop')
 		flags='--help --signal --timeout'
@@ -450,23 +405,8 @@ __skiff_command() {
 		kind=image
 		once=1
 		;;
-	'top')
-		flags='--help'
-		kind=container
-		once=1
-		;;
-	'unpause')
-		flags='--help'
-		kind=container
-		;;
-	'update')
-		flags='--blkio-weight --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares --cpus --cpuset-cpus --cpuset-mems --help --memory --memory-reservation --memory-swap --pids-limit --restart'
-		values='--blkio-weight --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares -c --cpus --cpuset-cpus --cpuset-mems --memory -m --memory-reservation --memory-swap --pids-limit --restart'
-		kind=container
-		;;
 	'wait')
-		flags='--condition --help'
-		values='--condition'
+		flags='--help'
 		kind=container
 		;;
 	esac

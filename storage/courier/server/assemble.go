@@ -21,8 +21,8 @@ import (
 // pieceSize is how much of a layer is read, digested and written at a time;
 // pieces is how many of them are under way.
 const (
-	pieceSize  = 256 << 10
-	pieces = 4
+	pieceSize = 256 << 10
+	pieces    = 4
 )
 
 // writeLayer writes the tar stream that the layer was made from, byte for byte:
