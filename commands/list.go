@@ -38,6 +38,7 @@ func commandList(e *env.Env) []*cli.Command {
 		container.DiffCommand(e),
 		system.EventsCommand(e),
 		container.ExportCommand(e),
+		image.HistoryCommand(e),
 		image.ImportCommand(e),
 		inspectCommand(e),
 		container.KillCommand(e),

@@ -15,6 +15,7 @@ func Commands(e *env.Env) []*cli.Command {
 	remove := RemoveCommand(e)
 	remove.Name, remove.Aliases = "rm", []string{"remove"}
 	return []*cli.Command{
+		HistoryCommand(e),
 		ImportCommand(e),
 		InspectCommand(e),
 		LoadCommand(e),

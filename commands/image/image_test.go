@@ -262,3 +262,27 @@ func TestCreatedSince(t *testing.T) {
 		})
 	}
 }
+
+func TestHistory(t *testing.T) {
+	t.Setenv("TZ", "UTC")
+	made := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	img := &image.Image{ID: strings.Repeat("a", 64), Layers: []string{"top", "base"}}
+	img.Config.History = []image.History{
+		{Created: &made, CreatedBy: "ADD file:123 in /", Comment: "base"},
+		{CreatedBy: "ENV\tA=b", EmptyLayer: true},
+		{Created: &made, CreatedBy: "RUN " + strings.Repeat("long ", 20)},
+	}
+	layers := map[string]image.Layer{"top": {Size: 1234}, "base": {Size: 72900000}}
+	for name, o := range map[string]historyOptions{
+		"default": {Human: true}, "exact": {}, "no-trunc": {Human: true, NoTrunc: true}, "quiet": {Human: true, Quiet: true},
+		"json": {Human: true, Format: "json"}, "template": {Human: true, Format: "{{.ID}} {{.Size}} {{.CreatedAt}}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			if err := historyList(o).Print(&out, o.Format, o.Quiet, historyRows(img, layers, o, now)); err != nil {
+				t.Fatal(err)
+			}
+			golden.Check(t, "history-"+name, out.String())
+		})
+	}
+}

@@ -32,6 +32,12 @@ func record(st *storage.Store, r message.Request, result message.Result) {
 			name = image.Familiar(r.Import.Reference)
 		}
 		add("import", id, name)
+	case r.Save != nil:
+		for _, saved := range r.Save.Images {
+			add("save", "sha256:"+saved.ID, "sha256:"+saved.ID)
+		}
+	case r.Commit != nil && r.Commit.Reference != "":
+		add("tag", id, image.Familiar(r.Commit.Reference))
 	case r.Tag != nil:
 		add("tag", "sha256:"+r.Tag.ID, image.Familiar(r.Tag.Reference))
 	case r.Remove != nil:

@@ -1,0 +1,87 @@
+package image
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"skiff/storage"
+)
+
+// Layer is what the store's record says about a layer.
+type Layer struct {
+	ID     string
+	Parent string // the id of the layer below, empty at the bottom
+	// DiffID is the digest of the layer's tar stream, TarSize its length in bytes.
+	DiffID  string
+	TarSize int64
+	// Size is the sum of the sizes of the files in it, in bytes.
+	Size int64
+}
+
+// Layers returns all layers by their ids. Some may belong to no image: a
+// transfer is under way or was broken off.
+func Layers(st *storage.Store) (map[string]Layer, error) {
+	data, err := os.ReadFile(filepath.Join(st.Graph(), "overlay-layers", "layers.json"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read layer records: %w", err)
+	}
+	if !bytes.HasSuffix(bytes.TrimSpace(data), []byte{']'}) {
+		return nil, fmt.Errorf("read layer records: %w", ErrDamaged)
+	}
+	layers := make(map[string]Layer)
+	for object := range elements(data) {
+		l, err := parseLayer(object)
+		if err != nil {
+			return nil, fmt.Errorf("read layer record: %w", err)
+		}
+		layers[l.ID] = l
+	}
+	return layers, nil
+}
+
+func parseLayer(object []byte) (Layer, error) {
+	var l Layer
+	var metadata string
+	for key, value := range members(object) {
+		var field any
+		switch key {
+		case "id":
+			field = &l.ID
+		case "parent":
+			field = &l.Parent
+		case "diff-digest":
+			field = &l.DiffID
+		case "diff-size":
+			field = &l.TarSize
+		case "metadata":
+			field = &metadata
+		default:
+			continue
+		}
+		if text, isString := field.(*string); isString {
+			if plain, ok := plainString(value); ok {
+				*text = plain
+				continue
+			}
+		}
+		if err := json.Unmarshal(value, field); err != nil {
+			return l, fmt.Errorf("%s: %w", key, err)
+		}
+	}
+	if metadata == "" {
+		return l, nil // another engine's layer
+	}
+	var m LayerMetadata
+	if err := json.Unmarshal([]byte(metadata), &m); err != nil {
+		return l, fmt.Errorf("metadata of %s: %w", l.ID, err)
+	}
+	l.Size = m.Size
+	return l, nil
+}
