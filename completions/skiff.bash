@@ -45,7 +45,7 @@ __skiff_command() {
 	words='' flags='' values='' kind='' once=''
 	case $1 in
 	'')
-		words='run exec ps pull images version info container image runtime system volume attach commit create completion cp diff events export import inspect kill load logs port rename restart rm rmi save start stop tag wait'
+		words='run exec ps pull images version info container healthcheck image runtime system volume attach commit create completion cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait'
 		flags='--config --context --debug --help --host --log-level --version'
 		values='--config --context -c --host -H --log-level -l'
 		;;
@@ -84,7 +84,7 @@ __skiff_command() {
 		values='--format -f'
 		;;
 	'container')
-		words='attach commit cp create diff exec export inspect kill logs ls port rename restart rm run start stop wait'
+		words='attach commit clone cp create diff exec export exists inspect kill logs ls pause port prune rename restart rm run start stats stop top unpause update wait'
 		flags='--help'
 		;;
 	'container attach')
@@ -96,6 +96,12 @@ __skiff_command() {
 	'container commit')
 		flags='--author --change --help --message --no-pause'
 		values='--author -a --change -c --message -m'
+		kind=container
+		once=1
+		;;
+	'container clone')
+		flags='--blkio-weight --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares --cpus --cpuset-cpus --cpuset-mems --destroy --force --help --memory --memory-reservation --memory-swap --name --pids-limit --run'
+		values='--blkio-weight --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares -c --cpus --cpuset-cpus --cpuset-mems --memory -m --memory-reservation --memory-swap --name --pids-limit'
 		kind=container
 		once=1
 		;;
@@ -127,6 +133,11 @@ __skiff_command() {
 		kind=container
 		once=1
 		;;
+	'container exists')
+		flags='--help'
+		kind=container
+		once=1
+		;;
 	'container inspect')
 		flags='--format --help --size'
 		values='--format -f'
@@ -147,10 +158,18 @@ __skiff_command() {
 		flags='--all --filter --format --help --last --latest --no-trunc --quiet --size'
 		values='--filter -f --format --last -n'
 		;;
+	'container pause')
+		flags='--help'
+		kind=container
+		;;
 	'container port')
 		flags='--help'
 		kind=container
 		once=1
+		;;
+	'container prune')
+		flags='--filter --force --help'
+		values='--filter'
 		;;
 	'container rename')
 		flags='--help'
@@ -177,18 +196,52 @@ __skiff_command() {
 		values='--detach-keys'
 		kind=container
 		;;
+	'container stats')
+		flags='--all --format --help --no-stream --no-trunc'
+		values='--format'
+		;;
 	'container stop')
 		flags='--help --signal --timeout'
 		values='--signal -s --timeout -t'
 		kind=container
 		;;
-	'container wait')
+	'container top')
+		flags='--help'
+		kind=container
+		once=1
+		;;
+	'container unpause')
 		flags='--help'
 		kind=container
 		;;
-	'image')
-		words='import inspect load ls pull rm save tag'
+	'container update')
+		flags='--blkio-weight --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares --cpus --cpuset-cpus --cpuset-mems --help --memory --memory-reservation --memory-swap --pids-limit --restart'
+		values='--blkio-weight --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares -c --cpus --cpuset-cpus --cpuset-mems --memory -m --memory-reservation --memory-swap --pids-limit --restart'
+		kind=container
+		;;
+	'container wait')
+		flags='--condition --help'
+		values='--condition'
+		kind=container
+		;;
+	'healthcheck')
+		words='run'
 		flags='--help'
+		;;
+	'healthcheck run')
+		flags='--help'
+		kind=container
+		once=1
+		;;
+	'image')
+		words='history import inspect load ls pull rm save tag'
+		flags='--help'
+		;;
+	'image history')
+		flags='--format --help --human --no-trunc --platform --quiet'
+		values='--format --platform'
+		kind=image
+		once=1
 		;;
 	'image import')
 		flags='--change --help --message --platform'
@@ -338,6 +391,12 @@ __skiff_command() {
 		kind=container
 		once=1
 		;;
+	'history')
+		flags='--format --help --human --no-trunc --platform --quiet'
+		values='--format --platform'
+		kind=image
+		once=1
+		;;
 	'import')
 		flags='--change --help --message --platform'
 		values='--change -c --message -m --platform'
@@ -361,6 +420,10 @@ __skiff_command() {
 		values='--since --tail -n --until'
 		kind=container
 		once=1
+		;;
+	'pause')
+		flags='--help'
+		kind=container
 		;;
 	'port')
 		flags='--help'
@@ -395,6 +458,10 @@ __skiff_command() {
 		values='--detach-keys'
 		kind=container
 		;;
+	'stats')
+		flags='--all --format --help --no-stream --no-trunc'
+		values='--format'
+		;;
 	'stop')
 		flags='--help --signal --timeout'
 		values='--signal -s --timeout -t'
@@ -405,8 +472,23 @@ __skiff_command() {
 		kind=image
 		once=1
 		;;
-	'wait')
+	'top')
 		flags='--help'
+		kind=container
+		once=1
+		;;
+	'unpause')
+		flags='--help'
+		kind=container
+		;;
+	'update')
+		flags='--blkio-weight --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares --cpus --cpuset-cpus --cpuset-mems --help --memory --memory-reservation --memory-swap --pids-limit --restart'
+		values='--blkio-weight --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares -c --cpus --cpuset-cpus --cpuset-mems --memory -m --memory-reservation --memory-swap --pids-limit --restart'
+		kind=container
+		;;
+	'wait')
+		flags='--condition --help'
+		values='--condition'
 		kind=container
 		;;
 	esac

@@ -31,6 +31,7 @@ _skiff() {
 			'version:Show the version information'
 			'info:Display system-wide information'
 			'container:Manage containers'
+			'healthcheck:Manage health checks'
 			'image:Manage images'
 			'runtime:Run OCI bundles, as an OCI runtime for other engines'
 			'system:Manage the installation'
@@ -43,11 +44,13 @@ _skiff() {
 			'diff:Inspect changes to files or directories on a containers filesystem'
 			'events:Get real time events from the server'
 			'export:Export a containers filesystem as a tar archive'
+			'history:Show the history of an image'
 			'import:Import the contents from a tarball to create a filesystem image'
 			'inspect:Return low-level information on objects'
 			'kill:Kill one or more running containers'
 			'load:Load an image from a tar archive or STDIN'
 			'logs:Fetch the logs of a container'
+			'pause:Pause all processes within one or more containers'
 			'port:List port mappings or a specific mapping for the container'
 			'rename:Rename a container'
 			'restart:Restart one or more containers'
@@ -55,8 +58,12 @@ _skiff() {
 			'rmi:Remove one or more images'
 			'save:Save one or more images to a tar archive (streamed to STDOUT by default)'
 			'start:Start one or more stopped containers'
+			'stats:Display a live stream of container(s) resource usage statistics'
 			'stop:Stop one or more running containers'
 			'tag:Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE'
+			'top:Display the running processes of a container'
+			'unpause:Unpause all processes within one or more containers'
+			'update:Update configuration of one or more containers'
 			'wait:Block until one or more containers stop, then print their exit codes'
 		)
 		[[ $PREFIX == -* ]] || { _describe command commands; return }
@@ -233,22 +240,30 @@ _skiff() {
 		commands=(
 			'attach:Attach local standard input, output, and error streams to a running container'
 			'commit:Create a new image from a containers changes'
+			'clone:Create a container with the configuration of another and an empty writable layer'
 			'cp:Copy files/folders between a container and the local filesystem'
 			'create:Create a new container'
 			'diff:Inspect changes to files or directories on a containers filesystem'
 			'exec:Execute a command in a running container'
 			'export:Export a containers filesystem as a tar archive'
+			'exists:Tell by the exit code whether a container exists 0 or 1'
 			'inspect:Display detailed information on one or more containers'
 			'kill:Kill one or more running containers'
 			'logs:Fetch the logs of a container'
 			'ls:List containers'
+			'pause:Pause all processes within one or more containers'
 			'port:List port mappings or a specific mapping for the container'
+			'prune:Remove all stopped containers'
 			'rename:Rename a container'
 			'restart:Restart one or more containers'
 			'rm:Remove one or more containers'
 			'run:Create and run a new container from an image'
 			'start:Start one or more stopped containers'
+			'stats:Display a live stream of container(s) resource usage statistics'
 			'stop:Stop one or more running containers'
+			'top:Display the running processes of a container'
+			'unpause:Unpause all processes within one or more containers'
+			'update:Update configuration of one or more containers'
 			'wait:Block until one or more containers stop, then print their exit codes'
 		)
 		[[ $PREFIX == -* ]] || { _describe command commands; return }
@@ -271,6 +286,28 @@ _skiff() {
 			'--help[Print usage]' \
 			'--message[Commit message]:value:_files' \
 			'--no-pause[Disable pausing container during commit]' \
+			'1:container:__skiff_names container' '*:file:_files'
+		;;
+	'container clone')
+		_arguments -s \
+			'--blkio-weight[Block IO (relative weight), between 10 and 1000, or 0 to disable]:value:_files' \
+			'--cpu-period[Limit CPU CFS (Completely Fair Scheduler) period]:value:_files' \
+			'--cpu-quota[Limit CPU CFS (Completely Fair Scheduler) quota]:value:_files' \
+			'--cpu-rt-period[Limit CPU real-time period in microseconds]:value:_files' \
+			'--cpu-rt-runtime[Limit CPU real-time runtime in microseconds]:value:_files' \
+			'--cpu-shares[CPU shares (relative weight)]:value:_files' \
+			'--cpus[Number of CPUs]:value:_files' \
+			'--cpuset-cpus[CPUs in which to allow execution (0-3, 0,1)]:value:_files' \
+			'--cpuset-mems[MEMs in which to allow execution (0-3, 0,1)]:value:_files' \
+			'--destroy[Remove the original container]' \
+			'--force[With --destroy, remove the original even if it runs]' \
+			'--help[Print usage]' \
+			'--memory[Memory limit]:value:_files' \
+			'--memory-reservation[Memory soft limit]:value:_files' \
+			'--memory-swap[Swap limit equal to memory plus swap]:value:_files' \
+			'--name[Name of the clone (default the originals with -clone behind)]:value:_files' \
+			'--pids-limit[Tune container pids limit (set -1 for unlimited)]:value:_files' \
+			'--run[Start the clone]' \
 			'1:container:__skiff_names container' '*:file:_files'
 		;;
 	'container cp')
@@ -405,6 +442,11 @@ _skiff() {
 			'--output[Write to a file, instead of STDOUT]:value:_files' \
 			'1:container:__skiff_names container' '*:file:_files'
 		;;
+	'container exists')
+		_arguments -s \
+			'--help[Print usage]' \
+			'1:container:__skiff_names container' '*:file:_files'
+		;;
 	'container inspect')
 		_arguments -s \
 			'--format[Format output using a custom template]:value:_files' \
@@ -442,10 +484,22 @@ _skiff() {
 			'--size[Display total file sizes]' \
 			'*:file:_files'
 		;;
+	'container pause')
+		_arguments -s \
+			'--help[Print usage]' \
+			'*:container:__skiff_names container'
+		;;
 	'container port')
 		_arguments -s \
 			'--help[Print usage]' \
 			'1:container:__skiff_names container' '*:file:_files'
+		;;
+	'container prune')
+		_arguments -s \
+			'--filter[Provide filter values (e.g. "until=<timestamp>")]:value:_files' \
+			'--force[Do not prompt for confirmation]' \
+			'--help[Print usage]' \
+			'*:file:_files'
 		;;
 	'container rename')
 		_arguments -s \
@@ -577,6 +631,15 @@ _skiff() {
 			'--interactive[Attach containers STDIN]' \
 			'*:container:__skiff_names container'
 		;;
+	'container stats')
+		_arguments -s \
+			'--all[Show all containers (default shows just running)]' \
+			'--format[Format output using a custom template]:value:_files' \
+			'--help[Print usage]' \
+			'--no-stream[Disable streaming stats and only pull the first result]' \
+			'--no-trunc[Do not truncate output]' \
+			'*:file:_files'
+		;;
 	'container stop')
 		_arguments -s \
 			'--help[Print usage]' \
@@ -584,13 +647,58 @@ _skiff() {
 			'--timeout[Seconds to wait before killing the container]:value:_files' \
 			'*:container:__skiff_names container'
 		;;
-	'container wait')
+	'container top')
+		_arguments -s \
+			'--help[Print usage]' \
+			'1:container:__skiff_names container' '*:file:_files'
+		;;
+	'container unpause')
 		_arguments -s \
 			'--help[Print usage]' \
 			'*:container:__skiff_names container'
 		;;
+	'container update')
+		_arguments -s \
+			'--blkio-weight[Block IO (relative weight), between 10 and 1000, or 0 to disable]:value:_files' \
+			'--cpu-period[Limit CPU CFS (Completely Fair Scheduler) period]:value:_files' \
+			'--cpu-quota[Limit CPU CFS (Completely Fair Scheduler) quota]:value:_files' \
+			'--cpu-rt-period[Limit CPU real-time period in microseconds]:value:_files' \
+			'--cpu-rt-runtime[Limit CPU real-time runtime in microseconds]:value:_files' \
+			'--cpu-shares[CPU shares (relative weight)]:value:_files' \
+			'--cpus[Number of CPUs]:value:_files' \
+			'--cpuset-cpus[CPUs in which to allow execution (0-3, 0,1)]:value:_files' \
+			'--cpuset-mems[MEMs in which to allow execution (0-3, 0,1)]:value:_files' \
+			'--help[Print usage]' \
+			'--memory[Memory limit]:value:_files' \
+			'--memory-reservation[Memory soft limit]:value:_files' \
+			'--memory-swap[Swap limit equal to memory plus swap]:value:_files' \
+			'--pids-limit[Tune container pids limit (set -1 for unlimited)]:value:_files' \
+			'--restart[Restart policy to apply when a container exits]:value:_files' \
+			'*:container:__skiff_names container'
+		;;
+	'container wait')
+		_arguments -s \
+			'--condition[Condition to wait for ("not-running", "next-exit", "removed", or a state "running", "paused", "exited", "created")]:value:_files' \
+			'--help[Print usage]' \
+			'*:container:__skiff_names container'
+		;;
+	'healthcheck')
+		commands=(
+			'run:Run the health check of a container once exit code 0 if it is healthy, else 1'
+		)
+		[[ $PREFIX == -* ]] || { _describe command commands; return }
+		_arguments -s \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'healthcheck run')
+		_arguments -s \
+			'--help[Print usage]' \
+			'1:container:__skiff_names container' '*:file:_files'
+		;;
 	'image')
 		commands=(
+			'history:Show the history of an image'
 			'import:Import the contents from a tarball to create a filesystem image'
 			'inspect:Display detailed information on one or more images'
 			'load:Load an image from a tar archive or STDIN'
@@ -604,6 +712,16 @@ _skiff() {
 		_arguments -s \
 			'--help[Print usage]' \
 			'*:file:_files'
+		;;
+	'image history')
+		_arguments -s \
+			'--format[Format output using a custom template]:value:_files' \
+			'--help[Print usage]' \
+			'--human[Print sizes and dates in human readable format]' \
+			'--no-trunc[Dont truncate output]' \
+			'--platform[Show history for the given platform. Formatted as "os(/arch(/variant))" (e.g., "linux/amd64")]:value:_files' \
+			'--quiet[Only show image IDs]' \
+			'1:image:__skiff_names image' '*:file:_files'
 		;;
 	'image import')
 		_arguments -s \
@@ -978,6 +1096,16 @@ _skiff() {
 			'--output[Write to a file, instead of STDOUT]:value:_files' \
 			'1:container:__skiff_names container' '*:file:_files'
 		;;
+	'history')
+		_arguments -s \
+			'--format[Format output using a custom template]:value:_files' \
+			'--help[Print usage]' \
+			'--human[Print sizes and dates in human readable format]' \
+			'--no-trunc[Dont truncate output]' \
+			'--platform[Show history for the given platform. Formatted as "os(/arch(/variant))" (e.g., "linux/amd64")]:value:_files' \
+			'--quiet[Only show image IDs]' \
+			'1:image:__skiff_names image' '*:file:_files'
+		;;
 	'import')
 		_arguments -s \
 			'--change[Apply Dockerfile instruction to the created image]:value:_files' \
@@ -1018,6 +1146,11 @@ _skiff() {
 			'--timestamps[Show timestamps]' \
 			'--until[Show logs before a timestamp (e.g. "2013-01-02T132337Z") or relative (e.g. "42m" for 42 minutes)]:value:_files' \
 			'1:container:__skiff_names container' '*:file:_files'
+		;;
+	'pause')
+		_arguments -s \
+			'--help[Print usage]' \
+			'*:container:__skiff_names container'
 		;;
 	'port')
 		_arguments -s \
@@ -1066,6 +1199,15 @@ _skiff() {
 			'--interactive[Attach containers STDIN]' \
 			'*:container:__skiff_names container'
 		;;
+	'stats')
+		_arguments -s \
+			'--all[Show all containers (default shows just running)]' \
+			'--format[Format output using a custom template]:value:_files' \
+			'--help[Print usage]' \
+			'--no-stream[Disable streaming stats and only pull the first result]' \
+			'--no-trunc[Do not truncate output]' \
+			'*:file:_files'
+		;;
 	'stop')
 		_arguments -s \
 			'--help[Print usage]' \
@@ -1078,8 +1220,38 @@ _skiff() {
 			'--help[Print usage]' \
 			'1:image:__skiff_names image' '*:file:_files'
 		;;
+	'top')
+		_arguments -s \
+			'--help[Print usage]' \
+			'1:container:__skiff_names container' '*:file:_files'
+		;;
+	'unpause')
+		_arguments -s \
+			'--help[Print usage]' \
+			'*:container:__skiff_names container'
+		;;
+	'update')
+		_arguments -s \
+			'--blkio-weight[Block IO (relative weight), between 10 and 1000, or 0 to disable]:value:_files' \
+			'--cpu-period[Limit CPU CFS (Completely Fair Scheduler) period]:value:_files' \
+			'--cpu-quota[Limit CPU CFS (Completely Fair Scheduler) quota]:value:_files' \
+			'--cpu-rt-period[Limit CPU real-time period in microseconds]:value:_files' \
+			'--cpu-rt-runtime[Limit CPU real-time runtime in microseconds]:value:_files' \
+			'--cpu-shares[CPU shares (relative weight)]:value:_files' \
+			'--cpus[Number of CPUs]:value:_files' \
+			'--cpuset-cpus[CPUs in which to allow execution (0-3, 0,1)]:value:_files' \
+			'--cpuset-mems[MEMs in which to allow execution (0-3, 0,1)]:value:_files' \
+			'--help[Print usage]' \
+			'--memory[Memory limit]:value:_files' \
+			'--memory-reservation[Memory soft limit]:value:_files' \
+			'--memory-swap[Swap limit equal to memory plus swap]:value:_files' \
+			'--pids-limit[Tune container pids limit (set -1 for unlimited)]:value:_files' \
+			'--restart[Restart policy to apply when a container exits]:value:_files' \
+			'*:container:__skiff_names container'
+		;;
 	'wait')
 		_arguments -s \
+			'--condition[Condition to wait for ("not-running", "next-exit", "removed", or a state "running", "paused", "exited", "created")]:value:_files' \
 			'--help[Print usage]' \
 			'*:container:__skiff_names container'
 		;;
@@ -1089,9 +1261,10 @@ _skiff() {
 # Whether a group has a command.
 __skiff_has() {
 	case $1 in
-	'') [[ ' run exec ps pull images version info container image runtime system volume attach commit create completion cp diff events export import inspect kill load logs port rename restart rm rmi save start stop tag wait ' == *" $2 "* ]] ;;
-	'container') [[ ' attach commit cp create diff exec export inspect kill logs ls port rename restart rm run start stop wait ' == *" $2 "* ]] ;;
-	'image') [[ ' import inspect load ls pull rm save tag ' == *" $2 "* ]] ;;
+	'') [[ ' run exec ps pull images version info container healthcheck image runtime system volume attach commit create completion cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait ' == *" $2 "* ]] ;;
+	'container') [[ ' attach commit clone cp create diff exec export exists inspect kill logs ls pause port prune rename restart rm run start stats stop top unpause update wait ' == *" $2 "* ]] ;;
+	'healthcheck') [[ ' run ' == *" $2 "* ]] ;;
+	'image') [[ ' history import inspect load ls pull rm save tag ' == *" $2 "* ]] ;;
 	'runtime') [[ ' create delete exec kill list run spec start state ' == *" $2 "* ]] ;;
 	'system') [[ ' events info ' == *" $2 "* ]] ;;
 	'volume') [[ ' create inspect ls rm ' == *" $2 "* ]] ;;
