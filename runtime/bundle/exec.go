@@ -89,5 +89,5 @@ func (c *Container) Exec(p *rspec.Process, o *ExecOptions) (pid int, console *os
 	for i, f := range o.Stdio {
 		stdio[i] = f.Fd()
 	}
-	return enter.Start(o.Cache, pidfd, c.Pid, m, stdio)
+	return (&enter.Target{Cache: o.Cache, Pidfd: pidfd, Pid: c.Pid}).Start(m, stdio)
 }

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	goruntime "runtime"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -20,22 +18,30 @@ import (
 	"skiff/runtime/stage/message"
 )
 
-// Start runs p in the container whose first process is pid, with a pidfd of it,
-// and returns once it was executed: its pid, a child of ours to wait for, and
-// its terminal's master, nil when it has none. cache keeps the stage program.
-// Why it could not be executed is a *message.Failure. On error nothing is left.
-func Start(cache string, pidfd, pid int, p *message.Process, stdio [3]uintptr) (child int, console *os.File, err error) {
+// Target is a container to enter.
+type Target struct {
+	Cache      string // keeps the stage program
+	Pidfd, Pid int    // of the container's first process
+	// Monitor is a connection to the container's monitor, which is to be the
+	// process's parent and tells its end there; nil makes it a child of ours.
+	Monitor *message.Conn
+}
+
+// Start runs p in the container and returns once it was executed: its pid and its
+// terminal's master, nil when it has none. Why it could not be executed is a
+// *message.Failure. On error nothing is left.
+func (t *Target) Start(p *message.Process, stdio [3]uintptr) (child int, console *os.File, err error) {
 	ours, theirs, err := message.Pair()
 	if err != nil {
 		return 0, nil, err
 	}
 	defer ours.Close()
-	child, err = spawnInside(cache, pidfd, pid, theirs, stdio)
+	child, err = t.spawn(theirs, stdio)
 	theirs.Close()
 	if err != nil {
 		return 0, nil, err
 	}
-	err = ours.SendConfig(message.ExecConfig, message.Exec{Process: *p}, pidfd)
+	err = ours.SendConfig(message.ExecConfig, message.Exec{Process: *p}, t.Pidfd)
 	if err == nil {
 		err = ours.Send(message.SeccompFilter, p.Seccomp)
 	}
@@ -43,9 +49,14 @@ func Start(cache string, pidfd, pid int, p *message.Process, stdio [3]uintptr) (
 		console, err = awaitExec(ours)
 	}
 	if err != nil {
-		// It reports and ends by itself, or is beyond that.
-		_ = syscall.Kill(child, syscall.SIGKILL)
-		_, _ = syscall.Wait4(child, nil, 0, nil)
+		// It reports and ends by itself, or is beyond that. The monitor ends and
+		// collects what is its own when the connection goes.
+		if t.Monitor == nil {
+			_ = unix.Kill(child, unix.SIGKILL)
+			_, _ = unix.Wait4(child, nil, 0, nil)
+		} else {
+			_ = t.Monitor.SendJSON(message.SignalWanted, message.Signal{Number: int(unix.SIGKILL)})
+		}
 		return 0, nil, err
 	}
 	return child, console, nil
@@ -80,73 +91,57 @@ func awaitExec(conn message.Conn) (console *os.File, err error) {
 	}
 }
 
-// spawnInside clones the stage from a thread that has entered the container's
-// namespaces. The thread is never used again: it ends with its goroutine.
-func spawnInside(cache string, pidfd, pid int, conn message.Conn, stdio [3]uintptr) (int, error) {
-	type result struct {
-		pid int
-		err error
-	}
-	done := make(chan result)
-	go func() {
-		goruntime.LockOSThread() // and never unlock
-		pid, err := spawnOnThread(cache, pidfd, pid, conn, stdio)
-		done <- result{pid, err}
-	}()
-	r := <-done
-	return r.pid, r.err
-}
-
-func spawnOnThread(cache string, pidfd, pid int, conn message.Conn, stdio [3]uintptr) (int, error) {
-	path, file, err := embedded.Stage(cache)
+// spawn starts the stage, which then waits on conn for what to do.
+func (t *Target) spawn(conn message.Conn, stdio [3]uintptr) (int, error) {
+	path, file, err := embedded.Stage(t.Cache)
 	if err != nil {
 		return 0, err
 	}
-	files := []uintptr{stdio[0], stdio[1], stdio[2], uintptr(conn.FD)}
-	args := []string{string(stage.RoleExec)}
-	if foreign(pid, "user") {
-		// Its own user namespace can only be entered by a process with one thread.
-		if file == nil {
-			if file, err = os.Open(path); err != nil {
-				return 0, err
-			}
+	in := &stage.Inside{
+		Pidfd: t.Pidfd, Pid: t.Pid, Path: path, Args: []string{string(stage.RoleExec)}, Cgroup: -1,
+		Files: []uintptr{stdio[0], stdio[1], stdio[2], uintptr(conn.FD)},
+	}
+	nested := in.Foreign("user")
+	if file == nil && (nested || t.Monitor != nil) {
+		if file, err = os.Open(path); err != nil {
+			return 0, err
 		}
-		path, args = "/proc/self/exe", []string{rootless.RoleJoin}
-		files = append(files, uintptr(pidfd), file.Fd())
 	}
 	if file != nil {
 		defer file.Close()
 	}
-	flags := 0
-	for _, ns := range []struct {
-		name string
-		flag int
-	}{
-		{"pid", unix.CLONE_NEWPID},
-		{"net", unix.CLONE_NEWNET},
-		{"ipc", unix.CLONE_NEWIPC},
-		{"uts", unix.CLONE_NEWUTS},
-		{"cgroup", unix.CLONE_NEWCGROUP},
-	} {
-		if foreign(pid, ns.name) {
-			flags |= ns.flag
+	program := file
+	if nested {
+		// Its own user namespace can only be entered by a process with one thread.
+		in.Path, in.Args = "/proc/self/exe", []string{rootless.RoleJoin}
+		in.Files = append(in.Files, uintptr(t.Pidfd), file.Fd())
+		if t.Monitor != nil {
+			if program, err = os.Open(in.Path); err != nil {
+				return 0, err
+			}
+			defer program.Close()
 		}
 	}
-	if err := unix.Setns(pidfd, flags); err != nil && flags != 0 {
-		return 0, fmt.Errorf("join namespaces: %w", err)
+	if t.Monitor != nil {
+		return t.ask(in, program)
 	}
-	child, err := syscall.ForkExec(path, args, &syscall.ProcAttr{Env: stage.Environ(), Files: files})
-	if err != nil {
-		return 0, fmt.Errorf("start exec: %w", err)
+	pid, pidfd, err := in.Spawn()
+	if err == nil {
+		unix.Close(pidfd)
 	}
-	return child, nil
+	return pid, err
 }
 
-// foreign reports whether the process's namespace is not ours.
-func foreign(pid int, name string) bool {
-	var own, theirs unix.Stat_t
-	if unix.Stat("/proc/self/ns/"+name, &own) != nil || unix.Stat(fmt.Sprintf("/proc/%d/ns/%s", pid, name), &theirs) != nil {
-		return false
+// ask lets the monitor start it.
+func (t *Target) ask(in *stage.Inside, program *os.File) (int, error) {
+	fds := []int{int(program.Fd())}
+	for _, fd := range in.Files {
+		fds = append(fds, int(fd))
 	}
-	return own.Ino != theirs.Ino
+	if err := t.Monitor.SendJSON(message.ExecWanted, message.Spawn{Args: in.Args}, fds...); err != nil {
+		return 0, err
+	}
+	var started message.Running
+	_, err := t.Monitor.Expect(message.Started, &started)
+	return started.Pid, err
 }

@@ -2,7 +2,7 @@ package lifecycle
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -38,7 +38,7 @@ func Exec(_ context.Context, c *container.Container, o ExecOptions) (Session, er
 	if err := rootless.Await(); err != nil {
 		return nil, err
 	}
-	s, err := enterContainer(c.Store.Cache(), pidfd, st.Pid, p, &o)
+	s, err := enterContainer(c, pidfd, st.Pid, p, &o)
 	if err != nil {
 		return nil, startError(err)
 	}
@@ -103,9 +103,9 @@ func withoutKeys(env, over []string) []string {
 	return out
 }
 
-// execStream is a Session with a process that the front itself started.
+// execStream is a Session with a process that the monitor started for us.
 type execStream struct {
-	pid     int
+	monitor message.Conn
 	console *os.File    // terminal, nil without
 	stdio   [3]*os.File // our ends of the pipes
 	stdin   sync.Mutex
@@ -114,8 +114,12 @@ type execStream struct {
 }
 
 // enterContainer starts the stage as "exec" within the container's namespaces.
-func enterContainer(cache string, pidfd, pid int, p *message.Process, o *ExecOptions) (*execStream, error) {
+func enterContainer(c *container.Container, pidfd, pid int, p *message.Process, o *ExecOptions) (*execStream, error) {
 	s := &execStream{done: make(chan struct{})}
+	var err error
+	if s.monitor, err = dial(c); err != nil {
+		return nil, err
+	}
 	files, err := s.pipes(o)
 	if err != nil {
 		s.release()
@@ -125,7 +129,8 @@ func enterContainer(cache string, pidfd, pid int, p *message.Process, o *ExecOpt
 	for i, f := range files {
 		stdio[i] = f.Fd()
 	}
-	s.pid, s.console, err = enter.Start(cache, pidfd, pid, p, stdio)
+	t := &enter.Target{Cache: c.Store.Cache(), Pidfd: pidfd, Pid: pid, Monitor: &s.monitor}
+	_, s.console, err = t.Start(p, stdio)
 	for _, f := range files {
 		if o.Stdio == nil {
 			f.Close()
@@ -200,7 +205,9 @@ func (s *execStream) Resize(rows, cols uint16) error {
 	return unix.IoctlSetWinsize(int(s.console.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: cols})
 }
 
-func (s *execStream) Signal(sig syscall.Signal) error { return syscall.Kill(s.pid, sig) }
+func (s *execStream) Signal(sig syscall.Signal) error {
+	return s.monitor.SendJSON(message.SignalWanted, message.Signal{Number: int(sig)})
+}
 
 func (s *execStream) Detach() { s.once.Do(func() { close(s.done) }) }
 
@@ -214,25 +221,23 @@ func (s *execStream) Wait(stdout, stderr io.Writer) (int, error) {
 	relay(stdout, s.console)
 	relay(stdout, s.stdio[1])
 	relay(stderr, s.stdio[2])
-	ended := make(chan int, 1)
+	type end struct {
+		code int
+		err  error
+	}
+	ended := make(chan end, 1)
 	go func() {
-		var ws syscall.WaitStatus
-		for {
-			_, err := syscall.Wait4(s.pid, &ws, 0, nil)
-			if !errors.Is(err, syscall.EINTR) {
-				break
-			}
-		}
-		code := ws.ExitStatus()
-		if ws.Signaled() {
-			code = 128 + int(ws.Signal())
+		var exit message.Exit
+		_, err := s.monitor.Expect(message.Exited, &exit)
+		if err != nil {
+			err = fmt.Errorf("connection to the monitor lost: %w", err)
 		}
 		copies.Wait()
-		ended <- code
+		ended <- end{exit.Code, err}
 	}()
 	select {
-	case code := <-ended:
-		return code, nil
+	case e := <-ended:
+		return e.code, e.err
 	case <-s.done:
 		return 0, ErrDetached
 	}
@@ -247,6 +252,10 @@ func (s *execStream) Close() error {
 func (s *execStream) release() {
 	s.stdin.Lock()
 	defer s.stdin.Unlock()
+	if s.monitor.FD >= 0 {
+		s.monitor.Close()
+		s.monitor.FD = -1
+	}
 	for i, f := range s.stdio {
 		if f != nil {
 			f.Close()

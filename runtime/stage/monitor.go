@@ -231,6 +231,7 @@ func (m *monitor) recordFailure(f *message.Failure) {
 
 // finish publishes the end of the container and tells whoever is attached.
 func (m *monitor) finish() {
+	m.relay.dismiss()
 	code := wait(m.child.pid)
 	m.child.release()
 	_ = runHooks(m.cfg.Launch.Hooks.Poststop, m.hookState(), "stopped")

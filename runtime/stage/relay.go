@@ -34,6 +34,8 @@ type relay struct {
 	stdinEnds    bool   // close in when stdin is empty
 	stdinOnce    bool
 	clients      []*client
+	guests       []*guest
+	oob          []byte // for descriptors that clients send
 	buf          []byte
 	moved        int // bytes, until settled
 	settled      bool
@@ -44,13 +46,17 @@ type relay struct {
 type client struct {
 	fd     int
 	attach *message.Attach // nil until it said what it wants
+	guest  *guest          // what it had started instead
 	in     []byte          // an incomplete message
+	fds    []int           // that came with it
 	out    []byte          // not yet taken
 	gone   bool
+	over   bool // it knows the end of what it came for
 }
 
 func (r *relay) init(m *monitor) {
 	r.in, r.out, r.err = m.ours[0], m.ours[1], m.ours[2]
+	r.oob = make([]byte, unix.CmsgSpace(maxDescriptors*4))
 	r.stdinOnce = m.cfg.StdinOnce
 	if m.child.console >= 0 {
 		r.console = true
@@ -75,6 +81,7 @@ func (r *relay) run(m *monitor) {
 		for _, c := range r.clients {
 			r.service(m, c)
 		}
+		r.bury()
 		r.feed()
 		if r.mayRead() || ended {
 			r.read(m, &r.out, message.Stdout, logdriver.Stdout, ended)
@@ -106,7 +113,7 @@ func (r *relay) wait(m *monitor) bool {
 	}
 	for _, c := range r.clients {
 		var events int16
-		if len(r.stdin) < stdinHigh {
+		if !r.full(c) {
 			events = unix.POLLIN
 		}
 		if len(c.out) > 0 {
@@ -116,6 +123,9 @@ func (r *relay) wait(m *monitor) bool {
 			events = unix.POLLRDHUP
 		}
 		add(c.fd, events)
+	}
+	for _, g := range r.guests {
+		add(g.pidfd, unix.POLLIN)
 	}
 	timeout := -1
 	if !r.settled {
@@ -188,6 +198,12 @@ func (r *relay) read(m *monitor, fd *int, t message.Type, kind byte, all bool) {
 	}
 }
 
+// full reports whether the client has to wait until the container has read what
+// it was given.
+func (r *relay) full(c *client) bool {
+	return len(r.stdin) >= stdinHigh && c.attach != nil && c.attach.Stdin
+}
+
 // send writes what the socket takes now and keeps the rest.
 func (c *client) send(p []byte) {
 	if len(c.out) == 0 {
@@ -214,11 +230,14 @@ func (c *client) flush() {
 // service reads a client's messages and writes what it has not got yet.
 func (r *relay) service(m *monitor, c *client) {
 	c.flush()
-	if len(r.stdin) >= stdinHigh {
+	if r.full(c) {
 		return
 	}
 	// buf is free between two reads of the container's output.
-	n, err := unix.Read(c.fd, r.buf)
+	n, oobn, _, _, err := unix.Recvmsg(c.fd, r.buf, r.oob, unix.MSG_CMSG_CLOEXEC)
+	if oobn > 0 {
+		c.fds = append(c.fds, message.Rights(r.oob[:oobn])...)
+	}
 	switch {
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
 		return
@@ -258,6 +277,8 @@ func (r *relay) handle(m *monitor, c *client, t message.Type, body []byte) {
 		if c.attach != nil && c.attach.Stdin && r.in >= 0 && !r.stdinEnds {
 			r.stdin = append(r.stdin, body...)
 		}
+	case message.ExecWanted:
+		r.admit(m, c, body)
 	case message.StdinClosed:
 		r.inputEnded(c)
 	case message.Resized:
@@ -268,7 +289,7 @@ func (r *relay) handle(m *monitor, c *client, t message.Type, body []byte) {
 	case message.SignalWanted:
 		var s message.Signal
 		if json.Unmarshal(body, &s) == nil {
-			_ = unix.PidfdSendSignal(m.child.pidfd, unix.Signal(s.Number), nil, 0)
+			r.signal(m, c, unix.Signal(s.Number))
 		}
 	}
 }
@@ -321,7 +342,7 @@ func (r *relay) sweep() {
 			continue
 		}
 		r.inputEnded(c)
-		unix.Close(c.fd)
+		c.close()
 	}
 	clear(r.clients[len(kept):])
 	r.clients = kept
@@ -330,13 +351,10 @@ func (r *relay) sweep() {
 
 // exited tells every client the exit code and waits until they have read all.
 func (r *relay) exited(code int) {
-	body, err := json.Marshal(message.Exit{Code: code})
-	if err != nil {
-		return
-	}
-	head := message.Header(message.Exited, len(body))
 	for _, c := range r.clients {
-		c.send(append(head[:], body...))
+		if !c.over {
+			c.tell(message.Exited, message.Exit{Code: code})
+		}
 		_ = unix.SetNonblock(c.fd, false)
 		for p := c.out; len(p) > 0 && !c.gone; {
 			n, err := unix.SendmsgN(c.fd, p, nil, nil, unix.MSG_NOSIGNAL)
@@ -345,7 +363,7 @@ func (r *relay) exited(code int) {
 			}
 			p = p[max(n, 0):]
 		}
-		unix.Close(c.fd)
+		c.close()
 	}
 	r.clients = nil
 }

@@ -131,7 +131,7 @@ func (c Conn) Recv() (t Type, body []byte, fds []int, err error) {
 			return 0, nil, nil, io.ErrUnexpectedEOF
 		}
 		if oobn > 0 {
-			fds = append(fds, parseRights(oob[:oobn])...)
+			fds = append(fds, Rights(oob[:oobn])...)
 		}
 		got += n
 	}
@@ -187,7 +187,8 @@ func (c Conn) Expect(want Type, v any) (fds []int, err error) {
 	return fds, nil
 }
 
-func parseRights(oob []byte) []int {
+// Rights returns the descriptors in the control data of a received message.
+func Rights(oob []byte) []int {
 	var fds []int
 	msgs, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {

@@ -22,5 +22,7 @@
 // After Started the front's connection is an ordinary client's: Stdin,
 // StdinClosed, Resized and SignalWanted one way; Stdout, Stderr and at last
 // Exited the other. Later clients connect to the control socket and say
-// AttachWanted first.
+// AttachWanted first, or ExecWanted: the process that the monitor then starts has
+// its streams and its configuration (Exec, by a socket of its own) from the
+// client, and only its end is told there.
 package message

@@ -28,6 +28,7 @@ const (
 	LaunchConfig                  // Launch: the OCI command line's create
 	HooksWanted                   // empty; the root is there, from outside
 	HooksDone                     // empty
+	ExecWanted                    // Spawn, with descriptors: the program, then the process's own
 )
 
 // Failure is why a start ended: the step that failed and docker's exit code.
@@ -297,6 +298,10 @@ type Rlimit struct {
 
 // Caps are the five capability sets as bits (capabilities(7)).
 type Caps struct{ Bounding, Effective, Permitted, Inheritable, Ambient uint64 }
+
+// Spawn asks the monitor to start a program in the container's namespaces and to
+// be its parent. The answer is Started or StepFailed, and Exited in the end.
+type Spawn struct{ Args []string }
 
 // Exec is another process for a running container.
 // The other namespaces were joined already; a descriptor that comes along is a

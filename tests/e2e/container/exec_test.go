@@ -1,6 +1,8 @@
 package container_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -55,4 +57,67 @@ func TestExec_LeavesNothingWhenItsFrontIsKilled(t *testing.T) {
 	sleeper(s, img, "--name", "it")
 	s.Shell("timeout -s KILL 1 skiff exec c sleep 1000")
 	s.OK("stop", "it")
+}
+
+func TestExec_ProcessesAreTheMonitorsChildren(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	sleeper(s, img, "--name", "it")
+	monitor := s.Inspect("it", "{{.State.Pid}}")
+	monitor = statusField(t, monitor, "PPid")
+	s.OK("exec", "-d", "it", "sleep", "4242")
+	s.Shell("timeout -s KILL 1 skiff exec it sleep 4243")
+	for _, marker := range []string{"4242", "4243"} {
+		pid := ""
+		s.Eventually("sleep "+marker+" runs", func() bool {
+			pid = processOf("sleep\x00" + marker)
+			return pid != ""
+		})
+		if parent := statusField(t, pid, "PPid"); parent != monitor {
+			t.Errorf("parent of sleep %s: got %s, want the monitor, %s", marker, parent, monitor)
+		}
+	}
+	for range 5 {
+		s.OK("exec", "-d", "it", "true")
+	}
+	s.Eventually("the monitor has collected what ended", func() bool {
+		children, err := os.ReadFile("/proc/" + monitor + "/task/" + monitor + "/children")
+		return err == nil && len(strings.Fields(string(children))) == 3
+	})
+	s.OK("rm", "-f", "it")
+}
+
+func TestExec_WorksWhileTheContainerReadsNothing(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	s.OK("run", "-d", "-i", "--name", "it", img, "sleep", "1000")
+	// More than a pipe and the monitor's buffer hold.
+	s.Shell("head -c 1000000 /dev/zero | timeout -s KILL 2 skiff attach it")
+	s.Skiff("exec", "it", "echo", "here").Exits(0).Prints("here")
+}
+
+// processOf returns the pid of a process with such a command line, or nothing.
+func processOf(commandLine string) string {
+	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range lines {
+		if data, err := os.ReadFile(path); err == nil && strings.HasPrefix(string(data), commandLine) {
+			return filepath.Base(filepath.Dir(path))
+		}
+	}
+	return ""
+}
+
+// statusField returns a line of /proc/PID/status (proc(5)).
+func statusField(t *testing.T, pid, name string) string {
+	t.Helper()
+	data, err := os.ReadFile("/proc/" + pid + "/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(data)) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
 }

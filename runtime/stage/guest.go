@@ -1,0 +1,120 @@
+package stage
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"skiff/runtime/stage/message"
+)
+
+// guest is a process that a client had started in the container (exec). It is
+// the monitor's child: whatever becomes of the client, somebody waits for it,
+// and the container's pid namespace can end (pid_namespaces(7)).
+type guest struct {
+	pid, pidfd int
+	client     *client // nil when it does not care any more
+}
+
+// maxDescriptors is how many descriptors one message brings at most: a program,
+// three streams, a socket, and two for a nested user namespace.
+const maxDescriptors = 8
+
+// admit starts what a client wants started.
+func (r *relay) admit(m *monitor, c *client, body []byte) {
+	fds := c.fds
+	c.fds = nil
+	defer closeAll(fds)
+	var s message.Spawn
+	if json.Unmarshal(body, &s) != nil || c.attach != nil || c.guest != nil || len(fds) < 5 || len(s.Args) == 0 {
+		c.gone = true
+		return
+	}
+	in := &Inside{
+		Pidfd: m.child.pidfd, Pid: m.child.pid, Path: fmt.Sprintf("/proc/self/fd/%d", fds[0]), Args: s.Args, Cgroup: -1,
+	}
+	for _, fd := range fds[1:] {
+		in.Files = append(in.Files, uintptr(fd))
+	}
+	pid, pidfd, err := in.Spawn()
+	if err != nil {
+		c.tell(message.StepFailed, message.Failure{Code: 126, Text: err.Error()})
+		return
+	}
+	c.guest = &guest{pid: pid, pidfd: pidfd, client: c}
+	r.guests = append(r.guests, c.guest)
+	c.tell(message.Started, message.Running{Pid: pid})
+}
+
+// signal goes to what the client has to do with.
+func (r *relay) signal(m *monitor, c *client, sig unix.Signal) {
+	switch {
+	case c.guest == nil:
+		_ = unix.PidfdSendSignal(m.child.pidfd, sig, nil, 0)
+	case c.guest.pidfd >= 0:
+		_ = unix.PidfdSendSignal(c.guest.pidfd, sig, nil, 0)
+	}
+}
+
+// bury collects the guests that have ended and tells their clients.
+func (r *relay) bury() {
+	kept := r.guests[:0]
+	for _, g := range r.guests {
+		ended := []unix.PollFd{{Fd: int32(g.pidfd), Events: unix.POLLIN}}
+		if n, err := unix.Poll(ended, 0); n == 0 || err != nil {
+			kept = append(kept, g)
+			continue
+		}
+		g.end()
+	}
+	clear(r.guests[len(kept):])
+	r.guests = kept
+}
+
+// dismiss ends the guests of a container that has ended. Most have already: only
+// those without a pid namespace of the container's own outlive it.
+func (r *relay) dismiss() {
+	for _, g := range r.guests {
+		_ = unix.PidfdSendSignal(g.pidfd, unix.SIGKILL, nil, 0)
+		g.end()
+	}
+	r.guests = nil
+}
+
+// end waits for the guest.
+func (g *guest) end() {
+	code := wait(g.pid)
+	unix.Close(g.pidfd)
+	g.pidfd = -1
+	if g.client != nil && !g.client.gone {
+		g.client.tell(message.Exited, message.Exit{Code: code})
+		g.client.over = true
+	}
+}
+
+// tell sends the client a message.
+func (c *client) tell(t message.Type, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return
+	}
+	head := message.Header(t, len(body))
+	c.send(append(head[:], body...))
+}
+
+// close forgets the client, and what it sent without use.
+func (c *client) close() {
+	unix.Close(c.fd)
+	closeAll(c.fds)
+	c.fds = nil
+	if c.guest != nil {
+		c.guest.client = nil
+	}
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		unix.Close(fd)
+	}
+}

@@ -1,0 +1,76 @@
+package stage
+
+import (
+	"fmt"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Inside says what to start within a running container.
+type Inside struct {
+	Pidfd, Pid int // of the container's first process
+	Path       string
+	Args       []string
+	Files      []uintptr // as syscall.ProcAttr has them
+	Cgroup     int       // descriptor of the cgroup to start in, -1: the caller's
+}
+
+// Spawn starts a process in the container's namespaces, save the mount namespace
+// (which would hide the program) and the user namespace (which only a process of
+// one thread may enter), and returns its pid and a pidfd of it. The caller is its
+// parent, and must wait for it: the container's pid namespace cannot end before.
+func (in *Inside) Spawn() (pid, pidfd int, err error) {
+	done := make(chan struct{})
+	go func() {
+		// Never unlocked: the thread belongs to the container and ends with us.
+		runtime.LockOSThread()
+		pid, pidfd, err = in.spawn()
+		close(done)
+	}()
+	<-done
+	return pid, pidfd, err
+}
+
+func (in *Inside) spawn() (pid, pidfd int, err error) {
+	flags := 0
+	for _, ns := range []struct {
+		name string
+		flag int
+	}{
+		{"pid", unix.CLONE_NEWPID},
+		{"net", unix.CLONE_NEWNET},
+		{"ipc", unix.CLONE_NEWIPC},
+		{"uts", unix.CLONE_NEWUTS},
+		{"cgroup", unix.CLONE_NEWCGROUP},
+	} {
+		if in.Foreign(ns.name) {
+			flags |= ns.flag
+		}
+	}
+	if flags != 0 {
+		if err := unix.Setns(in.Pidfd, flags); err != nil {
+			return 0, -1, fmt.Errorf("join namespaces: %w", err)
+		}
+	}
+	attr := &syscall.SysProcAttr{PidFD: &pidfd}
+	if in.Cgroup >= 0 {
+		attr.UseCgroupFD, attr.CgroupFD = true, in.Cgroup
+	}
+	pid, err = syscall.ForkExec(in.Path, in.Args, &syscall.ProcAttr{Env: Environ(), Files: in.Files, Sys: attr})
+	if err != nil {
+		return 0, -1, fmt.Errorf("start exec: %w", err)
+	}
+	return pid, pidfd, nil
+}
+
+// Foreign reports whether the container's namespace of that name (namespaces(7))
+// is another one than ours.
+func (in *Inside) Foreign(name string) bool {
+	var own, theirs unix.Stat_t
+	if unix.Stat("/proc/self/ns/"+name, &own) != nil || unix.Stat(fmt.Sprintf("/proc/%d/ns/%s", in.Pid, name), &theirs) != nil {
+		return false
+	}
+	return own.Ino != theirs.Ino
+}
