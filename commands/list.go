@@ -34,6 +34,7 @@ func commandList(e *env.Env) []*cli.Command {
 		container.CommitCommand(e),
 		container.CreateCommand(e),
 		system.CompletionCommand(e),
+		system.DoctorCommand(e),
 		container.CopyCommand(e),
 		container.DiffCommand(e),
 		system.EventsCommand(e),

@@ -45,7 +45,7 @@ __skiff_command() {
 	words='' flags='' values='' kind='' once=''
 	case $1 in
 	'')
-		words='run exec ps pull images version info container healthcheck image runtime system volume attach commit create completion cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait'
+		words='run exec ps pull images version info container healthcheck image runtime system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait'
 		flags='--config --context --debug --help --host --log-level --version'
 		values='--config --context -c --host -H --log-level -l'
 		;;
@@ -370,6 +370,9 @@ __skiff_command() {
 		;;
 	'completion')
 		flags='--help'
+		;;
+	'doctor')
+		flags='--fix --help --json'
 		;;
 	'cp')
 		flags='--archive --follow-link --help --quiet'

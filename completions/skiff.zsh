@@ -40,6 +40,7 @@ _skiff() {
 			'commit:Create a new image from a containers changes'
 			'create:Create a new container'
 			'completion:Generate the autocompletion script for the specified shell'
+			'doctor:Examine what skiff needs of this machine, and tell what mends it'
 			'cp:Copy files/folders between a container and the local filesystem'
 			'diff:Inspect changes to files or directories on a containers filesystem'
 			'events:Get real time events from the server'
@@ -1068,6 +1069,13 @@ _skiff() {
 			'--help[Print usage]' \
 			'*:file:_files'
 		;;
+	'doctor')
+		_arguments -s \
+			'--fix[Do what needs no root, and print the rest as one sudo line]' \
+			'--help[Print usage]' \
+			'--json[Print the findings as JSON]' \
+			'*:file:_files'
+		;;
 	'cp')
 		_arguments -s \
 			'--archive[Archive mode (copy all uid/gid information)]' \
@@ -1261,7 +1269,7 @@ _skiff() {
 # Whether a group has a command.
 __skiff_has() {
 	case $1 in
-	'') [[ ' run exec ps pull images version info container healthcheck image runtime system volume attach commit create completion cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait ' == *" $2 "* ]] ;;
+	'') [[ ' run exec ps pull images version info container healthcheck image runtime system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait ' == *" $2 "* ]] ;;
 	'container') [[ ' attach commit clone cp create diff exec export exists inspect kill logs ls pause port prune rename restart rm run start stats stop top unpause update wait ' == *" $2 "* ]] ;;
 	'healthcheck') [[ ' run ' == *" $2 "* ]] ;;
 	'image') [[ ' history import inspect load ls pull rm save tag ' == *" $2 "* ]] ;;

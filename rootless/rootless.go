@@ -123,7 +123,7 @@ func (e *NamespaceError) Hint() string {
 	if e.Setting != "" {
 		return "as root: sysctl -w " + e.Setting
 	}
-	return "the kernel or a security module forbids user namespaces to this user; see `skiff info`"
+	return "the kernel or a security module forbids user namespaces to this user; `skiff doctor` tells which"
 }
 
 func entryError(step int, errno syscall.Errno) error {
