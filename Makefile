@@ -28,6 +28,7 @@ BENCH_NEEDS := hyperfine crun podman
 
 BIN := bin/skiff
 STAGE := runtime/embedded/stage.bin
+NETWORK := runtime/embedded/network.bin
 COURIER := storage/courier/embedded/courier.bin
 HELLO := storage/courier/server/hello.bin
 
@@ -74,12 +75,18 @@ define sources
 	echo; } | sed '/^$$/d' > .cache/$(1).d
 endef
 
--include $(wildcard .cache/$(STAGE).d .cache/$(HELLO).d .cache/$(COURIER).d .cache/$(BIN).d)
+-include $(wildcard .cache/$(STAGE).d .cache/$(NETWORK).d .cache/$(HELLO).d .cache/$(COURIER).d .cache/$(BIN).d)
 
 $(STAGE):
 	CGO_ENABLED=0 $(GO) build -tags 'osusergo netgo' -ldflags '$(LDFLAGS)' -o $@ ./runtime/stage/program
 	@sha256sum <$@ | cut -c1-32 >$(@:.bin=.sum)
 	$(call sources,$@,./runtime/stage/program)
+	@touch $@
+
+$(NETWORK):
+	CGO_ENABLED=0 $(GO) build -tags 'osusergo netgo' -ldflags '$(LDFLAGS)' -o $@ ./runtime/network/program
+	@sha256sum <$@ | cut -c1-32 >$(@:.bin=.sum)
+	$(call sources,$@,./runtime/network/program)
 	@touch $@
 
 $(HELLO):
@@ -92,7 +99,7 @@ $(COURIER): $(HELLO)
 	$(call sources,$@,./storage/courier,-tags '$(TAGS)')
 	@touch $@
 
-$(BIN): $(STAGE) $(COURIER) .cache/version
+$(BIN): $(STAGE) $(NETWORK) $(COURIER) .cache/version
 	CGO_ENABLED=1 $(GO) build -tags '$(TAGS)' \
 		-ldflags '$(LDFLAGS) $(VERSION_FLAGS) $(STATIC_FLAGS)' -o $@ .
 	$(call sources,$@,.,-tags '$(TAGS)')
@@ -181,4 +188,4 @@ completions: $(BIN) ## write completions/ from the command tree
 	$(BIN) completion fish > completions/skiff.fish
 
 clean: ## remove what was built
-	rm -rf bin dist .cache $(STAGE) $(HELLO) $(COURIER)
+	rm -rf bin dist .cache $(STAGE) $(NETWORK) $(HELLO) $(COURIER)

@@ -27,7 +27,7 @@ func configure(o createOptions, img *image.Image, hostname string) (*container.C
 	cfg := &container.Config{
 		ID: container.NewID(), Name: o.Name,
 		ImageID: "sha256:" + img.ID, ImagePlatform: platform(img.Config), Layers: img.Layers,
-		Config: o.Process, Host: o.Host,
+		Config: o.Process, Host: o.Host, Networks: o.Networks,
 	}
 	p, from := &cfg.Config, img.Config.Config
 	mergeCommand(p, from, o)

@@ -70,9 +70,6 @@ func create(ctx context.Context, e *env.Env, st *storage.Store, from source, o c
 	if rootless.OneID() {
 		fmt.Fprintln(e.Err, "WARNING: no subordinate ids in /etc/subuid and /etc/subgid: only root exists inside containers")
 	}
-	if mode := o.Host.NetworkMode; (mode == "" || mode == "default" || mode == "bridge") && lifecycle.NetworkEngine() == "" {
-		fmt.Fprintln(e.Err, "WARNING: neither pasta nor slirp4netns is installed: the container has no network (install passt)")
-	}
 	if o.Name != "" {
 		o.Name = strings.TrimPrefix(o.Name, "/")
 		if err := container.CheckName(o.Name); err != nil {
@@ -85,6 +82,9 @@ func create(ctx context.Context, e *env.Env, st *storage.Store, from source, o c
 	}
 	defer func() { err = errors.Join(err, cid.finish(c)) }()
 	if err := resolveModes(st, &o.Host); err != nil {
+		return nil, err
+	}
+	if err := resolveNetworks(st, &o); err != nil {
 		return nil, err
 	}
 	fetched := o.Pull == "always"
@@ -164,11 +164,41 @@ func resolveModes(st *storage.Store, h *container.Host) error {
 		}
 		*mode = "container:" + c.Config.ID
 	}
-	switch kind, _, _ := strings.Cut(h.NetworkMode, ":"); kind {
-	case "default", "bridge", "host", "none", "container":
-		return nil
+	return nil
+}
+
+// resolveNetworks checks that the networks are there and can do what was asked
+// of them, and gives the names that containers of --link have now.
+func resolveNetworks(st *storage.Store, o *createOptions) error {
+	cfg := container.Config{Host: o.Host, Networks: o.Networks}
+	for _, want := range cfg.Endpoints() {
+		e, err := lifecycle.WireEndpoint(st, want, nil)
+		var missing *lifecycle.NotFoundError
+		if errors.As(err, &missing) {
+			return failure.Engine(err, "network %s not found", missing.Name)
+		}
+		if err != nil {
+			return err
+		}
+		if err := lifecycle.CheckEndpoint(e); err != nil {
+			return err
+		}
 	}
-	return failure.Engine(nil, "network %s not found", h.NetworkMode)
+	for i, link := range o.Host.Links {
+		name, alias, ok := strings.Cut(link, ":")
+		c, err := container.Find(st, name)
+		if errors.Is(err, container.ErrNotFound) {
+			return failure.Engine(err, "could not get container for %s: No such container: %s", name, name)
+		}
+		if err != nil {
+			return err
+		}
+		if !ok {
+			alias = name
+		}
+		o.Host.Links[i] = c.Config.Name + ":" + alias
+	}
+	return nil
 }
 
 // cidFile is the file of --cidfile while a container is being made.

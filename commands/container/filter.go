@@ -95,7 +95,7 @@ func (m *matcher) shows(c *container.Container, s container.Status) bool {
 				return mt.Name == v || mt.Destination == v || mt.Source == v
 			})
 		}) &&
-		f.Any("network", func(n string) bool { return n == cfg.Host.NetworkMode || n == networkName(cfg.Host.NetworkMode) }) &&
+		f.Any("network", func(n string) bool { return n == cfg.Host.NetworkMode || slices.Contains(networkNames(cfg), n) }) &&
 		f.Any("publish", func(p string) bool { _, ok := cfg.Host.PortBindings[withProto(p)]; return ok }) &&
 		f.Any("expose", func(p string) bool { _, ok := cfg.Config.ExposedPorts[withProto(p)]; return ok }) &&
 		f.Any("health", func(h string) bool { return h == "none" }) &&

@@ -34,6 +34,8 @@ type createOptions struct {
 	Process container.Process // only what was asked, to be merged with the image's
 	Host    container.Host
 
+	Networks []container.Endpoint // empty: what Host.NetworkMode says
+
 	Volumes     []flags.Volume
 	VolumesFrom []string
 
@@ -109,7 +111,10 @@ func parseCreate(c *cli.Context, e *env.Env) (createOptions, error) {
 	for _, group := range []func() ([]string, error){
 		func() ([]string, error) { return flags.Resources(c, &o.Host) },
 		func() ([]string, error) { return flags.Security(c, &o.Host) },
-		func() ([]string, error) { return flags.Network(c, &o.Process, &o.Host) },
+		func() (warnings []string, err error) {
+			o.Networks, warnings, err = flags.Network(c, &o.Process, &o.Host)
+			return warnings, err
+		},
 		func() ([]string, error) { return flags.Life(c, &o.Process, &o.Host) },
 		func() ([]string, error) { return o.process(c, e) },
 		func() ([]string, error) { return o.namespaces(c) },

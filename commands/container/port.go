@@ -2,6 +2,7 @@ package container
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"skiff/commands/env"
 	"skiff/commands/failure"
 	"skiff/commands/flags"
+	"skiff/runtime/network"
 	"skiff/storage/container"
 )
 
@@ -38,25 +40,21 @@ func runPort(e *env.Env, ref, port string) error {
 	if err != nil {
 		return err
 	}
-	published := published(c)
+	status, err := c.Status()
+	if err != nil {
+		return err
+	}
+	a := network.Attachment(c, status)
+	published := network.Published(&a)
 	if port == "" {
-		var lines []string
-		for p, bindings := range published {
-			for _, b := range bindings {
-				lines = append(lines, p+" -> "+net.JoinHostPort(b.HostIP, b.HostPort))
-			}
-		}
-		slices.Sort(lines)
-		for _, l := range lines {
-			if _, err := fmt.Fprintln(e.Out, l); err != nil {
-				return err
-			}
-		}
-		return nil
+		return printPorts(e, published)
+	}
+	if _, err := flags.ParsePort(port); err != nil {
+		return failure.Local("Error: invalid port '%s': %v", port, err)
 	}
 	bindings := published[withProto(strings.ToLower(port))]
 	if len(bindings) == 0 {
-		return failure.Local("Error: No public port '%s' published for %s", withProto(port), ref)
+		return failure.Local("no public port '%s' published for %s", port, ref)
 	}
 	for _, b := range bindings {
 		if _, err := fmt.Fprintln(e.Out, net.JoinHostPort(b.HostIP, b.HostPort)); err != nil {
@@ -66,6 +64,14 @@ func runPort(e *env.Env, ref, port string) error {
 	return nil
 }
 
-// published are the ports that somebody forwards: none yet, publishing comes
-// with networks of our own.
-func published(*container.Container) map[string][]container.PortBinding { return nil }
+// printPorts lists all published ports, by number.
+func printPorts(e *env.Env, published map[string][]container.PortBinding) error {
+	for _, p := range slices.SortedFunc(maps.Keys(published), network.ComparePorts) {
+		for _, b := range published[p] {
+			if _, err := fmt.Fprintf(e.Out, "%s -> %s\n", p, net.JoinHostPort(b.HostIP, b.HostPort)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

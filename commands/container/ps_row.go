@@ -5,13 +5,13 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"skiff/commands/env"
 	"skiff/commands/format"
+	"skiff/runtime/network"
 	"skiff/storage"
 	"skiff/storage/container"
 	"skiff/storage/image"
@@ -54,7 +54,7 @@ func psRow(e *env.Env, images *imageNames, o psOptions, c *container.Container, 
 		"Command":      strconv.Quote(command),
 		"CreatedAt":    cfg.Created.Local().String(),
 		"RunningFor":   format.Ago(now, cfg.Created),
-		"Ports":        ports(cfg, s),
+		"Ports":        portsText(cfg, network.Attachment(c, s).Ports, s),
 		"State":        s.State,
 		"Status":       statusText(s, now),
 		"Size":         "0B",
@@ -62,7 +62,7 @@ func psRow(e *env.Env, images *imageNames, o psOptions, c *container.Container, 
 		"Labels":       labelText(cfg.Config.Labels),
 		"Mounts":       mountText(cfg.Mounts, o.NoTrunc),
 		"LocalVolumes": strconv.Itoa(localVolumes(cfg.Mounts)),
-		"Networks":     networkName(cfg.Host.NetworkMode),
+		"Networks":     strings.Join(networkNames(cfg), ","),
 		"Platform":     cfg.ImagePlatform,
 		"HealthStatus": "",
 	}
@@ -135,38 +135,6 @@ func (n *imageNames) size(cfg *container.Config) int64 {
 	return n.sizes[strings.TrimPrefix(cfg.ImageID, "sha256:")]
 }
 
-// ports are the exposed ports of a running container, neighbours joined:
-// 80/tcp, 8000-8002/tcp.
-func ports(cfg *container.Config, s container.Status) string {
-	if !s.Running() {
-		return ""
-	}
-	byProto := map[string][]int{}
-	for p := range cfg.Config.ExposedPorts {
-		number, proto, _ := strings.Cut(p, "/")
-		if n, err := strconv.Atoi(number); err == nil {
-			byProto[proto] = append(byProto[proto], n)
-		}
-	}
-	var words []string
-	for _, proto := range []string{"tcp", "udp", "sctp", ""} {
-		list := byProto[proto]
-		sort.Ints(list)
-		for i := 0; i < len(list); i++ {
-			first := list[i]
-			for i+1 < len(list) && list[i+1] == list[i]+1 {
-				i++
-			}
-			word := strconv.Itoa(first)
-			if list[i] != first {
-				word += "-" + strconv.Itoa(list[i])
-			}
-			words = append(words, strings.TrimSuffix(word+"/"+proto, "/"))
-		}
-	}
-	return strings.Join(words, ", ")
-}
-
 func labelText(labels map[string]string) string {
 	words := make([]string, 0, len(labels))
 	for k, v := range labels {
@@ -200,15 +168,17 @@ func localVolumes(mounts []container.Mount) (n int) {
 	return n
 }
 
-// networkName is the network that docker would show for a mode.
-func networkName(mode string) string {
-	if mode == "default" || mode == "" {
-		return "bridge"
+// networkNames are the networks that docker would show for a container.
+func networkNames(cfg *container.Config) []string {
+	var names []string
+	for _, e := range cfg.Endpoints() {
+		names = append(names, e.Network)
 	}
-	if strings.HasPrefix(mode, "container:") {
-		return ""
+	if mode := cfg.Host.NetworkMode; len(names) == 0 && !strings.Contains(mode, ":") {
+		names = []string{mode}
 	}
-	return mode
+	slices.Sort(names)
+	return names
 }
 
 // diskUsage is the space that the files below dir take, hard links once.

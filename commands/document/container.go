@@ -3,10 +3,13 @@
 package document
 
 import (
+	"fmt"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"skiff/runtime/network"
 	"skiff/storage/container"
 )
 
@@ -126,8 +129,13 @@ type networkSettings struct {
 	Networks               map[string]endpoint
 }
 
+type ipam struct {
+	IPv4Address string `json:",omitempty"`
+	IPv6Address string `json:",omitempty"`
+}
+
 type endpoint struct {
-	IPAMConfig          *struct{}
+	IPAMConfig          *ipam
 	Links               []string
 	Aliases             []string
 	MacAddress          string
@@ -171,7 +179,7 @@ func OfContainer(c *container.Container, s container.Status, sizes *Sizes) Conta
 		}},
 		Mounts:          make([]mount, 0, len(cfg.Mounts)),
 		Config:          cfg.Config,
-		NetworkSettings: network(cfg),
+		NetworkSettings: networks(c, s),
 	}
 	if d.Args == nil {
 		d.Args = []string{}
@@ -199,17 +207,58 @@ func lowerDirs(c *container.Container) string {
 	return strings.Join(dirs, ":")
 }
 
-// network describes the built-in modes, whose addresses are not ours to tell.
-func network(cfg *container.Config) networkSettings {
+// networks describes how the container is connected: what was recorded while it
+// runs, else the names alone.
+func networks(c *container.Container, s container.Status) networkSettings {
+	cfg := c.Config
 	n := networkSettings{Ports: map[string][]container.PortBinding{}, Networks: map[string]endpoint{}}
-	for p := range cfg.Config.ExposedPorts {
-		n.Ports[p] = nil
+	a := network.Attachment(c, s)
+	if s.Running() {
+		for p := range cfg.Config.ExposedPorts {
+			n.Ports[p] = nil
+		}
+		for p, bindings := range network.Published(&a) {
+			n.Ports[p] = bindings
+		}
+		n.SandboxID = cfg.ID
+		n.SandboxKey = fmt.Sprintf("/proc/%d/ns/net", s.Pid)
 	}
-	switch mode := cfg.Host.NetworkMode; {
-	case mode == "" || mode == "default":
-		n.Networks["bridge"] = endpoint{}
-	case !strings.HasPrefix(mode, "container:"):
+	for _, want := range cfg.Endpoints() {
+		n.Networks[want.Network] = endpoint{IPAMConfig: ipamConfig(&want), Links: want.Links, Aliases: want.Aliases, GwPriority: want.GwPriority}
+	}
+	if mode := cfg.Host.NetworkMode; len(n.Networks) == 0 && !strings.Contains(mode, ":") {
 		n.Networks[mode] = endpoint{}
 	}
+	for _, e := range a.Endpoints {
+		shown := n.Networks[e.Network]
+		shown.NetworkID, shown.EndpointID, shown.MacAddress = e.NetworkID, e.ID, e.MAC
+		shown.IPAddress, shown.IPPrefixLen, shown.Gateway = addrText(e.Address.Addr()), max(e.Address.Bits(), 0), addrText(e.Gateway)
+		shown.GlobalIPv6Address, shown.GlobalIPv6PrefixLen, shown.IPv6Gateway = addrText(e.Address6.Addr()), max(e.Address6.Bits(), 0), addrText(e.Gateway6)
+		shown.Aliases, shown.GwPriority = e.Aliases, e.GwPriority
+		if e.Network != "bridge" {
+			shown.DNSNames = e.DNSNames
+		} else {
+			// Docker's old place, which scripts still read.
+			n.EndpointID, n.MacAddress = shown.EndpointID, shown.MacAddress
+			n.IPAddress, n.IPPrefixLen, n.Gateway = shown.IPAddress, shown.IPPrefixLen, shown.Gateway
+			n.GlobalIPv6Address, n.GlobalIPv6PrefixLen, n.IPv6Gateway = shown.GlobalIPv6Address, shown.GlobalIPv6PrefixLen, shown.IPv6Gateway
+		}
+		n.Networks[e.Network] = shown
+	}
 	return n
+}
+
+func ipamConfig(e *container.Endpoint) *ipam {
+	if e.IPv4 == "" && e.IPv6 == "" {
+		return nil
+	}
+	return &ipam{e.IPv4, e.IPv6}
+}
+
+// addrText is empty for an address that is none.
+func addrText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
 }

@@ -1,9 +1,12 @@
 package flags
 
 import (
+	"encoding/csv"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -35,89 +38,308 @@ func NetworkFlags() []cli.Flag {
 	}
 }
 
-// Network fills what p and h say about network, names and ports. Networks of
-// the user's own and published ports do not exist yet: the first are refused,
-// the second kept and warned of.
-func Network(c *cli.Context, p *container.Process, h *container.Host) (warnings []string, err error) {
-	if h.NetworkMode, err = networkMode(c.StringSlice("network")); err != nil {
-		return nil, err
-	}
-	for _, name := range []string{"ip", "ip6", "link", "link-local-ip", "network-alias"} {
-		if c.IsSet(name) {
-			return nil, fmt.Errorf("--%s: %w", name, errUserNetwork)
-		}
-	}
-	if c.IsSet("mac-address") {
-		warnings = append(warnings, "--mac-address is not supported and has no effect.")
+// Network fills what p and h say about network, names and ports, and returns the
+// networks with addresses that were asked for, in order.
+func Network(c *cli.Context, p *container.Process, h *container.Host) (endpoints []container.Endpoint, warnings []string, err error) {
+	if h.NetworkMode, endpoints, err = networks(c); err != nil {
+		return nil, nil, err
 	}
 	p.Hostname, p.Domainname = c.String("hostname"), c.String("domainname")
 	for _, name := range []string{p.Hostname, p.Domainname} {
 		if name != "" && !ValidHostname(name) {
-			return nil, fmt.Errorf("invalid hostname format: %q", name)
+			return nil, nil, fmt.Errorf("invalid hostname format: %q", name)
 		}
 	}
 	if err := resolver(c, h); err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	for _, l := range c.StringSlice("link") {
+		if _, _, err := parseLink(l); err != nil {
+			return nil, nil, &failure.Value{Flag: "link", Value: l, Err: err}
+		}
+		h.Links = append(h.Links, l)
 	}
 	for _, e := range c.StringSlice("expose") {
 		ports, err := portRange(e)
 		if err != nil {
-			return nil, fmt.Errorf("invalid range format for --expose: %w", err)
+			return nil, nil, fmt.Errorf("invalid range format for --expose: %w", err)
 		}
 		p.ExposedPorts = expose(p.ExposedPorts, ports)
 	}
+	if err := publish(c, p, h); err != nil {
+		return nil, nil, err
+	}
+	if err := conflicts(c, h); err != nil {
+		return nil, nil, err
+	}
+	if (len(h.PortBindings) > 0 || h.PublishAllPorts) && h.NetworkMode == "host" {
+		warnings = append(warnings, "Published ports are discarded when using host network mode")
+	}
+	return endpoints, warnings, nil
+}
+
+func publish(c *cli.Context, p *container.Process, h *container.Host) error {
 	for _, s := range c.StringSlice("publish") {
 		bindings, err := ParsePublish(s)
 		if err != nil {
-			return nil, fmt.Errorf("invalid publish opts format (should be name=value but got '%s'): %w", s, err)
+			return fmt.Errorf("invalid publish opts format (should be name=value but got '%s'): %w", s, err)
 		}
 		if h.PortBindings == nil {
 			h.PortBindings = map[string][]container.PortBinding{}
 		}
 		for _, b := range bindings {
 			p.ExposedPorts = expose(p.ExposedPorts, []string{b.Port})
-			h.PortBindings[b.Port] = append(h.PortBindings[b.Port], b.PortBinding)
-		}
-	}
-	h.PublishAllPorts = c.Bool("publish-all")
-	if len(h.PortBindings) > 0 || h.PublishAllPorts {
-		if h.NetworkMode == "host" {
-			warnings = append(warnings, "Published ports are discarded when using host network mode")
-		} else {
-			warnings = append(warnings, "Publishing ports is not supported yet; the ports are kept in the configuration only.")
-		}
-	}
-	return warnings, nil
-}
-
-var errUserNetwork = errors.New("only networks of the user's own support it, and there are none yet")
-
-// networkMode takes the last --network; the long form name=x counts as x.
-func networkMode(values []string) (string, error) {
-	mode := "default"
-	for _, v := range values {
-		for _, field := range strings.Split(v, ",") {
-			key, value, long := strings.Cut(field, "=")
-			switch {
-			case !long && v == field:
-				mode = v
-			case key == "name":
-				mode = value
-			default:
-				return "", fmt.Errorf("--network %s: %w", v, errUserNetwork)
+			if !slices.Contains(h.PortBindings[b.Port], b.PortBinding) {
+				h.PortBindings[b.Port] = append(h.PortBindings[b.Port], b.PortBinding)
 			}
 		}
 	}
-	switch kind, ref, _ := strings.Cut(mode, ":"); {
-	case mode == "":
-		return "", errors.New("invalid network name: empty")
-	case kind == "container" && ref == "":
-		return "", errors.New("--net: invalid net mode: invalid container format container:<name|id>")
+	h.PublishAllPorts = c.Bool("publish-all")
+	return nil
+}
+
+// conflicts refuses what a network namespace of somebody else's cannot give.
+func conflicts(c *cli.Context, h *container.Host) error {
+	kind, _, _ := strings.Cut(h.NetworkMode, ":")
+	if kind == "host" && len(h.Links) > 0 {
+		return errors.New("conflicting options: host type networking can't be used with links. This would result in undefined behavior")
 	}
-	if len(values) > 1 {
-		return "", fmt.Errorf("several networks: %w", errUserNetwork)
+	if kind != "container" {
+		return nil
 	}
-	return mode, nil
+	for _, no := range []struct{ flag, text string }{
+		{"link", "conflicting options: container type network can't be used with links. This would result in undefined behavior"},
+		{"dns", "conflicting options: dns and the network mode"},
+		{"add-host", "conflicting options: custom host-to-IP mapping and the network mode"},
+		{"mac-address", "conflicting options: mac-address and the network mode"},
+		{"publish", "conflicting options: port publishing and the container type network mode"},
+		{"publish-all", "conflicting options: port publishing and the container type network mode"},
+		{"expose", "conflicting options: port exposing and the container type network mode"},
+	} {
+		if c.IsSet(no.flag) {
+			return errors.New(no.text)
+		}
+	}
+	return nil
+}
+
+// parseLink reads name[:alias].
+func parseLink(s string) (name, alias string, err error) {
+	name, alias, ok := strings.Cut(s, ":")
+	if !ok {
+		alias = name
+	}
+	if name == "" || alias == "" || strings.Contains(alias, ":") {
+		return "", "", fmt.Errorf("bad format for links: %s", s)
+	}
+	if !ValidHostname(alias) {
+		return "", "", fmt.Errorf("%q is not a host name", alias)
+	}
+	return name, alias, nil
+}
+
+// networks reads --network and what belongs to the first of them. The mode is
+// its name, or the kind of a namespace that has no networks of ours.
+func networks(c *cli.Context) (mode string, endpoints []container.Endpoint, err error) {
+	values := c.StringSlice("network")
+	if len(values) == 0 {
+		values = []string{"default"}
+	}
+	for _, v := range values {
+		e, err := parseNetwork(v)
+		if err != nil {
+			return "", nil, err
+		}
+		if slices.ContainsFunc(endpoints, func(o container.Endpoint) bool { return o.Network == e.Network }) {
+			return "", nil, fmt.Errorf("network %q is specified multiple times", e.Network)
+		}
+		endpoints = append(endpoints, e)
+	}
+	mode = endpoints[0].Network
+	if err := firstNetwork(c, &endpoints[0]); err != nil {
+		return "", nil, err
+	}
+	for _, e := range endpoints {
+		kind, ref, isRef := strings.Cut(e.Network, ":")
+		switch {
+		case kind == "container" && ref == "":
+			return "", nil, errors.New("--net: invalid net mode: invalid container format container:<name|id>")
+		case kind == "ns" && ref == "":
+			return "", nil, errors.New("--net: invalid net mode: ns:<path> needs a path")
+		case isRef && kind != "container" && kind != "ns":
+			return "", nil, fmt.Errorf("invalid network name: %q", e.Network)
+		case hasNone(e.Network):
+			if len(endpoints) > 1 {
+				return "", nil, errors.New("conflicting options: cannot attach both user-defined and non-user-defined network-modes")
+			}
+			if err := plainOnly(e); err != nil {
+				return "", nil, err
+			}
+			return mode, nil, nil
+		}
+	}
+	if e := endpoints[0]; len(endpoints) == 1 && isDefault(mode) && e.GwPriority == 0 && e.MAC == "" && len(e.Aliases) == 0 && e.IPv4 == "" && e.IPv6 == "" {
+		return mode, nil, nil
+	}
+	for i := range endpoints {
+		if isDefault(endpoints[i].Network) {
+			if err := plainOnly(endpoints[i]); err != nil {
+				return "", nil, err
+			}
+			endpoints[i].Network = "bridge"
+		}
+	}
+	return mode, endpoints, nil
+}
+
+// hasNone: networks with addresses of ours do not exist in this mode.
+func hasNone(mode string) bool {
+	kind, _, _ := strings.Cut(mode, ":")
+	return slices.Contains([]string{"host", "none", "container", "ns", "pasta"}, kind)
+}
+
+func isDefault(name string) bool { return name == "default" || name == "bridge" || name == "usernet" }
+
+// plainOnly refuses what only a network of the user's own can give.
+func plainOnly(e container.Endpoint) error {
+	name := e.Network
+	if isDefault(name) {
+		name = "bridge"
+	}
+	switch {
+	case e.IPv4 != "" || e.IPv6 != "":
+		return fmt.Errorf("invalid config for network %s: invalid endpoint settings:\n"+
+			"user specified IP address is supported on user defined networks only", name)
+	case len(e.Aliases) > 0:
+		return fmt.Errorf("invalid config for network %s: invalid endpoint settings:\n"+
+			"network-scoped aliases are only supported for user-defined networks", name)
+	}
+	return nil
+}
+
+// firstNetwork adds the flags that say something about the first network.
+func firstNetwork(c *cli.Context, e *container.Endpoint) error {
+	for _, f := range []struct {
+		flag string
+		six  bool
+		to   *string
+	}{{"ip", false, &e.IPv4}, {"ip6", true, &e.IPv6}} {
+		if !c.IsSet(f.flag) {
+			continue
+		}
+		if *f.to != "" {
+			return fmt.Errorf("conflicting options: cannot specify both --%s and per-network %s address", f.flag, map[bool]string{false: "IPv4", true: "IPv6"}[f.six])
+		}
+		if err := setAddress(f.to, c.String(f.flag), f.six); err != nil {
+			return err
+		}
+	}
+	if c.IsSet("mac-address") {
+		if e.MAC != "" {
+			return errors.New("conflicting options: cannot specify both --mac-address and per-network MAC address")
+		}
+		if err := setMAC(e, c.String("mac-address")); err != nil {
+			return err
+		}
+	}
+	if c.IsSet("network-alias") {
+		if len(e.Aliases) > 0 {
+			return errors.New("conflicting options: cannot specify both --network-alias and per-network alias")
+		}
+		for _, a := range c.StringSlice("network-alias") {
+			if err := AddAlias(e, a); err != nil {
+				return err
+			}
+		}
+	}
+	if c.IsSet("link-local-ip") {
+		return errors.New("--link-local-ip is not supported")
+	}
+	return nil
+}
+
+func setAddress(to *string, value string, six bool) error {
+	a, err := netip.ParseAddr(value)
+	if err != nil || a.Is6() != six || a.Zone() != "" {
+		return fmt.Errorf("invalid IPv%d address: %s", map[bool]int{false: 4, true: 6}[six], value)
+	}
+	*to = a.String()
+	return nil
+}
+
+func setMAC(e *container.Endpoint, value string) error {
+	mac, err := net.ParseMAC(value)
+	if err != nil || len(mac) != 6 || mac[0]&1 != 0 {
+		return fmt.Errorf("%s is not a valid mac address", value)
+	}
+	e.MAC = mac.String()
+	return nil
+}
+
+// AddAlias gives an endpoint one more name.
+func AddAlias(e *container.Endpoint, name string) error {
+	if !ValidHostname(name) {
+		return fmt.Errorf("invalid network alias %q: it is not a host name", name)
+	}
+	e.Aliases = append(e.Aliases, name)
+	return nil
+}
+
+// SetEndpointAddress takes the value of --ip or --ip6 of `network connect`.
+func SetEndpointAddress(e *container.Endpoint, value string, six bool) error {
+	if six {
+		return setAddress(&e.IPv6, value, true)
+	}
+	return setAddress(&e.IPv4, value, false)
+}
+
+// parseNetwork reads one --network: a name, or name=x with options behind.
+func parseNetwork(v string) (e container.Endpoint, err error) {
+	if !strings.Contains(v, "=") {
+		e.Network = v
+		if v == "" {
+			return e, errors.New("invalid network name: empty")
+		}
+		return e, nil
+	}
+	fields, err := csv.NewReader(strings.NewReader(v)).Read()
+	if err != nil {
+		return e, err
+	}
+	for _, field := range fields {
+		key, value, ok := strings.Cut(strings.TrimSpace(field), "=")
+		if !ok || key == "" {
+			return e, fmt.Errorf("invalid field %s", field)
+		}
+		switch strings.ToLower(key) {
+		case "name":
+			e.Network = value
+		case "alias":
+			err = AddAlias(&e, value)
+		case "ip":
+			err = setAddress(&e.IPv4, value, false)
+		case "ip6":
+			err = setAddress(&e.IPv6, value, true)
+		case "mac-address":
+			err = setMAC(&e, value)
+		case "gw-priority":
+			e.GwPriority, err = strconv.Atoi(value)
+			if err != nil {
+				err = fmt.Errorf("invalid gw-priority: %s", value)
+			}
+		case "link-local-ip", "driver-opt":
+			err = fmt.Errorf("--network %s: %s is not supported", v, key)
+		default:
+			err = fmt.Errorf("invalid field key %s", key)
+		}
+		if err != nil {
+			return e, err
+		}
+	}
+	if e.Network == "" {
+		return e, errors.New("network name/id is not specified")
+	}
+	return e, nil
 }
 
 func resolver(c *cli.Context, h *container.Host) error {
@@ -251,6 +473,18 @@ func ParsePublish(s string) ([]Binding, error) {
 		}
 	}
 	return bindings, nil
+}
+
+// ParsePort reads one port[/proto] and returns it as "80/tcp".
+func ParsePort(s string) (string, error) {
+	ports, err := portRange(s)
+	if err == nil && len(ports) != 1 {
+		err = errors.New("one port, not a range")
+	}
+	if err != nil {
+		return "", err
+	}
+	return ports[0], nil
 }
 
 // portRange reads port[-port][/proto] and returns each as "80/tcp".

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"skiff/runtime/stage/hub"
 	"skiff/storage/atomicfile"
 	"skiff/storage/sealed"
 )
@@ -22,6 +23,10 @@ var (
 	program string
 	//go:embed stage.sum
 	sum string
+	//go:embed network.bin
+	network string
+	//go:embed network.sum
+	networkSum string
 )
 
 // Dispatch does nothing in this build: the stage is a program of its own.
@@ -46,8 +51,6 @@ func Stage(cache string) (path string, file *os.File, err error) {
 	return sealed.Path(f), f, nil
 }
 
-var errNoexec = errors.New("mounted noexec")
-
 // Identity returns the name that the stage's file has in the cache, and its
 // size in bytes.
 func Identity() (name string, size int64) {
@@ -57,43 +60,35 @@ func Identity() (name string, size int64) {
 func fromDisk(cache string) (*os.File, error) {
 	base, _ := Identity()
 	name := filepath.Join(cache, base)
-	f, err := readonly(name)
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, errDamaged) {
-		if err := os.MkdirAll(cache, 0o700); err != nil {
-			return nil, err
-		}
-		// Durable: after a power cut it is whole or absent.
-		if err := atomicfile.Write(name, []byte(program), 0o555, atomicfile.Durable); err != nil {
-			return nil, err
-		}
-		f, err = readonly(name)
+	if err := keep(name, program); err != nil {
+		return nil, err
 	}
-	return f, err
+	return hub.Readonly(name)
 }
 
-var errDamaged = errors.New("damaged")
+// Network returns the path of the network program, which whoever starts it opens
+// with hub.Readonly. cache is a directory to keep it in.
+func Network(cache string) (path string, err error) {
+	name := filepath.Join(cache, "network-"+strings.TrimSpace(networkSum))
+	if err := keep(name, network); err != nil {
+		return "", fmt.Errorf("unpack network program: %w", err)
+	}
+	return name, nil
+}
 
-// readonly opens the file through a read-only mount of its own.
-func readonly(name string) (*os.File, error) {
-	low, err := unix.OpenTree(unix.AT_FDCWD, name, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_SYMLINK_NOFOLLOW)
-	if err != nil {
-		return nil, err
-	}
-	defer unix.Close(low)
+// keep puts a program into the file called name, unless it is there.
+func keep(name, program string) error {
 	var st unix.Stat_t
-	var fs unix.Statfs_t
-	if err := errors.Join(unix.Fstat(low, &st), unix.Fstatfs(low, &fs)); err != nil {
-		return nil, err
+	err := unix.Lstat(name, &st)
+	if err == nil && st.Size == int64(len(program)) && st.Mode&unix.S_IFMT == unix.S_IFREG {
+		return nil
 	}
-	if st.Size != int64(len(program)) || st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, errDamaged
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
-	if fs.Flags&unix.ST_NOEXEC != 0 {
-		return nil, errNoexec
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return err
 	}
-	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV}
-	if err := unix.MountSetattr(low, "", unix.AT_EMPTY_PATH, &attr); err != nil {
-		return nil, err
-	}
-	return sealed.Raise(low, name)
+	// Durable: after a power cut it is whole or absent.
+	return atomicfile.Write(name, []byte(program), 0o555, atomicfile.Durable)
 }

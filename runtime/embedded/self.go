@@ -5,7 +5,9 @@ package embedded
 import (
 	"os"
 
+	"skiff/runtime/network/hub"
 	"skiff/runtime/stage"
+	stagehub "skiff/runtime/stage/hub"
 )
 
 // Dispatch plays the stage's role and ends the process if it was started as
@@ -14,7 +16,13 @@ func Dispatch() {
 	if stage.Is(os.Args[0]) {
 		os.Exit(stage.Main(stage.Role(os.Args[0])))
 	}
+	if os.Args[0] == stagehub.Argv0 {
+		os.Exit(hub.Main(os.Args[1:]))
+	}
 }
+
+// Network returns the path of the network program: empty, it is this one.
+func Network(string) (path string, err error) { return "", nil }
 
 // Stage returns the path to execute the stage from. The file is nil.
 func Stage(string) (path string, file *os.File, err error) { return "/proc/self/exe", nil, nil }

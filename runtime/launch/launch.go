@@ -29,6 +29,7 @@ type Input struct {
 	Files      []message.File
 	Copies     []message.Copy
 	Network    *message.Helper
+	Hub        *message.Hub // instead of Network
 	// UserByName takes the user from spec.Process.User.Username and the root's
 	// own passwd; else the numbers count.
 	UserByName bool
@@ -50,11 +51,11 @@ func Messages(s *rspec.Spec, in *Input) (*message.Launch, error) {
 		s.Linux = &rspec.Linux{}
 	}
 	state := message.State{Version: s.Version, ID: in.ID, Status: "creating", Bundle: in.Bundle, Annotations: s.Annotations}
-	l := &message.Launch{Overlay: in.Overlay, Network: in.Network, Orphan: in.Orphan, KeepFDs: in.KeepFDs}
+	l := &message.Launch{Overlay: in.Overlay, Network: in.Network, Hub: in.Hub, Orphan: in.Orphan, KeepFDs: in.KeepFDs}
 	init := &message.Init{
 		Mountpoint: in.Mountpoint, Root: in.RootDir, Files: in.Files, Copies: in.Copies, Reaper: in.Reaper,
 		StartFIFO: in.StartFIFO, Hostname: s.Hostname, Domainname: s.Domainname, State: state,
-		Masked: s.Linux.MaskedPaths, Readonly: s.Linux.ReadonlyPaths, NetworkWanted: in.Network != nil,
+		Masked: s.Linux.MaskedPaths, Readonly: s.Linux.ReadonlyPaths, NetworkWanted: in.Network != nil || in.Hub != nil,
 		ReadonlyRoot: s.Root != nil && s.Root.Readonly, DefaultDevices: true,
 	}
 	if err := addNamespaces(s, l, init); err != nil {

@@ -20,6 +20,9 @@ type Ahead struct {
 	ready      chan struct{}
 	conn       message.Conn
 	err        error
+	// hub brings a connection that keeps the network program alive until the
+	// container does; nil where none is needed.
+	hub chan message.Conn
 }
 
 // Prepare starts a monitor for a container that is about to be made with this
@@ -32,6 +35,10 @@ func Prepare(st *storage.Store, p *container.Process, h *container.Host) *Ahead 
 	hint := stage.Ahead(flags, p.Tty, p.OpenStdin)
 	what := name + " " + hint
 	a := &Ahead{flags: flags, tty: p.Tty, stdin: p.OpenStdin, ready: make(chan struct{}), conn: message.Conn{FD: -1}}
+	if all && bridged(h.NetworkMode) {
+		a.hub = make(chan message.Conn, 1)
+		go func() { a.hub <- warmHub(st) }()
+	}
 	if early.FD > 0 {
 		conn := message.Conn{FD: early.FD}
 		if all && early.What == what && early.Size == size {
@@ -84,6 +91,12 @@ func (a *Ahead) Close() {
 		return
 	}
 	<-a.ready
+	if a.hub != nil {
+		if conn := <-a.hub; conn.FD >= 0 {
+			conn.Close()
+		}
+		a.hub = nil
+	}
 	if a.err == nil && a.conn.FD >= 0 {
 		a.conn.Close()
 		a.conn.FD = -1

@@ -32,7 +32,7 @@ func writeFiles(c *container.Container, n network) ([]message.File, error) {
 		make func() ([]byte, error)
 	}{
 		{"/etc/hostname", func() ([]byte, error) { return []byte(c.Config.Config.Hostname + "\n"), nil }},
-		{"/etc/hosts", func() ([]byte, error) { return hosts(c) }},
+		{"/etc/hosts", func() ([]byte, error) { return hosts(c, n) }},
 		{"/etc/resolv.conf", func() ([]byte, error) { return resolvConf(&c.Config.Host, n) }},
 	} {
 		if overmounted(c.Config, f.path) {
@@ -69,7 +69,7 @@ func overmounted(cfg *container.Config, file string) bool {
 	return false
 }
 
-func hosts(c *container.Container) ([]byte, error) {
+func hosts(c *container.Container, n network) ([]byte, error) {
 	var b strings.Builder
 	if c.Config.Host.NetworkMode == "host" {
 		data, err := os.ReadFile("/etc/hosts")
@@ -83,12 +83,21 @@ func hosts(c *container.Container) ([]byte, error) {
 			if d := c.Config.Config.Domainname; d != "" {
 				name = name + "." + d + " " + name
 			}
-			// Its own address comes with the networks; until then it finds itself.
-			fmt.Fprintf(&b, "127.0.1.1\t%s\n", name)
+			// Its own addresses come with the networks that we give them; elsewhere
+			// it shall find itself.
+			if !n.addressed {
+				fmt.Fprintf(&b, "127.0.1.1\t%s\n", name)
+			}
 		}
 	}
 	for _, extra := range c.Config.Host.ExtraHosts {
 		name, addr, ok := strings.Cut(extra, ":")
+		if addr == "host-gateway" {
+			var err error
+			if addr, err = hostAddress(); err != nil {
+				return nil, err
+			}
+		}
 		ip, err := netip.ParseAddr(strings.Trim(addr, "[]"))
 		if !ok || err != nil {
 			return nil, fmt.Errorf("invalid IP address in add-host: %q", addr)
@@ -128,7 +137,7 @@ func resolvConf(h *container.Host, n network) ([]byte, error) {
 			}
 		}
 	}
-	if len(h.DNS) == 0 && n.resolver != "" {
+	if n.resolver != "" && (len(h.DNS) == 0 || n.asksFor) {
 		servers = []string{n.resolver}
 	}
 	if len(h.DNSSearch) > 0 && h.DNSSearch[0] != "." {

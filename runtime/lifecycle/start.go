@@ -94,7 +94,12 @@ func Start(ctx context.Context, c *container.Container, o StartOptions) (Session
 			return nil, startError(err)
 		}
 	}
-	m, err := monitorConfig(ctx, c, o.Attach)
+	network, err := chooseNetwork(ctx, c)
+	if err != nil {
+		return nil, startError(err)
+	}
+	defer network.release()
+	m, err := monitorConfig(ctx, c, network, o.Attach)
 	if err != nil {
 		return nil, startError(err)
 	}
@@ -117,7 +122,7 @@ func startError(err error) error {
 }
 
 // monitorConfig prepares everything that the stage applies.
-func monitorConfig(ctx context.Context, c *container.Container, attach *Attachment) (*message.Monitor, error) {
+func monitorConfig(ctx context.Context, c *container.Container, network network, attach *Attachment) (*message.Monitor, error) {
 	cfg := c.Config
 	facts, err := gatherFacts(ctx, c)
 	if err != nil {
@@ -146,8 +151,7 @@ func monitorConfig(ctx context.Context, c *container.Container, attach *Attachme
 	if in.Filter, err = filter(c, &cfg.Host, s.Process.Capabilities.Bounding); err != nil {
 		return nil, err
 	}
-	network := chooseNetwork(cfg.Host.NetworkMode, c.Dir())
-	in.Network = network.helper
+	in.Network, in.Hub = network.helper, network.hub
 	if in.Files, err = writeFiles(c, network); err != nil {
 		return nil, err
 	}

@@ -21,6 +21,8 @@ type child struct {
 	console int // terminal master, -1 without
 	helpers []*os.Process
 	mounts  []string // made for the helpers
+	hub     message.Conn
+	bridges []int // what came with the connection to the network program
 }
 
 // launch leads an init to RootReady: ahead, when it was cloned before its
@@ -39,7 +41,7 @@ func launch(l *message.Launch, ahead *child, stdio [3]uintptr, given ...int) (*c
 		}
 		l.Overlay = nil
 		if c, err = tryLaunch(l, nil, stdio, given); err != nil {
-			c = &child{pidfd: -1, conn: message.Conn{FD: -1}, console: -1}
+			c = &child{pidfd: -1, conn: message.Conn{FD: -1}, console: -1, hub: message.Conn{FD: -1}}
 		}
 		c.helpers, c.mounts = append(c.helpers, fuse), append(c.mounts, target)
 		if err != nil {
@@ -83,7 +85,7 @@ func clone(l *message.Launch, stdio [3]uintptr) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &child{pidfd: -1, conn: ours, console: -1}
+	c := &child{pidfd: -1, conn: ours, console: -1, hub: message.Conn{FD: -1}}
 	err = c.spawn(l, stdio, theirs)
 	unix.Close(theirs.FD)
 	if err != nil {
@@ -140,7 +142,7 @@ func (c *child) awaitRoot(l *message.Launch) error {
 		}
 		switch t {
 		case message.NetworkWanted:
-			if err := c.connect(l.Network); err != nil {
+			if err := c.connect(l); err != nil {
 				return err
 			}
 			if err := c.conn.Send(message.NetworkReady, nil); err != nil {
@@ -222,6 +224,7 @@ func (c *child) release() {
 		}
 	}
 	c.pidfd, c.conn.FD, c.console = -1, -1, -1
+	c.leaveHub()
 	// Unmounted first: a helper that serves one ends well then, and the mount
 	// point could not be removed else.
 	for _, target := range c.mounts {

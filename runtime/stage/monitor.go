@@ -73,7 +73,7 @@ func monitorMain(front message.Conn) int {
 		}
 	}
 	// What the start needed is not needed again.
-	m.cfg.Launch = message.Launch{Hooks: m.cfg.Launch.Hooks}
+	m.cfg.Launch = message.Launch{Hooks: m.cfg.Launch.Hooks, Hub: m.cfg.Launch.Hub}
 	m.relay.run(m)
 	m.finish()
 	return 0

@@ -10,12 +10,17 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"skiff/runtime/stage/hub"
 	"skiff/runtime/stage/message"
 )
 
-// connect starts the helper that gives init's network namespace a way out and
-// waits until it is ready.
-func (c *child) connect(h *message.Helper) error {
+// connect gives init's network namespace a way out: by the network program, or
+// by a helper of its own.
+func (c *child) connect(l *message.Launch) error {
+	if l.Hub != nil {
+		return c.attach(l.Hub)
+	}
+	h := l.Network
 	if h == nil {
 		return nil
 	}
@@ -23,6 +28,49 @@ func (c *child) connect(h *message.Helper) error {
 		return fmt.Errorf("network: %s: %w", h.Path, err)
 	}
 	return nil
+}
+
+// attach connects init's network namespace to the networks of the user, for as
+// long as we hold the connection. The namespace with the bridges is kept open, so
+// that they outlive a network program that is killed.
+func (c *child) attach(h *message.Hub) error {
+	netns, err := unix.Open(fmt.Sprintf("/proc/%d/ns/net", c.pid), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open network namespace: %w", err)
+	}
+	defer unix.Close(netns)
+	conn, fds, err := hub.Ask(h, message.NetworkAttach, h.Request, message.NetworkAttached, netns)
+	if err != nil {
+		return err
+	}
+	c.leaveHub()
+	c.hub, c.bridges = conn, fds
+	return nil
+}
+
+func (c *child) leaveHub() {
+	if c.hub.FD >= 0 {
+		unix.Close(c.hub.FD)
+	}
+	for _, fd := range c.bridges {
+		unix.Close(fd)
+	}
+	c.hub.FD, c.bridges = -1, nil
+}
+
+// rejoinTries bounds how long output waits when the network program was killed.
+const rejoinTries = 3
+
+// rejoin connects anew after the network program's death. If nothing helps the
+// container goes on with what the kernel keeps.
+func (c *child) rejoin(h *message.Hub) {
+	unix.Close(c.hub.FD)
+	c.hub.FD = -1
+	for range rejoinTries {
+		if c.attach(h) == nil {
+			return
+		}
+	}
 }
 
 func (c *child) connectWith(h *message.Helper) error {

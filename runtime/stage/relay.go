@@ -104,6 +104,9 @@ func (r *relay) wait(m *monitor) bool {
 	}
 	add(m.child.pidfd, unix.POLLIN)
 	add(m.listen, unix.POLLIN)
+	at := len(r.polls)
+	add(m.child.hub.FD, unix.POLLIN)
+	hubs := len(r.polls) - at
 	if r.mayRead() {
 		add(r.out, unix.POLLIN)
 		add(r.err, unix.POLLIN)
@@ -141,6 +144,9 @@ func (r *relay) wait(m *monitor) bool {
 	}
 	if r.polls[1].Revents != 0 {
 		r.accept(m.listen)
+	}
+	if hubs > 0 && r.polls[at].Revents != 0 && r.polls[0].Revents == 0 {
+		m.child.rejoin(m.cfg.Launch.Hub)
 	}
 	return r.polls[0].Revents != 0
 }

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"strings"
 	"time"
 )
 
@@ -30,6 +31,35 @@ type Config struct {
 	Config Process  `json:"Config"`
 	Host   Host     `json:"HostConfig"`
 	Mounts []Mount  `json:"Mounts"`
+	// Networks are the networks of the user's own, or bridge, that the container
+	// was asked to be on; see Endpoints.
+	Networks []Endpoint `json:"Networks,omitempty"`
+}
+
+// Endpoint is the wish for a place on one network.
+type Endpoint struct {
+	Network    string   `json:"Network"` // name or id
+	Aliases    []string `json:"Aliases,omitempty"`
+	Links      []string `json:"Links,omitempty"` // container:alias
+	IPv4       string   `json:"IPv4Address,omitempty"`
+	IPv6       string   `json:"IPv6Address,omitempty"`
+	MAC        string   `json:"MacAddress,omitempty"`
+	GwPriority int      `json:"GwPriority,omitempty"`
+}
+
+// Endpoints are the networks with addresses that the container belongs on: those
+// that were asked for, else the default one; none when it shares a network
+// namespace or has one without a network.
+func (c *Config) Endpoints() []Endpoint {
+	switch kind, _, _ := strings.Cut(c.Host.NetworkMode, ":"); kind {
+	case "host", "none", "container", "ns", "pasta":
+		return c.Networks
+	case "", "default", "bridge", "usernet":
+		if len(c.Networks) == 0 {
+			return []Endpoint{{Network: "bridge"}}
+		}
+	}
+	return c.Networks
 }
 
 // Process is docker's "Config": what the image gives defaults for.

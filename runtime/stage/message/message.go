@@ -31,6 +31,15 @@ const (
 	ExecWanted                    // Spawn, with descriptors: the program, then the process's own
 )
 
+// What is said to the network program.
+const (
+	NetworkHold     Type = 64 + iota // empty: stay alive while this is connected
+	NetworkAttach                    // Hub.Request, with the container's network namespace
+	NetworkAttached                  // empty, with the network namespace of the bridges
+	NetworkChange                    // what skiff/runtime/network/wire says
+	NetworkChanged                   // empty
+)
+
 // Failure is why a start ended: the step that failed and docker's exit code.
 type Failure struct {
 	Step string
@@ -118,6 +127,7 @@ type Launch struct {
 	PidNS      string   // path of a pid namespace to join instead
 	Overlay    *Overlay // nil: Init.Root is a directory
 	Network    *Helper
+	Hub        *Hub
 	Hooks      Hooks
 	// Orphan lets init outlive the launcher: the OCI command line's create.
 	Orphan bool
@@ -156,6 +166,15 @@ type Helper struct {
 	// Ready is a FIFO, which is made, that the helper writes to when it is
 	// ready; without one it writes to descriptor 3.
 	Ready string
+}
+
+// Hub is the network program that connects the container to networks, which all
+// containers of a user share. It is started where it does not run.
+type Hub struct {
+	Dir     string // with its lock and socket
+	Program string // its file; empty: this very program
+	Args    []string
+	Request []byte // NetworkAttach, passed on unread
 }
 
 // Hooks are the OCI lifecycle hooks that run in the parent's namespaces
