@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -33,6 +34,9 @@ static const char *const verbs[] = {
 // The OCI command line's that make a container; the others have the power that
 // they need outside, or are started over by Go (rootless.EnterUser).
 static const char *const runtime_verbs[] = {"create", "run", 0};
+// Verbs that start containers, and the networks without neighbours.
+static const char *const starters[] = {"run", "start", "restart", 0};
+static const char *const no_networks[] = {"none", "host", "pasta", 0};
 // Global options whose value is a word of its own.
 static const char *const valued[] = {"-l", "--log-level", "--config", "-H", "--host", "-c", "--context",
 	"--root", "--log", "--log-format", 0};
@@ -41,6 +45,17 @@ static int among(const char *word, const char *const *list) {
 	for (; *list; list++)
 		if (!strcmp(word, *list))
 			return 1;
+	return 0;
+}
+
+// alone tells by a word among the arguments that a container will not be on a
+// network with others. A wrong guess costs a little, or an error to try again.
+static int alone(char **argv) {
+	for (; *argv; argv++) {
+		const char *value = strrchr(*argv, '=');
+		if (among(value ? value + 1 : *argv, no_networks))
+			return 1;
+	}
 	return 0;
 }
 
@@ -66,6 +81,8 @@ static int wants_namespace(int argc, char **argv) {
 		}
 		if (wanted == verbs && !strcmp(argv[i], "run"))
 			skiff_entry.plain = skiff_plain(argv + i + 1);
+		if (wanted == verbs && among(argv[i], starters))
+			skiff_entry.together = !alone(argv + i + 1);
 		return among(argv[i], wanted);
 	}
 	return 0;
@@ -113,6 +130,25 @@ static int join_anchor(const char *store) {
 	}
 	closedir(dir);
 	return joined;
+}
+
+// wait_turn lets one process at a time make the first user namespace: containers
+// on one network must be in the same, and until the first one's monitor lives
+// there is no anchor to find it by. Go gives the turn up (rootless.EndTurn) when
+// there is, or the kernel when the process ends. Nobody waits for long: without
+// a turn the network says what is wrong.
+static void wait_turn(const char *store) {
+	int fd = open(store, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return; // there is no image yet
+	for (int ms = 0; flock(fd, LOCK_EX | LOCK_NB); ms++) {
+		if (errno != EWOULDBLOCK || ms > 5000) {
+			close(fd);
+			return;
+		}
+		usleep(1000);
+	}
+	skiff_entry.turn = fd;
 }
 
 // join_given enters the user namespace on the descriptor that Go left in the
@@ -296,7 +332,17 @@ __attribute__((constructor)) static void skiff_enter(int argc, char **argv, char
 			n = snprintf(store, sizeof store, "%s/skiff", xdg);
 		else if (home && home[0] == '/')
 			n = snprintf(store, sizeof store, "%s/.local/share/skiff", home);
-		if (n > 0 && n < (int)sizeof store && !join_anchor(store))
+		int known = n > 0 && n < (int)sizeof store;
+		int joined = known && !join_anchor(store);
+		if (known && !joined && skiff_entry.together) {
+			wait_turn(store);
+			if (skiff_entry.turn && !join_anchor(store)) {
+				joined = 1;
+				close(skiff_entry.turn);
+				skiff_entry.turn = 0;
+			}
+		}
+		if (joined)
 			skiff_entry.how = SKIFF_ANCHOR;
 		else if (new_namespace(&mapped))
 			return;

@@ -33,6 +33,8 @@ struct skiff_entry {
 	enum skiff_step failed; // the step that failed first
 	int err;                // its errno
 	int mapper[2];          // pids of newuidmap and newgidmap, 0 when not started
+	int together;           // starts a container that may have neighbours
+	int turn;               // the lock of who makes the first namespace, 0 without
 	int plain;              // an ordinary run: an early stage would have been of use
 	int early;              // the socket of the early stage, 0 when there is none
 	char early_what[256];   // what its link said

@@ -83,6 +83,19 @@ func await() error {
 	return nil
 }
 
+// EndTurn lets other processes go on that wait to see whether this one starts
+// the first container of the user: once it did, or will take long. Safe to call
+// again; what it guards is told in entry.c, wait_turn.
+func EndTurn() {
+	turnOnce.Do(func() {
+		if fd := int(C.skiff_entry.turn); fd > 0 {
+			syscall.Close(fd)
+		}
+	})
+}
+
+var turnOnce sync.Once
+
 // MapperError says that newuidmap or newgidmap (shadow-utils) could not write
 // an id map.
 type MapperError struct {

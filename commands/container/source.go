@@ -9,6 +9,7 @@ import (
 	"skiff/commands/env"
 	"skiff/commands/failure"
 	"skiff/commands/progress"
+	"skiff/rootless"
 	"skiff/storage"
 	"skiff/storage/courier/client"
 	"skiff/storage/courier/configuration"
@@ -35,6 +36,7 @@ func bring(ctx context.Context, e *env.Env, from source, o createOptions, missin
 		return err
 	}
 	ref = ref.WithDefaultTag()
+	rootless.EndTurn() // this takes long
 	out := e.Err
 	if o.Quiet {
 		out = io.Discard

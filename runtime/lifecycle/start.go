@@ -64,6 +64,7 @@ func sweep(st *storage.Store) { _ = container.Sweep(st, rootless.Await) }
 // attachment, else a session on the running process. A failure before that is
 // a *StartError and is also recorded in the container's state.
 func Start(ctx context.Context, c *container.Container, o StartOptions) (Session, error) {
+	defer rootless.EndTurn()
 	op, err := c.Lock(ctx)
 	if err != nil {
 		return nil, startError(err)

@@ -36,7 +36,6 @@ type Hub struct {
 	bridges map[string]*bridge // by network id
 	members map[string]*member // by container id
 	ruins   map[string]network.Attachment
-	clients int
 }
 
 // Main serves the socket that it was started with, for the store in args, and

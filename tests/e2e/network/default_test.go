@@ -76,7 +76,7 @@ func TestModes(t *testing.T) {
 		"--dns-search 'a b'":                     "is not a valid domain",
 		"--network container:web --hostname foo": "conflicting options: hostname and the network mode",
 	} {
-		s.Shell("bash -c \"skiff run --rm "+strings.ReplaceAll(flags, `"`, `\"`)+" "+img+" id\"").Exits(125).Complains(want)
+		s.Shell("bash -c \"skiff run --rm " + strings.ReplaceAll(flags, `"`, `\"`) + " " + img + " id\"").Exits(125).Complains(want)
 	}
 	s.Skiff("ps", "-aq").Exits(0).PrintsMatch("^[0-9a-f]{12}$")
 }
