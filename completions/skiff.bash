@@ -234,7 +234,7 @@ __skiff_command() {
 		once=1
 		;;
 	'image')
-		words='history import inspect load ls pull rm save tag'
+		words='history import inspect load ls prune pull rm save tag'
 		flags='--help'
 		;;
 	'image history')
@@ -259,6 +259,10 @@ __skiff_command() {
 	'image ls')
 		flags='--all --digests --filter --format --help --no-trunc --quiet'
 		values='--filter -f --format'
+		;;
+	'image prune')
+		flags='--all --filter --force --help'
+		values='--filter'
 		;;
 	'image pull')
 		flags='--help --platform --quiet'
@@ -318,8 +322,12 @@ __skiff_command() {
 		flags='--help'
 		;;
 	'system')
-		words='events info'
+		words='df events info prune'
 		flags='--help'
+		;;
+	'system df')
+		flags='--format --help --verbose'
+		values='--format'
 		;;
 	'system events')
 		flags='--filter --format --help --since --until'
@@ -328,6 +336,10 @@ __skiff_command() {
 	'system info')
 		flags='--format --help'
 		values='--format -f'
+		;;
+	'system prune')
+		flags='--all --filter --force --help --volumes'
+		values='--filter'
 		;;
 	'volume')
 		words='create inspect ls rm'

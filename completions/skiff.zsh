@@ -704,6 +704,7 @@ _skiff() {
 			'inspect:Display detailed information on one or more images'
 			'load:Load an image from a tar archive or STDIN'
 			'ls:List images'
+			'prune:Remove unused images'
 			'pull:Download an image from a registry'
 			'rm:Remove one or more images'
 			'save:Save one or more images to a tar archive (streamed to STDOUT by default)'
@@ -755,6 +756,14 @@ _skiff() {
 			'--help[Print usage]' \
 			'--no-trunc[Dont truncate output]' \
 			'--quiet[Only show image IDs]' \
+			'*:file:_files'
+		;;
+	'image prune')
+		_arguments -s \
+			'--all[Remove all unused images, not just dangling ones]' \
+			'--filter[Provide filter values (e.g. "until=<timestamp>")]:value:_files' \
+			'--force[Do not prompt for confirmation]' \
+			'--help[Print usage]' \
 			'*:file:_files'
 		;;
 	'image pull')
@@ -885,12 +894,21 @@ _skiff() {
 		;;
 	'system')
 		commands=(
+			'df:Show disk usage'
 			'events:Get real time events from the server'
 			'info:Display system-wide information'
+			'prune:Remove unused data'
 		)
 		[[ $PREFIX == -* ]] || { _describe command commands; return }
 		_arguments -s \
 			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'system df')
+		_arguments -s \
+			'--format[Format output using a custom template]:value:_files' \
+			'--help[Print usage]' \
+			'--verbose[Show detailed information on space usage]' \
 			'*:file:_files'
 		;;
 	'system events')
@@ -906,6 +924,15 @@ _skiff() {
 		_arguments -s \
 			'--format[Format output using a custom template]:value:_files' \
 			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'system prune')
+		_arguments -s \
+			'--all[Remove all unused images not just dangling ones]' \
+			'--filter[Provide filter values (e.g. "label=<key>=<value>")]:value:_files' \
+			'--force[Do not prompt for confirmation]' \
+			'--help[Print usage]' \
+			'--volumes[Prune anonymous volumes]' \
 			'*:file:_files'
 		;;
 	'volume')
@@ -1272,9 +1299,9 @@ __skiff_has() {
 	'') [[ ' run exec ps pull images version info container healthcheck image runtime system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait ' == *" $2 "* ]] ;;
 	'container') [[ ' attach commit clone cp create diff exec export exists inspect kill logs ls pause port prune rename restart rm run start stats stop top unpause update wait ' == *" $2 "* ]] ;;
 	'healthcheck') [[ ' run ' == *" $2 "* ]] ;;
-	'image') [[ ' history import inspect load ls pull rm save tag ' == *" $2 "* ]] ;;
+	'image') [[ ' history import inspect load ls prune pull rm save tag ' == *" $2 "* ]] ;;
 	'runtime') [[ ' create delete exec kill list run spec start state ' == *" $2 "* ]] ;;
-	'system') [[ ' events info ' == *" $2 "* ]] ;;
+	'system') [[ ' df events info prune ' == *" $2 "* ]] ;;
 	'volume') [[ ' create inspect ls rm ' == *" $2 "* ]] ;;
 	*) false ;;
 	esac

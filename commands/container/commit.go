@@ -3,6 +3,7 @@ package container
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"skiff/commands/failure"
 	"skiff/commands/flags"
 	"skiff/rootless"
+	"skiff/runtime/lifecycle"
 	"skiff/storage/container"
 	"skiff/storage/courier/client"
 	"skiff/storage/courier/message"
@@ -94,19 +96,32 @@ func runCommit(ctx context.Context, e *env.Env, o commitOptions) error {
 		return inWords(err, o.Container, c)
 	}
 	defer held.Release()
-	if held == nil && o.Pause {
-		fmt.Fprintln(e.Err, "WARNING: the container runs on while its files are read: skiff cannot pause it here")
-	}
 	want, err := commitOf(c, o)
 	if err != nil {
 		return err
 	}
+	resume := func() error { return nil }
+	if held == nil && o.Pause {
+		if resume, err = pause(ctx, c); err != nil {
+			return inWords(err, o.Container, c)
+		}
+	}
 	result, err := client.Commit(ctx, st, *want)
-	if err != nil {
+	if err = errors.Join(err, resume()); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(e.Out, "sha256:"+result.ID)
 	return err
+}
+
+// pause stops a container's processes until resume, unless they are stopped or
+// gone already. An interrupt does not keep them from going on.
+func pause(ctx context.Context, c *container.Container) (resume func() error, err error) {
+	err = lifecycle.Pause(ctx, c)
+	if errors.Is(err, lifecycle.ErrPaused) || errors.Is(err, lifecycle.ErrNotRunning) {
+		return func() error { return nil }, nil
+	}
+	return func() error { return lifecycle.Unpause(context.WithoutCancel(ctx), c) }, err
 }
 
 // hold keeps a stopped container from being started and removed. One that runs

@@ -10,6 +10,7 @@ import (
 	"skiff/commands/flags"
 	"skiff/storage"
 	"skiff/storage/container"
+	"skiff/storage/usage"
 )
 
 // InspectCommand describes containers in docker's documents.
@@ -51,7 +52,7 @@ func Document(st *storage.Store, ref string, withSizes bool) (*document.Containe
 	var sizes *document.Sizes
 	if withSizes {
 		images := imageNames{st: st}
-		rw := diskUsage(filepath.Join(c.Dir(), container.UpperDir))
+		rw := usage.Below(filepath.Join(c.Dir(), container.UpperDir))
 		sizes = &document.Sizes{Writable: rw, All: rw + images.size(c.Config)}
 	}
 	d := document.OfContainer(c, s, sizes)

@@ -18,6 +18,7 @@ import (
 	"skiff/runtime/lifecycle"
 	"skiff/storage"
 	"skiff/storage/container"
+	"skiff/storage/usage"
 )
 
 // PruneCommand removes all containers that do not run.
@@ -84,7 +85,7 @@ func Prune(ctx context.Context, st *storage.Store, f flags.Filters, until time.T
 		if s.Running() || s.State == "restarting" {
 			continue
 		}
-		size := diskUsage(filepath.Join(c.Dir(), container.UpperDir))
+		size := usage.Below(filepath.Join(c.Dir(), container.UpperDir))
 		err = lifecycle.Remove(ctx, c, lifecycle.RemoveOptions{})
 		switch {
 		case err == nil:

@@ -2,12 +2,10 @@ package container
 
 import (
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"skiff/commands/env"
 	"skiff/commands/format"
@@ -15,6 +13,7 @@ import (
 	"skiff/storage"
 	"skiff/storage/container"
 	"skiff/storage/image"
+	"skiff/storage/usage"
 )
 
 var psLayout = format.List{
@@ -70,7 +69,7 @@ func psRow(e *env.Env, images *imageNames, o psOptions, c *container.Container, 
 		row[format.LabelKey(k)] = v
 	}
 	if o.Size {
-		rw := diskUsage(filepath.Join(c.Dir(), container.UpperDir))
+		rw := usage.Below(filepath.Join(c.Dir(), container.UpperDir))
 		row["Size"] = fmt.Sprintf("%s (virtual %s)", format.Size(rw), format.Size(rw+images.size(cfg)))
 	}
 	return row
@@ -179,28 +178,4 @@ func networkNames(cfg *container.Config) []string {
 	}
 	slices.Sort(names)
 	return names
-}
-
-// diskUsage is the space that the files below dir take, hard links once.
-// What cannot be read counts nothing.
-func diskUsage(dir string) (bytes int64) {
-	seen := map[uint64]bool{}
-	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return nil
-		}
-		info, err := d.Info()
-		if err != nil || !info.Mode().IsRegular() {
-			return nil
-		}
-		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Nlink > 1 {
-			if seen[st.Ino] {
-				return nil
-			}
-			seen[st.Ino] = true
-		}
-		bytes += info.Size()
-		return nil
-	})
-	return bytes
 }

@@ -20,6 +20,7 @@ func Commands(e *env.Env) []*cli.Command {
 		InspectCommand(e),
 		LoadCommand(e),
 		list,
+		PruneCommand(e),
 		PullCommand(e),
 		remove,
 		SaveCommand(e),

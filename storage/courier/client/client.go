@@ -71,6 +71,14 @@ func Remove(ctx context.Context, st *storage.Store, want message.Remove) ([]mess
 	return result.Removed, err
 }
 
+// Prune takes whole images out of the store, and layers that belong to none. The
+// caller holds Store.ImagesLock, exclusive, and has found the images unused under
+// it.
+func Prune(ctx context.Context, st *storage.Store, want message.Prune) ([]message.Removed, error) {
+	result, err := call(ctx, st, message.Request{Prune: &want}, nil, nil)
+	return result.Removed, err
+}
+
 // LoadEmbedded puts the image skiff/hello, which is part of this program, into
 // the store.
 func LoadEmbedded(ctx context.Context, st *storage.Store) (message.Result, error) {

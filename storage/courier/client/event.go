@@ -1,6 +1,9 @@
 package client
 
 import (
+	"slices"
+	"strings"
+
 	"skiff/storage"
 	"skiff/storage/courier/message"
 	"skiff/storage/event"
@@ -50,6 +53,13 @@ func record(st *storage.Store, r message.Request, result message.Result) {
 				add("delete", id, id)
 			}
 		}
+	case r.Prune != nil:
+		for _, removed := range result.Removed {
+			if slices.Contains(r.Prune.IDs, strings.TrimPrefix(removed.Deleted, "sha256:")) {
+				add("delete", removed.Deleted, removed.Deleted)
+			}
+		}
+		events = append(events, event.Event{Type: event.Image, Action: "prune"})
 	}
 	event.Append(st.Events(), events...)
 }

@@ -43,6 +43,7 @@ type Request struct {
 	Save     *Save     `json:"save,omitempty"`
 	Tag      *Tag      `json:"tag,omitempty"`
 	Remove   *Remove   `json:"remove,omitempty"`
+	Prune    *Prune    `json:"prune,omitempty"`
 	Embedded *Embedded `json:"embedded,omitempty"`
 	Heal     *Heal     `json:"heal,omitempty"`
 }
@@ -150,6 +151,12 @@ type Remove struct {
 	Force     bool   `json:"force,omitempty"`
 	// Users are the containers made from the image.
 	Users []User `json:"users,omitempty"`
+}
+
+// Prune removes images that no container was made from, with all their names,
+// and what no image stands on.
+type Prune struct {
+	IDs []string `json:"ids,omitempty"` // 64 hex digits each
 }
 
 // User is a container that was made from an image.

@@ -45,6 +45,35 @@ func (s *session) remove(_ context.Context, want *message.Remove) (message.Resul
 	return message.Result{Removed: r.done}, err
 }
 
+// prune removes images and, unless a transfer is under way, layers without one.
+// The front holds the images lock.
+func (s *session) prune(ctx context.Context, want *message.Prune) (message.Result, error) {
+	var result message.Result
+	var failed error
+	for _, id := range want.IDs {
+		if err := context.Cause(ctx); err != nil {
+			failed = errors.Join(failed, err)
+			break
+		}
+		img, err := s.store.Image(id)
+		if errors.Is(err, cstorage.ErrImageUnknown) {
+			continue // somebody else was faster
+		}
+		r := &removal{session: s, want: &message.Remove{ID: id, Force: true}}
+		if err == nil {
+			r.names = sortedNames(img.Names)
+			err = r.byID()
+		}
+		result.Removed = append(result.Removed, r.done...)
+		failed = errors.Join(failed, err)
+	}
+	if len(result.Removed) > 0 {
+		failed = errors.Join(failed, s.syncRecords())
+	}
+	_, err := s.healAlone()
+	return result, errors.Join(failed, err)
+}
+
 // byName removes the name and, if it was the last one, the image.
 // An image that a container stands on stays, without a name.
 func (r *removal) byName() error {

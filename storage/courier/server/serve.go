@@ -98,6 +98,8 @@ func serve(ctx context.Context, request *message.Request, report func(message.Ev
 	case request.Heal != nil:
 		_, err := s.healAlone()
 		return message.Result{}, err
+	case request.Prune != nil:
+		return s.prune(ctx, request.Prune)
 	case request.Embedded != nil:
 		return s.loadHello(ctx)
 	}
