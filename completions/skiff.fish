@@ -29,7 +29,7 @@ function __skiff_names
     end
 end
 
-set -g __skiff_commands 'run' 'exec' 'ps' 'pull' 'images' 'version' 'info' 'container' 'container attach' 'container commit' 'container clone' 'container cp' 'container create' 'container diff' 'container exec' 'container export' 'container exists' 'container inspect' 'container kill' 'container logs' 'container ls' 'container pause' 'container port' 'container prune' 'container rename' 'container restart' 'container rm' 'container run' 'container start' 'container stats' 'container stop' 'container top' 'container unpause' 'container update' 'container wait' 'healthcheck' 'healthcheck run' 'image' 'image history' 'image import' 'image inspect' 'image load' 'image ls' 'image prune' 'image pull' 'image rm' 'image save' 'image tag' 'runtime' 'runtime create' 'runtime delete' 'runtime exec' 'runtime kill' 'runtime list' 'runtime run' 'runtime spec' 'runtime start' 'runtime state' 'system' 'system df' 'system events' 'system info' 'system prune' 'volume' 'volume create' 'volume inspect' 'volume ls' 'volume rm' 'attach' 'commit' 'create' 'completion' 'cp' 'diff' 'events' 'export' 'history' 'import' 'inspect' 'kill' 'load' 'logs' 'pause' 'port' 'rename' 'restart' 'rm' 'rmi' 'save' 'start' 'stats' 'stop' 'tag' 'top' 'unpause' 'update' 'wait'
+set -g __skiff_commands 'run' 'exec' 'ps' 'pull' 'images' 'version' 'info' 'container' 'container attach' 'container commit' 'container clone' 'container cp' 'container create' 'container diff' 'container exec' 'container export' 'container exists' 'container inspect' 'container kill' 'container logs' 'container ls' 'container pause' 'container port' 'container prune' 'container rename' 'container restart' 'container rm' 'container run' 'container start' 'container stats' 'container stop' 'container top' 'container unpause' 'container update' 'container wait' 'healthcheck' 'healthcheck run' 'image' 'image history' 'image import' 'image inspect' 'image load' 'image ls' 'image prune' 'image pull' 'image rm' 'image save' 'image tag' 'runtime' 'runtime create' 'runtime delete' 'runtime exec' 'runtime kill' 'runtime list' 'runtime run' 'runtime spec' 'runtime start' 'runtime state' 'system' 'system df' 'system events' 'system info' 'system prune' 'volume' 'volume create' 'volume inspect' 'volume ls' 'volume rm' 'attach' 'commit' 'create' 'completion' 'doctor' 'cp' 'diff' 'events' 'export' 'history' 'import' 'inspect' 'kill' 'load' 'logs' 'pause' 'port' 'rename' 'restart' 'rm' 'rmi' 'save' 'start' 'stats' 'stop' 'tag' 'top' 'unpause' 'update' 'wait'
 
 complete -c skiff -n '__skiff_at ""' -f -a run -d 'Create and run a new container from an image'
 complete -c skiff -n '__skiff_at ""' -f -a exec -d 'Execute a command in a running container'
@@ -48,6 +48,7 @@ complete -c skiff -n '__skiff_at ""' -f -a attach -d 'Attach local standard inpu
 complete -c skiff -n '__skiff_at ""' -f -a commit -d 'Create a new image from a containers changes'
 complete -c skiff -n '__skiff_at ""' -f -a create -d 'Create a new container'
 complete -c skiff -n '__skiff_at ""' -f -a completion -d 'Generate the autocompletion script for the specified shell'
+complete -c skiff -n '__skiff_at ""' -f -a doctor -d 'Examine what skiff needs of this machine, and tell what mends it'
 complete -c skiff -n '__skiff_at ""' -f -a cp -d 'Copy files/folders between a container and the local filesystem'
 complete -c skiff -n '__skiff_at ""' -f -a diff -d 'Inspect changes to files or directories on a containers filesystem'
 complete -c skiff -n '__skiff_at ""' -f -a events -d 'Get real time events from the server'
@@ -831,6 +832,9 @@ complete -c skiff -n '__skiff_at "create"' -l volume-driver -r -d 'Optional volu
 complete -c skiff -n '__skiff_at "create"' -l volumes-from -r -d 'Mount volumes from the specified container(s)'
 complete -c skiff -n '__skiff_at "create"' -l workdir -s w -r -d 'Working directory inside the container'
 complete -c skiff -n '__skiff_at "completion"' -l help -d 'Print usage'
+complete -c skiff -n '__skiff_at "doctor"' -l fix -d 'Do what needs no root, and print the rest as one sudo line'
+complete -c skiff -n '__skiff_at "doctor"' -l help -d 'Print usage'
+complete -c skiff -n '__skiff_at "doctor"' -l json -d 'Print the findings as JSON'
 complete -c skiff -n '__skiff_at "cp"' -f -a '(__skiff_names container)'
 complete -c skiff -n '__skiff_at "cp"' -l archive -s a -d 'Archive mode (copy all uid/gid information)'
 complete -c skiff -n '__skiff_at "cp"' -l follow-link -s L -d 'Always follow symbol link in SRC_PATH'
