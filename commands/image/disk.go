@@ -3,7 +3,6 @@ package image
 import (
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"skiff/commands/format"
@@ -52,7 +51,7 @@ func DiskUsage(images []*image.Image, layers map[string]image.Layer, users map[s
 		d.Row = rows[0]
 		d.Row["SharedSize"], d.Row["UniqueSize"] = format.LongSize(d.Shared), format.LongSize(img.Size-d.Shared)
 		d.Row["Containers"] = strconv.Itoa(d.Containers)
-		if strings.Trim(d.Row["Digest"], "<none>") == "" {
+		if d.Row["Digest"] == none {
 			d.Row["Digest"] = ""
 		}
 		all = append(all, d)
