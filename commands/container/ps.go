@@ -86,14 +86,16 @@ func runPs(_ context.Context, e *env.Env, o psOptions) error {
 		return err
 	}
 	images := imageNames{st: st}
+	statuses, failed := make([]container.Status, len(list)), make([]error, len(list))
+	container.Each(len(list), func(i int) { statuses[i], failed[i] = list[i].Status() })
 	var rows []format.Row
-	for _, c := range list {
+	for i, c := range list {
 		if o.Last > 0 && len(rows) == o.Last {
 			break
 		}
-		s, err := c.Status()
-		if err != nil {
-			broken = errors.Join(broken, err)
+		s := statuses[i]
+		if failed[i] != nil {
+			broken = errors.Join(broken, failed[i])
 			continue
 		}
 		if !o.All && !s.Running() && s.State != "restarting" {

@@ -7,8 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"sort"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"skiff/storage"
 	"skiff/storage/atomicfile"
@@ -67,7 +71,7 @@ func (c *Container) TryLock() (*lock.Lock, error) { return lock.TryDir(c.Dir()) 
 // Load reads the container with the full id. It returns ErrNotFound when the
 // directory is absent or has no readable configuration.
 func Load(st *storage.Store, id string) (*Container, error) {
-	data, err := os.ReadFile(filepath.Join(st.Containers(), id, configFile))
+	data, err := atomicfile.Read(filepath.Join(st.Containers(), id, configFile))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%q: %w", id, ErrNotFound)
 	}
@@ -150,24 +154,40 @@ func List(st *storage.Store) ([]*Container, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all []*Container
-	var broken []error
-	for _, id := range ids {
-		c, err := Load(st, id)
-		if errors.Is(err, ErrNotFound) {
-			continue
+	found := make([]*Container, len(ids))
+	failed := make([]error, len(ids))
+	Each(len(ids), func(i int) {
+		c, err := Load(st, ids[i])
+		switch {
+		case errors.Is(err, ErrNotFound):
+		case err != nil:
+			failed[i] = err
+		case !c.Vanished():
+			found[i] = c
 		}
-		if err != nil {
-			broken = append(broken, err)
-			continue
-		}
-		if c.Vanished() {
-			continue
-		}
-		all = append(all, c)
-	}
+	})
+	all := slices.DeleteFunc(found, func(c *Container) bool { return c == nil })
 	sort.SliceStable(all, func(i, j int) bool { return all[i].Config.Created.After(all[j].Config.Created) })
-	return all, errors.Join(broken...)
+	return all, errors.Join(failed...)
+}
+
+// side is how many containers one processor reads before it is worth waking
+// another.
+const side = 32
+
+// Each calls do with 0 to n-1, in no order, on as many processors as pay.
+func Each(n int, do func(i int)) {
+	workers := min(runtime.GOMAXPROCS(0), 1+n/side)
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range workers {
+		all.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				do(i)
+			}
+		})
+	}
+	all.Wait()
 }
 
 // Save publishes a changed configuration (rename, update) durably.

@@ -35,13 +35,19 @@ func (s Status) Finished() time.Time { return s.Recorded.FinishedAt }
 // death sends) is ended here, and the end recorded: nobody is left who would
 // collect its output or exit code.
 func (c *Container) Status() (Status, error) {
-	holder, err := c.Holder()
-	if err != nil {
-		return Status{}, err
-	}
 	st, err := c.State()
 	if err != nil {
 		return Status{}, err
+	}
+	holder := 0
+	if st.Pid != 0 || c.marked() {
+		if holder, err = c.Holder(); err != nil {
+			return Status{}, err
+		}
+		// A start or an end may have come between the two looks.
+		if st, err = c.State(); err != nil {
+			return Status{}, err
+		}
 	}
 	if holder == 0 && st.Pid != 0 {
 		if st, err = c.bury(st); err != nil {
@@ -63,6 +69,13 @@ func (c *Container) Status() (Status, error) {
 		out.State = "created"
 	}
 	return out, nil
+}
+
+// marked reports whether the container is marked as running, which it is from
+// before its start to its end.
+func (c *Container) marked() bool {
+	_, err := os.Lstat(c.RunningLink())
+	return err == nil
 }
 
 // killedCode is the exit code of what was killed with SIGKILL.

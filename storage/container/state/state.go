@@ -49,7 +49,7 @@ type State struct {
 // there is none or a power cut emptied it.
 func Read(dir string) (State, error) {
 	var s State
-	data, err := os.ReadFile(filepath.Join(dir, File))
+	data, err := atomicfile.Read(filepath.Join(dir, File))
 	if errors.Is(err, os.ErrNotExist) || err == nil && len(data) == 0 {
 		return s, nil
 	}
