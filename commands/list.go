@@ -6,6 +6,8 @@ import (
 	"skiff/commands/container"
 	"skiff/commands/env"
 	"skiff/commands/image"
+	"skiff/commands/manifest"
+	"skiff/commands/registry"
 	"skiff/commands/runtime"
 	"skiff/commands/system"
 	"skiff/commands/volume"
@@ -19,13 +21,18 @@ func commandList(e *env.Env) []*cli.Command {
 		container.ExecCommand(e),
 		container.PsCommand(e),
 		image.PullCommand(e),
+		image.PushCommand(e),
 		image.ImagesCommand(e),
+		registry.LoginCommand(e),
+		registry.LogoutCommand(e),
+		registry.SearchCommand(e),
 		system.VersionCommand(e),
 		system.InfoCommand(e),
 
 		{Name: "container", Usage: "Manage containers", Subcommands: container.Commands(e)},
 		container.HealthCommand(e),
 		{Name: "image", Usage: "Manage images", Subcommands: image.Commands(e)},
+		{Name: "manifest", Usage: "Manage image manifests and manifest lists", Subcommands: manifest.Commands(e)},
 		runtime.Command(e, system.VersionLine(e)),
 		{Name: "system", Usage: "Manage the installation", Subcommands: system.Commands(e)},
 		{Name: "volume", Usage: "Manage volumes", Subcommands: volume.Commands(e)},

@@ -45,7 +45,7 @@ __skiff_command() {
 	words='' flags='' values='' kind='' once=''
 	case $1 in
 	'')
-		words='run exec ps pull images version info container healthcheck image runtime system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait'
+		words='run exec ps pull push images login logout search version info container healthcheck image manifest runtime system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait'
 		flags='--config --context --debug --help --host --log-level --version'
 		values='--config --context -c --host -H --log-level -l'
 		;;
@@ -66,14 +66,29 @@ __skiff_command() {
 		values='--filter -f --format --last -n'
 		;;
 	'pull')
-		flags='--help --platform --quiet'
+		flags='--all-tags --help --platform --quiet'
 		values='--platform'
 		kind=image
 		once=1
 		;;
+	'push')
+		flags='--all-tags --help --platform --quiet'
+		values='--platform'
+		;;
 	'images')
 		flags='--all --digests --filter --format --help --no-trunc --quiet'
 		values='--filter -f --format'
+		;;
+	'login')
+		flags='--help --password --password-stdin --username'
+		values='--password -p --username -u'
+		;;
+	'logout')
+		flags='--help'
+		;;
+	'search')
+		flags='--filter --format --help --limit --list-tags --no-trunc'
+		values='--filter -f --format --limit'
 		;;
 	'version')
 		flags='--format --help'
@@ -234,7 +249,7 @@ __skiff_command() {
 		once=1
 		;;
 	'image')
-		words='history import inspect load ls prune pull rm save tag'
+		words='history import inspect load ls prune pull push rm save tag'
 		flags='--help'
 		;;
 	'image history')
@@ -265,10 +280,14 @@ __skiff_command() {
 		values='--filter'
 		;;
 	'image pull')
-		flags='--help --platform --quiet'
+		flags='--all-tags --help --platform --quiet'
 		values='--platform'
 		kind=image
 		once=1
+		;;
+	'image push')
+		flags='--all-tags --help --platform --quiet'
+		values='--platform'
 		;;
 	'image rm')
 		flags='--force --help --no-prune'
@@ -283,6 +302,26 @@ __skiff_command() {
 		flags='--help'
 		kind=image
 		once=1
+		;;
+	'manifest')
+		words='annotate create inspect push rm'
+		flags='--help'
+		;;
+	'manifest annotate')
+		flags='--arch --help --os --os-features --os-version --variant'
+		values='--arch --os --os-features --os-version --variant'
+		;;
+	'manifest create')
+		flags='--amend --help --insecure'
+		;;
+	'manifest inspect')
+		flags='--help --insecure --verbose'
+		;;
+	'manifest push')
+		flags='--help --insecure --purge'
+		;;
+	'manifest rm')
+		flags='--help'
 		;;
 	'runtime')
 		words='create delete exec kill list run spec start state'

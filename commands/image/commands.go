@@ -22,6 +22,7 @@ func Commands(e *env.Env) []*cli.Command {
 		list,
 		PruneCommand(e),
 		PullCommand(e),
+		PushCommand(e),
 		remove,
 		SaveCommand(e),
 		TagCommand(e),

@@ -21,6 +21,7 @@ type pullOptions struct {
 	Ref      image.Reference
 	Platform string
 	Quiet    bool
+	AllTags  bool
 	// Untagged says that the tag is ours, not the user's.
 	Untagged bool
 }
@@ -32,6 +33,7 @@ func PullCommand(e *env.Env) *cli.Command {
 		Usage:     "Download an image from a registry",
 		ArgsUsage: "[OPTIONS] NAME[:TAG|@DIGEST]",
 		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "all-tags", Aliases: []string{"a"}, Usage: "Download all tagged images in the repository"},
 			&cli.BoolFlag{Name: "disable-content-trust", Value: true, Usage: "Skip image verification", Hidden: true},
 			platformFlag(),
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "Suppress verbose output"},
@@ -67,9 +69,21 @@ func parsePull(c *cli.Context, e *env.Env) (pullOptions, error) {
 	if err != nil {
 		return pullOptions{}, failure.Local("%v", err)
 	}
-	o := pullOptions{Ref: ref.WithDefaultTag(), Platform: platform(c, e), Quiet: c.Bool("quiet")}
+	o := pullOptions{Ref: ref, Platform: platform(c, e), Quiet: c.Bool("quiet"), AllTags: c.Bool("all-tags")}
+	if o.AllTags {
+		return o, checkAllTags(ref)
+	}
+	o.Ref = ref.WithDefaultTag()
 	o.Untagged = o.Ref != ref
 	return o, nil
+}
+
+// checkAllTags refuses a reference that names more than a repository.
+func checkAllTags(ref image.Reference) error {
+	if ref.Tag != "" || ref.Digest != "" {
+		return failure.Local("tag can't be used with --all-tags/-a")
+	}
+	return nil
 }
 
 func runPull(ctx context.Context, e *env.Env, o pullOptions) error {
@@ -89,7 +103,7 @@ func runPull(ctx context.Context, e *env.Env, o pullOptions) error {
 		watch = progress.NewLayers(e.Out).Event
 	}
 	result, err := client.Pull(ctx, st, message.Pull{
-		Reference: o.Ref.String(), Platform: o.Platform, Registries: registries,
+		Reference: o.Ref.String(), AllTags: o.AllTags, Platform: o.Platform, Registries: registries,
 	}, watch)
 	if err != nil {
 		return err
@@ -99,7 +113,11 @@ func runPull(ctx context.Context, e *env.Env, o pullOptions) error {
 
 // printPulled prints docker's last lines of a pull.
 func printPulled(e *env.Env, o pullOptions, result message.Result) error {
-	if !o.Quiet {
+	switch {
+	case o.Quiet:
+	case o.AllTags:
+		progress.Status(e.Out, o.Ref, result)
+	default:
 		progress.Pulled(e.Out, o.Ref, result)
 	}
 	_, err := fmt.Fprintln(e.Out, o.Ref)

@@ -72,6 +72,18 @@ func (l *Layers) Event(e message.Event) {
 		l.set(e.Layer, "Download complete")
 	case message.LayerApplied:
 		l.set(e.Layer, "Pull complete")
+	case message.LayerPreparing:
+		l.set(e.Layer, "Preparing")
+	case message.LayerPushing:
+		if l.terminal {
+			l.set(e.Layer, "Pushing  "+l.bar(e.Offset, e.Size))
+		}
+	case message.LayerPushed:
+		l.set(e.Layer, "Pushed")
+	case message.LayerThere:
+		l.set(e.Layer, "Layer already exists")
+	case message.LayerMounted:
+		l.set(e.Layer, "Mounted from "+format.Escape(e.Text))
 	case message.Retrying:
 		l.set(e.Layer, fmt.Sprintf("Retrying in %d seconds", int(e.Wait.Seconds()+0.5)))
 	}
@@ -79,11 +91,17 @@ func (l *Layers) Event(e message.Event) {
 
 // Pulled prints docker's last lines about a pull.
 func Pulled(out io.Writer, ref image.Reference, result message.Result) {
+	fmt.Fprintf(out, "Digest: %s\n", result.Digest)
+	Status(out, ref, result)
+}
+
+// Status prints whether a pull found anything new.
+func Status(out io.Writer, ref image.Reference, result message.Result) {
 	status := "Image is up to date"
 	if result.Changed {
 		status = "Downloaded newer image"
 	}
-	fmt.Fprintf(out, "Digest: %s\nStatus: %s for %s\n", result.Digest, status, ref.Familiar())
+	fmt.Fprintf(out, "Status: %s for %s\n", status, ref.Familiar())
 }
 
 // pulling is docker's first line of a pull.

@@ -2,6 +2,7 @@ package system
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -53,7 +54,7 @@ type info struct {
 	OSType             string
 	Architecture       string
 	IndexServerAddress string
-	RegistryConfig     map[string]any
+	RegistryConfig     registryConfig
 	NCPU               int
 	MemTotal           int64
 	GenericResources   []string
@@ -89,17 +90,20 @@ func InfoCommand(e *env.Env) *cli.Command {
 			if err := flags.ExactArgs(c, 0); err != nil {
 				return err
 			}
-			return runInfo(e, c.String("format"))
+			return runInfo(c.Context, e, c.String("format"))
 		},
 	}
 }
 
-func runInfo(e *env.Env, template string) error {
+func runInfo(ctx context.Context, e *env.Env, template string) error {
 	st, err := e.Store()
 	if err != nil {
 		return err
 	}
 	i := gather(e, st)
+	if err := i.registries(ctx, e); err != nil {
+		return err
+	}
 	if err := i.count(st); err != nil {
 		i.Warnings = append(i.Warnings, "WARNING: "+err.Error())
 	}
@@ -128,7 +132,6 @@ func gather(e *env.Env, st *storage.Store) *info {
 		CgroupDriver: "none", CgroupVersion: cgroupVersion(),
 		KernelVersion: kernelVersion(), OSType: runtime.GOOS, Architecture: machine(),
 		IndexServerAddress: "https://index.docker.io/v1/",
-		RegistryConfig:     map[string]any{"IndexConfigs": map[string]any{"docker.io": map[string]any{"Name": "docker.io", "Official": true, "Secure": true}}},
 		NCPU:               runtime.NumCPU(), MemTotal: memory(), DockerRootDir: st.Dir,
 		HTTPProxy: e.Getenv("HTTP_PROXY"), HTTPSProxy: e.Getenv("HTTPS_PROXY"), NoProxy: e.Getenv("NO_PROXY"),
 		Name: hostname, ServerVersion: dockerVersion, SkiffVersion: Version,
@@ -193,8 +196,10 @@ func infoText(i *info) string {
 	}
 	fmt.Fprintf(&b, " Kernel Version: %s\n Operating System: %s\n OSType: %s\n Architecture: %s\n CPUs: %d\n Total Memory: %s\n",
 		i.KernelVersion, i.OperatingSystem, i.OSType, i.Architecture, i.NCPU, format.BinarySize(i.MemTotal))
-	fmt.Fprintf(&b, " Name: %s\n Docker Root Dir: %s\n Debug Mode: %v\n Experimental: false\n Live Restore Enabled: false\n",
+	fmt.Fprintf(&b, " Name: %s\n Docker Root Dir: %s\n Debug Mode: %v\n Experimental: false\n",
 		i.Name, i.DockerRootDir, i.Debug)
+	b.WriteString(i.RegistryConfig.text())
+	b.WriteString(" Live Restore Enabled: false\n")
 	return b.String()
 }
 

@@ -3,10 +3,10 @@ package harness
 import (
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -17,8 +17,31 @@ type Registry struct {
 	Dir     string // of its contents
 }
 
+// RegistryUser and RegistryPassword open a registry of NewRegistryWithPassword.
+const (
+	RegistryUser     = "ana"
+	RegistryPassword = "secret"
+	// htpasswd is the file for them: bcrypt, cost 5.
+	htpasswd = "ana:$2a$05$MU5DdEy4/C5jdVzk9OjdTuRFS//D.U.J1kgaTMk8zmTXpJwp0fLPu\n"
+)
+
 // NewRegistry starts Debian's docker-registry on a free port.
 func NewRegistry(t *testing.T) *Registry {
+	t.Helper()
+	return newRegistry(t, "")
+}
+
+// NewRegistryWithPassword is NewRegistry for one that lets only RegistryUser in.
+func NewRegistryWithPassword(t *testing.T) *Registry {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "htpasswd")
+	if err := os.WriteFile(path, []byte(htpasswd), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return newRegistry(t, fmt.Sprintf("auth: {htpasswd: {realm: test, path: %s}}\n", path))
+}
+
+func newRegistry(t *testing.T, more string) *Registry {
 	t.Helper()
 	Requires(t, CommandNamed("docker-registry"))
 	r := &Registry{Address: freeAddress(t), Dir: t.TempDir()}
@@ -27,7 +50,7 @@ func NewRegistry(t *testing.T) *Registry {
 log: {accesslog: {disabled: true}, level: error}
 storage: {filesystem: {rootdirectory: %s}, delete: {enabled: true}}
 http: {addr: %s}
-`, filepath.Join(r.Dir, "data"), r.Address)
+%s`, filepath.Join(r.Dir, "data"), r.Address, more)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -42,15 +65,21 @@ http: {addr: %s}
 		own.remove(cmd.Process.Pid)
 	})
 	if !within(10*time.Second, func() bool {
-		answer, err := http.Get("http://" + r.Address + "/v2/")
+		c, err := net.Dial("tcp", r.Address)
 		if err == nil {
-			answer.Body.Close()
+			c.Close()
 		}
 		return err == nil
 	}) {
 		t.Fatal("the registry does not answer")
 	}
 	return r
+}
+
+// Has reports whether the registry has a blob in a repository.
+func (r *Registry) Has(repository, digest string) bool {
+	hex := strings.TrimPrefix(digest, "sha256:")
+	return Exists(filepath.Join(r.Dir, "data/docker/registry/v2/repositories", repository, "_layers/sha256", hex))
 }
 
 // Push puts an image into the registry with skopeo and returns its reference.

@@ -93,6 +93,9 @@ func New(t *testing.T) *Server {
 	return s
 }
 
+// Handler answers as the registry does, for a server of another kind.
+func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serve) }
+
 // Media types of what Add makes.
 const (
 	ManifestType = "application/vnd.oci.image.manifest.v1+json"

@@ -92,9 +92,53 @@ func Heal(ctx context.Context, st *storage.Store) error {
 	return err
 }
 
-// call runs one courier from start to end.
+// Push sends an image to its registry.
+func Push(ctx context.Context, st *storage.Store, want message.Push, watch OnEvent) (message.Result, error) {
+	return call(ctx, st, message.Request{Push: &want}, nil, watch)
+}
+
+// Login returns nil if the registry accepts the credential.
+func Login(ctx context.Context, want message.Login) error {
+	_, err := call(ctx, nil, message.Request{Login: &want}, nil, nil)
+	return err
+}
+
+// Search looks for repositories in a registry.
+func Search(ctx context.Context, want message.Search) ([]message.Found, error) {
+	result, err := call(ctx, nil, message.Request{Search: &want}, nil, nil)
+	return result.Found, err
+}
+
+// Tags lists the tags of a repository.
+func Tags(ctx context.Context, want message.Tags) ([]string, error) {
+	result, err := call(ctx, nil, message.Request{Tags: &want}, nil, nil)
+	return result.Names, err
+}
+
+// Manifest fetches a manifest from a registry.
+func Manifest(ctx context.Context, want message.Manifest) (*message.Fetched, error) {
+	result, err := call(ctx, nil, message.Request{Manifest: &want}, nil, nil)
+	return result.Manifest, err
+}
+
+// PutManifest gives a registry a manifest.
+func PutManifest(ctx context.Context, want message.PutManifest) error {
+	_, err := call(ctx, nil, message.Request{PutManifest: &want}, nil, nil)
+	return err
+}
+
+// Mirrors returns the mirrors of Docker Hub that registries.conf(5) names.
+func Mirrors(ctx context.Context) ([]string, error) {
+	result, err := call(ctx, nil, message.Request{Mirrors: &message.Mirrors{}}, nil, nil)
+	return result.Names, err
+}
+
+// call runs one courier from start to end. st is nil for a request that needs no
+// store.
 func call(ctx context.Context, st *storage.Store, request message.Request, archive *os.File, watch OnEvent) (message.Result, error) {
-	request.StoreDir = st.Dir
+	if st != nil {
+		request.StoreDir = st.Dir
+	}
 	requestRead, requestWrite, err := os.Pipe()
 	if err != nil {
 		return message.Result{}, fmt.Errorf("start courier: %w", err)

@@ -25,6 +25,10 @@ func record(st *storage.Store, r message.Request, result message.Result) {
 		if ref, err := image.ParseReference(name); err == nil {
 			add("pull", ref.Familiar(), ref.FamiliarName())
 		}
+	case r.Push != nil:
+		if ref, err := image.ParseReference(r.Push.Reference); err == nil {
+			add("push", ref.Familiar(), ref.FamiliarName())
+		}
 	case r.Load != nil:
 		for _, l := range result.Loaded {
 			add("load", "sha256:"+l.ID, "sha256:"+l.ID)
@@ -61,5 +65,7 @@ func record(st *storage.Store, r message.Request, result message.Result) {
 		}
 		events = append(events, event.Event{Type: event.Image, Action: "prune"})
 	}
-	event.Append(st.Events(), events...)
+	if len(events) > 0 {
+		event.Append(st.Events(), events...)
+	}
 }

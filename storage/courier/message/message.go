@@ -46,6 +46,16 @@ type Request struct {
 	Prune    *Prune    `json:"prune,omitempty"`
 	Embedded *Embedded `json:"embedded,omitempty"`
 	Heal     *Heal     `json:"heal,omitempty"`
+	Push     *Push     `json:"push,omitempty"`
+
+	// These need no store.
+
+	Login       *Login       `json:"login,omitempty"`
+	Search      *Search      `json:"search,omitempty"`
+	Tags        *Tags        `json:"tags,omitempty"`
+	Manifest    *Manifest    `json:"manifest,omitempty"`
+	PutManifest *PutManifest `json:"putManifest,omitempty"`
+	Mirrors     *Mirrors     `json:"mirrors,omitempty"`
 }
 
 // Registries is how registries are talked to.
@@ -172,6 +182,77 @@ type Embedded struct{}
 // Heal deletes what dead transfers left, unless a transfer is alive.
 type Heal struct{}
 
+// Push sends an image to its registry.
+type Push struct {
+	ID string `json:"id"` // 64 hex digits
+	// Reference is normalized and has a tag.
+	Reference  string     `json:"reference"`
+	Platform   string     `json:"platform,omitempty"` // refuse any other
+	Registries Registries `json:"registries"`
+}
+
+// Login makes sure that a registry accepts a credential.
+type Login struct {
+	Host          string     `json:"host"` // host[:port]
+	Username      string     `json:"username,omitempty"`
+	Password      string     `json:"password,omitempty"`
+	IdentityToken string     `json:"identityToken,omitempty"`
+	Registries    Registries `json:"registries"`
+}
+
+// Search looks for repositories.
+type Search struct {
+	// Host is docker.io or host[:port].
+	Host       string     `json:"host"`
+	Term       string     `json:"term"`
+	Limit      int        `json:"limit"`
+	Registries Registries `json:"registries"`
+}
+
+// Found is one repository of a search.
+type Found struct {
+	Name        string `json:"name"`
+	Description string `json:"description,omitempty"`
+	Stars       int    `json:"stars,omitempty"`
+	Official    bool   `json:"official,omitempty"`
+	Automated   bool   `json:"automated,omitempty"`
+}
+
+// Tags lists the tags of a repository, which Reference names.
+type Tags struct {
+	Reference  string     `json:"reference"`
+	Registries Registries `json:"registries"`
+}
+
+// Manifest fetches a manifest, and of an image's the configuration too.
+type Manifest struct {
+	Reference  string     `json:"reference"` // normalized, with tag or digest
+	Registries Registries `json:"registries"`
+}
+
+// Fetched is a manifest.
+type Fetched struct {
+	MediaType string `json:"mediaType"`
+	Raw       []byte `json:"raw"`
+	// Config is an image's configuration; empty for an index.
+	Config []byte `json:"config,omitempty"`
+}
+
+// PutManifest gives a repository a manifest.
+type PutManifest struct {
+	Reference string `json:"reference"` // normalized, with tag or digest
+	MediaType string `json:"mediaType"`
+	Raw       []byte `json:"raw"`
+	// From is a repository of the same registry that has Blobs; the repository
+	// is to have them too. Empty when it is the same one.
+	From       string     `json:"from,omitempty"`
+	Blobs      []string   `json:"blobs,omitempty"`
+	Registries Registries `json:"registries"`
+}
+
+// Mirrors asks which mirrors of Docker Hub registries.conf(5) names.
+type Mirrors struct{}
+
 // Reply is one message of the courier.
 type Reply struct {
 	Event *Event `json:"event,omitempty"`
@@ -197,6 +278,13 @@ type Result struct {
 	Loaded []Loaded `json:"loaded,omitempty"`
 	// Untagged and Deleted are what a removal did, in docker's order.
 	Removed []Removed `json:"removed,omitempty"`
+	// Size is that of a pushed manifest.
+	Size int64 `json:"size,omitempty"`
+	// Found, Names and Manifest answer questions about registries; Names are tags
+	// or mirrors.
+	Found    []Found  `json:"found,omitempty"`
+	Names    []string `json:"names,omitempty"`
+	Manifest *Fetched `json:"manifest,omitempty"`
 }
 
 // Loaded is one image of an archive.
@@ -237,6 +325,17 @@ const (
 	LayerFetched EventKind = "fetched"
 	// LayerApplied: it is in the store, all layers below it too.
 	LayerApplied EventKind = "applied"
+	// LayerPreparing: it is to be pushed. Layer is its diff ID for this and the
+	// next four.
+	LayerPreparing EventKind = "preparing"
+	// LayerPushing: Offset of about Size bytes have been sent.
+	LayerPushing EventKind = "pushing"
+	// LayerPushed: the registry has it now.
+	LayerPushed EventKind = "pushed"
+	// LayerThere: the registry had it.
+	LayerThere EventKind = "there"
+	// LayerMounted: the registry had it in the repository Text.
+	LayerMounted EventKind = "mounted"
 	// Retrying: the transfer broke and goes on after Wait; Text says why.
 	Retrying EventKind = "retrying"
 	// Note: Text is for the user.

@@ -120,6 +120,9 @@ type request struct {
 	length int64
 	// scope is what a token must allow, "" when the registry may say.
 	scope string
+	// open says that anybody may ask, so that nobody needs to find out how to say
+	// who does.
+	open bool
 	// once says that the body cannot be sent again.
 	once bool
 }
@@ -127,7 +130,7 @@ type request struct {
 // do sends r until there is an answer worth having, and returns it if its
 // status is below 400, else an *Error. The caller closes the body.
 func (c *Client) do(ctx context.Context, r request, wait *Backoff) (*http.Response, error) {
-	if err := c.contact(ctx, wait); err != nil {
+	if err := c.contact(ctx, wait, r.open); err != nil {
 		return nil, err
 	}
 	if wait == nil {
@@ -147,8 +150,12 @@ func (c *Client) do(ctx context.Context, r request, wait *Backoff) (*http.Respon
 			if failed != nil {
 				return nil, failed
 			}
-			if again {
+			if again && !r.once {
 				continue
+			}
+			if again {
+				// The next try has another token.
+				return nil, fmt.Errorf("%w: %s %s", errStaleToken, r.method, answer.Request.URL.Path)
 			}
 			err = &Error{Status: http.StatusUnauthorized, Code: "UNAUTHORIZED", Message: "authentication required"}
 		case answer.StatusCode >= http.StatusBadRequest:
@@ -204,7 +211,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	q.Header.Set("User-Agent", c.options.UserAgent)
 	// An upload goes on at an address that the registry names: it gets our
 	// credentials only if that is the registry.
-	if target.Host == base.Host && target.Scheme == base.Scheme {
+	if target.Host == base.Host && target.Scheme == base.Scheme && !r.open {
 		if err := c.authorize(ctx, q, r.scope); err != nil {
 			cancel(nil)
 			return nil, err
@@ -220,10 +227,10 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 }
 
 // contact finds out how the registry is spoken to: over which protocol, and who
-// has to say who we are.
-func (c *Client) contact(ctx context.Context, wait *Backoff) error {
+// has to say who we are. With open the protocol is enough.
+func (c *Client) contact(ctx context.Context, wait *Backoff, open bool) error {
 	c.mu.Lock()
-	known := c.base != nil && c.challenge != nil
+	known := c.base != nil && (open || c.challenge != nil)
 	base := c.base
 	c.mu.Unlock()
 	if known {

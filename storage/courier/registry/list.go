@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 )
 
@@ -19,7 +20,7 @@ const (
 	maxNames = 1_000_000
 )
 
-// Tags returns the tags of a repository.
+// Tags returns the tags of a repository, sorted: not every registry does.
 func (c *Client) Tags(ctx context.Context, repository string) ([]string, error) {
 	var all []string
 	err := c.pages(ctx, repositoryPath(repository, "tags/list"), pullScope(repository), func(data []byte) error {
@@ -30,6 +31,7 @@ func (c *Client) Tags(ctx context.Context, repository string) ([]string, error) 
 		all = append(all, page.Tags...)
 		return tooMany(len(all), err)
 	})
+	slices.Sort(all)
 	return all, err
 }
 
@@ -118,7 +120,7 @@ type Found struct {
 // first version.
 func (c *Client) Search(ctx context.Context, term string, limit int) ([]Found, error) {
 	data, _, err := c.read(ctx, request{
-		method: http.MethodGet, path: "/v1/search", query: url.Values{"q": {term}, "n": {strconv.Itoa(limit)}},
+		method: http.MethodGet, path: "/v1/search", query: url.Values{"q": {term}, "n": {strconv.Itoa(limit)}}, open: true,
 	}, maxPage)
 	if err != nil {
 		return nil, err
@@ -130,12 +132,4 @@ func (c *Client) Search(ctx context.Context, term string, limit int) ([]Found, e
 		return nil, fmt.Errorf("search at registry %s: %w", c.Host, err)
 	}
 	return page.Results, nil
-}
-
-// Login makes sure that the registry lets the credential in. A registry that
-// wants none lets everybody in.
-func (c *Client) Login(ctx context.Context) error {
-	data, _, err := c.read(ctx, request{method: http.MethodGet, path: "/v2/"}, maxPage)
-	_ = data
-	return err
 }

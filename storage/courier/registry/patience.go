@@ -107,6 +107,10 @@ func retryAfter(answer *http.Response) time.Duration {
 // ErrStalled says that a transfer stood still for longer than Patience.Stall.
 var ErrStalled = errors.New("the registry stopped sending")
 
+// errStaleToken says that a request that cannot be repeated as it is was refused
+// because its token had run out.
+var errStaleToken = errors.New("the token has expired")
+
 // Temporary reports whether asking again may help: the registry is busy or
 // broken, or the connection broke.
 func Temporary(err error) bool {
@@ -116,7 +120,7 @@ func Temporary(err error) bool {
 			said.Status >= http.StatusInternalServerError && said.Status != http.StatusNotImplemented
 	}
 	for _, broken := range []error{
-		io.EOF, io.ErrUnexpectedEOF, ErrStalled, syscall.ECONNRESET, syscall.ECONNREFUSED, syscall.ECONNABORTED,
+		io.EOF, io.ErrUnexpectedEOF, ErrStalled, errStaleToken, syscall.ECONNRESET, syscall.ECONNREFUSED, syscall.ECONNABORTED,
 		syscall.EPIPE, syscall.ETIMEDOUT, syscall.ENETUNREACH, syscall.EHOSTUNREACH,
 	} {
 		if errors.Is(err, broken) {
@@ -171,4 +175,9 @@ func (b *movingBody) Close() error {
 	err := b.body.Close()
 	b.cancel(nil)
 	return err
+}
+
+// Backoff returns a fresh count of repetitions with the client's patience.
+func (c *Client) Backoff(report func(wait time.Duration, why error)) *Backoff {
+	return c.options.Patience.Backoff(report)
 }

@@ -74,6 +74,25 @@ func sources(named reference.Named, r message.Registries) ([]source, error) {
 	return all, nil
 }
 
+// home is where an image is pushed to, and what is asked about a registry: never
+// a mirror.
+func home(named reference.Named, r message.Registries) (source, error) {
+	domain := reference.Domain(named)
+	client, err := registryClient(domain, registryOptions(domain, r))
+	return source{client, reference.Path(named)}, err
+}
+
+// registryClient is a client of one registry, which registries.conf(5) may call
+// insecure.
+func registryClient(host string, options registry.Options) (*registry.Client, error) {
+	found, err := sysregistriesv2.FindRegistry(&types.SystemContext{}, host)
+	if err != nil {
+		return nil, err
+	}
+	options.Insecure = options.Insecure || found != nil && found.Insecure
+	return registry.New(host, options)
+}
+
 func registryOptions(host string, r message.Registries) registry.Options {
 	return registry.Options{
 		Insecure: insecure(host, r.Insecure), CertDirs: r.CertDirs, UserAgent: userAgent, Patience: registry.Patience(r.Patience),

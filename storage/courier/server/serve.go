@@ -74,6 +74,9 @@ func cancelOnSignal(cancel context.CancelCauseFunc) {
 
 // serve does what request asks for.
 func serve(ctx context.Context, request *message.Request, report func(message.Event)) (_ message.Result, err error) {
+	if result, served, err := serveWithoutStore(ctx, request); served {
+		return result, err
+	}
 	st := &storage.Store{Dir: request.StoreDir}
 	s, err := begin(st, report)
 	if err != nil {
@@ -100,10 +103,33 @@ func serve(ctx context.Context, request *message.Request, report func(message.Ev
 		return message.Result{}, err
 	case request.Prune != nil:
 		return s.prune(ctx, request.Prune)
+	case request.Push != nil:
+		return s.push(ctx, request.Push)
 	case request.Embedded != nil:
 		return s.loadHello(ctx)
 	}
 	return message.Result{}, errors.New("request without a verb")
+}
+
+// serveWithoutStore does what concerns registries alone.
+func serveWithoutStore(ctx context.Context, request *message.Request) (result message.Result, served bool, err error) {
+	switch {
+	case request.Login != nil:
+		err = login(ctx, request.Login)
+	case request.Search != nil:
+		result.Found, err = search(ctx, request.Search)
+	case request.Tags != nil:
+		result.Names, err = tags(ctx, request.Tags)
+	case request.Manifest != nil:
+		result.Manifest, err = fetchManifest(ctx, request.Manifest)
+	case request.PutManifest != nil:
+		err = putManifest(ctx, request.PutManifest)
+	case request.Mirrors != nil:
+		result.Names, err = mirrors()
+	default:
+		return result, false, nil
+	}
+	return result, true, err
 }
 
 // replyWriter sends replies, from any goroutine.

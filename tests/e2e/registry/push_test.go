@@ -1,0 +1,117 @@
+package registry_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"skiff/tests/harness"
+)
+
+func TestPush_PrintsWhatDockerPrints(t *testing.T) {
+	s := harness.New(t)
+	r := harness.NewRegistry(t)
+	img := s.LoadBusybox()
+	ref := r.Address + "/tools/busybox:1"
+	s.OK("tag", img, ref)
+	s.Skiff("push", ref).Exits(0).PrintsMatch(`The push refers to repository \[` + r.Address + `/tools/busybox\]\n` +
+		`[0-9a-f]{12}: Preparing\n[0-9a-f]{12}: Pushed\n1: digest: sha256:[0-9a-f]{64} size: [0-9]+`)
+	again := s.Skiff("push", ref).Exits(0).Says(": Layer already exists\n")
+	digest := regexp.MustCompile(`sha256:[0-9a-f]{64}`).FindString(again.Stdout)
+	s.Skiff("push", "-q", ref).Exits(0).Prints(ref)
+
+	t.Run("a blob of another repository is mounted", func(t *testing.T) {
+		s := s.In(t)
+		s.OK("tag", ref, r.Address+"/other/app")
+		s.Skiff("push", r.Address+"/other/app").Exits(0).Says("Using default tag: latest\n").Says(": Mounted from tools/busybox\n").Says("latest: digest: " + digest)
+	})
+	t.Run("it comes back as it went", func(t *testing.T) {
+		s := s.In(t)
+		id := s.Inspect(ref, "{{.Id}}")
+		s.OK("rmi", "-f", id)
+		s.Skiff("pull", ref).Exits(0).Says("Digest: " + digest + "\n")
+		harness.Equal(t, "the id", s.Inspect(ref, "{{.Id}}"), id)
+		s.Skiff("run", "--rm", "--network", "none", ref, "echo", "hi").Exits(0).Prints("hi")
+		// What was pulled is pushed with the digest that it had.
+		s.Skiff("push", ref).Exits(0).Says("1: digest: " + digest)
+	})
+	t.Run("all tags", func(t *testing.T) {
+		s := s.In(t)
+		s.OK("tag", ref, r.Address+"/tools/busybox:2")
+		out := s.Skiff("push", "-a", r.Address+"/tools/busybox").Exits(0).Stdout
+		if !strings.Contains(out, "\n1: digest: ") || !strings.Contains(out, "\n2: digest: ") {
+			t.Errorf("got\n%s", out)
+		}
+		s.OK("rmi", r.Address+"/tools/busybox:2", ref)
+		s.Skiff("pull", "-a", r.Address+"/tools/busybox").Exits(0).Says("1: Pulling from tools/busybox\n").Says("2: Pulling from tools/busybox\n").
+			Says("Status: Downloaded newer image for " + r.Address + "/tools/busybox\n" + r.Address + "/tools/busybox\n")
+		s.Skiff("images", "-q", r.Address+"/tools/busybox").Exits(0).PrintsMatch("[0-9a-f]{12}\n[0-9a-f]{12}")
+	})
+	t.Run("skopeo agrees", func(t *testing.T) {
+		harness.Requires(t, harness.CommandNamed("skopeo"))
+		s.In(t).Shell("skopeo inspect --tls-verify=false docker://" + ref + " --format '{{.Digest}}'").Exits(0).Prints(digest)
+	})
+}
+
+func TestPush_RefusesInDockersWords(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	s.OK("tag", img, "127.0.0.1:1/app")
+	s.Skiff("push", "127.0.0.1:1/app").Exits(1).Complains(`Get "http://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused`)
+	s.Skiff("push", "127.0.0.1:1/nosuch").Exits(1).Complains("An image does not exist locally with the tag: 127.0.0.1:1/nosuch")
+	s.Skiff("push", "127.0.0.1:1/app:2").Exits(1).Complains("tag does not exist: 127.0.0.1:1/app:2")
+	s.Skiff("push", "-a", "127.0.0.1:1/app:2").Exits(1).Complains("tag can't be used with --all-tags/-a")
+	s.Skiff("push", "--platform", "linux/s390x", "127.0.0.1:1/app").Exits(1).Complains("does not provide the specified platform (linux/s390x)")
+	s.Skiff("push", "UPPER").Exits(1).Complains("invalid reference format")
+	s.Skiff("push").Exits(1).Complains("requires 1 argument")
+}
+
+func TestSearch_LooksIntoAnyRegistry(t *testing.T) {
+	s := harness.New(t)
+	r := harness.NewRegistry(t)
+	img := s.LoadBusybox()
+	for _, name := range []string{"team/app:1", "team/app:2", "team/other:1"} {
+		s.OK("tag", img, r.Address+"/"+name)
+		s.OK("push", "-q", r.Address+"/"+name)
+	}
+	s.Skiff("search", "--format", "{{.Name}} {{.StarCount}}", r.Address+"/app").Exits(0).Prints(r.Address + "/team/app 0")
+	s.Skiff("search", "--limit", "1", "--no-trunc", r.Address+"/team").Exits(0).PrintsMatch(`NAME +DESCRIPTION +STARS +OFFICIAL\n` + r.Address + `/team/app +0 *`)
+	s.Skiff("search", "-f", "stars=1", "--format", "{{.Name}}", r.Address+"/app").Exits(0).Prints("")
+	s.Skiff("search", "--list-tags", "--format", "{{.Tag}}", r.Address+"/team/app").Exits(0).Prints("1\n2")
+	s.Skiff("search", "--list-tags", r.Address+"/team/nosuch").Exits(1).Complains("not found")
+	s.Skiff("search", "--limit", "1000", "x").Exits(1).Complains("Limit 1000 is outside the range of [1, 100]")
+	s.Skiff("search", "-f", "foo=1", "x").Exits(1).Complains("invalid filter 'foo'")
+	s.Skiff("search", "-f", "stars=x", "x").Exits(1).Complains("invalid filter 'stars=x'")
+	s.Skiff("search", "127.0.0.1:1/x").Exits(1).Complains("connection refused")
+	s.Skiff("search").Exits(1).Complains("'skiff search' requires 1 argument")
+}
+
+func TestManifest_PutsAListTogether(t *testing.T) {
+	s := harness.New(t)
+	r := harness.NewRegistry(t)
+	img := s.LoadBusybox()
+	one, two := r.Address+"/app:amd", r.Address+"/lib:arm"
+	list := r.Address + "/all:1"
+	for _, ref := range []string{one, two} {
+		s.OK("tag", img, ref)
+		s.OK("push", "-q", ref)
+	}
+	s.Skiff("manifest", "create", list, one, two).Exits(0).Prints("Created manifest list " + list)
+	s.Skiff("manifest", "create", list, one).Exits(1).Complains("refusing to amend an existing manifest list with no --amend flag")
+	s.Skiff("manifest", "create", "--amend", list, one).Exits(0)
+	s.Skiff("manifest", "annotate", "--arch", "arm64", "--variant", "v8", list, two).Exits(0).Silent()
+	s.Skiff("manifest", "annotate", "--arch", "foo", list, one).Exits(1).Complains("manifest entry for image has unsupported os/arch combination: /foo")
+	s.Skiff("manifest", "annotate", list, r.Address+"/x").Exits(1).Complains("manifest for image " + r.Address + "/x:latest does not exist in " + list)
+	s.Skiff("manifest", "inspect", list).Exits(0).Says(`"variant": "v8"`)
+	out := s.Skiff("manifest", "push", "--purge", list).Exits(0)
+	out.PrintsMatch(`(?s)(Pushed ref ` + r.Address + `/all@sha256:[0-9a-f]{64} with digest: sha256:[0-9a-f]{64}\n){2}sha256:[0-9a-f]{64}`)
+	s.Skiff("manifest", "rm", list).Exits(1).Complains("No such manifest: " + list)
+	s.Skiff("manifest", "inspect", list).Exits(0).Says(`"architecture": "arm64"`)
+	s.Skiff("manifest", "inspect", "-v", one).Exits(0).Says(`"Ref": "` + one + `"`).Says(`"architecture": "amd64"`)
+	s.Skiff("manifest", "inspect", r.Address+"/app:nosuch").Exits(1).Complains("no such manifest: " + r.Address + "/app:nosuch")
+	s.Skiff("manifest", "push", r.Address+"/nosuch").Exits(1).Complains("No such manifest: " + r.Address + "/nosuch:latest")
+	s.Skiff("manifest", "create", "a").Exits(1).Complains("requires at least 2 arguments")
+	// It is an image for each of its platforms, and for no other.
+	s.Skiff("pull", "-q", list).Exits(0)
+	s.Skiff("pull", "--platform", "linux/s390x", list).Exits(1).Complains("no matching manifest for linux/s390x in the manifest list entries")
+}
