@@ -8,7 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -155,7 +157,14 @@ func (p *place) setUpPodman() error {
 		return err
 	}
 	// podman leaves a process that keeps its user namespace; it goes with us.
-	p.atEnd = append(p.atEnd, func() { _, _ = p.v1.time(p.command("podman", "system", "migrate")) })
+	p.atEnd = append(p.atEnd, func() {
+		_, _ = p.v1.time(p.command("podman", "system", "migrate"))
+		if data, err := os.ReadFile(filepath.Join(p.dir, "run/libpod/tmp/pause.pid")); err == nil {
+			if pid, err := strconv.Atoi(strings.TrimSpace(string(data))); err == nil && pid > 1 {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+	})
 	return p.importTree(p.v1, "podman", "import", "-q")
 }
 
@@ -182,7 +191,9 @@ func (p *place) setUpDocker(client []string) error {
 	}
 	p.atEnd = append(p.atEnd, func() {
 		_ = daemon.Process.Signal(os.Interrupt)
+		watch := time.AfterFunc(30*time.Second, func() { _ = daemon.Process.Kill() })
 		_ = daemon.Wait()
+		watch.Stop()
 	})
 	for begin := time.Now(); ; time.Sleep(100 * time.Millisecond) {
 		if exec.Command(client[0], append(client[1:], "info")...).Run() == nil {

@@ -109,6 +109,10 @@ func (p *place) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
+// patience bounds one command, and a crowd: an engine that hangs must not hang
+// the benchmark.
+const patience = 2 * time.Minute
+
 // starter is a thread that processes are started from: they inherit its mount
 // namespace, at no cost of a wrapper.
 type starter struct{ work chan func() }
@@ -145,7 +149,9 @@ func (s *starter) time(cmd *exec.Cmd) (took time.Duration, err error) {
 		defer close(done)
 		begin := time.Now()
 		if err = cmd.Start(); err == nil {
+			watch := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 			err = cmd.Wait()
+			watch.Stop()
 		}
 		took = time.Since(begin)
 	}
