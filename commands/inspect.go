@@ -12,15 +12,17 @@ import (
 	"skiff/commands/failure"
 	"skiff/commands/flags"
 	images "skiff/commands/image"
+	networks "skiff/commands/network"
 	volumes "skiff/commands/volume"
 	"skiff/storage"
 	"skiff/storage/container"
 	"skiff/storage/image"
+	"skiff/storage/network"
 	"skiff/storage/volume"
 )
 
 // inspectCommand describes whatever a name means: a container, else an image,
-// else a volume. It stands here because it spans the nouns.
+// a network or a volume. It stands here because it spans the nouns.
 func inspectCommand(e *env.Env) *cli.Command {
 	return &cli.Command{
 		Name:      "inspect",
@@ -36,7 +38,7 @@ func inspectCommand(e *env.Env) *cli.Command {
 				return err
 			}
 			kind := c.String("type")
-			if !slices.Contains([]string{"", "container", "image", "volume"}, kind) {
+			if !slices.Contains([]string{"", "container", "image", "network", "volume"}, kind) {
 				return failure.Local("%q is not a valid value for --type", kind)
 			}
 			st, err := e.Store()
@@ -65,6 +67,7 @@ func lookup(e *env.Env, st *storage.Store, ref, kind string, sizes bool) (any, e
 			}
 			return images.Inspect(st, img), nil
 		}, image.ErrNotFound},
+		{"network", func() (any, error) { return networks.Document(st, ref) }, network.ErrNotFound},
 		{"volume", func() (any, error) { return volumes.Document(st, ref) }, volume.ErrNotFound},
 	} {
 		if kind != "" && kind != k.name {

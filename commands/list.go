@@ -7,6 +7,7 @@ import (
 	"skiff/commands/env"
 	"skiff/commands/image"
 	"skiff/commands/manifest"
+	"skiff/commands/network"
 	"skiff/commands/registry"
 	"skiff/commands/runtime"
 	"skiff/commands/system"
@@ -33,6 +34,7 @@ func commandList(e *env.Env) []*cli.Command {
 		container.HealthCommand(e),
 		{Name: "image", Usage: "Manage images", Subcommands: image.Commands(e)},
 		{Name: "manifest", Usage: "Manage image manifests and manifest lists", Subcommands: manifest.Commands(e)},
+		{Name: "network", Usage: "Manage networks", Subcommands: network.Commands(e)},
 		runtime.Command(e, system.VersionLine(e)),
 		{Name: "system", Usage: "Manage the installation", Subcommands: system.Commands(e)},
 		{Name: "volume", Usage: "Manage volumes", Subcommands: volume.Commands(e)},

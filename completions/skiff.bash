@@ -4,6 +4,7 @@ __skiff_names() {
 	case $1 in
 	container) skiff ps --all --format '{{.Names}}' 2>/dev/null ;;
 	image) skiff images --format '{{.Repository}}:{{.Tag}}' 2>/dev/null ;;
+	network) skiff network ls --format '{{.Name}}' 2>/dev/null ;;
 	volume) skiff volume ls --quiet 2>/dev/null ;;
 	esac
 }
@@ -45,7 +46,7 @@ __skiff_command() {
 	words='' flags='' values='' kind='' once=''
 	case $1 in
 	'')
-		words='run exec ps pull push images login logout search version info container healthcheck image manifest runtime system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait'
+		words='run exec ps pull images version info container healthcheck image network runtime system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait'
 		flags='--config --context --debug --help --host --log-level --version'
 		values='--config --context -c --host -H --log-level -l'
 		;;
@@ -66,29 +67,14 @@ __skiff_command() {
 		values='--filter -f --format --last -n'
 		;;
 	'pull')
-		flags='--all-tags --help --platform --quiet'
+		flags='--help --platform --quiet'
 		values='--platform'
 		kind=image
 		once=1
 		;;
-	'push')
-		flags='--all-tags --help --platform --quiet'
-		values='--platform'
-		;;
 	'images')
 		flags='--all --digests --filter --format --help --no-trunc --quiet'
 		values='--filter -f --format'
-		;;
-	'login')
-		flags='--help --password --password-stdin --username'
-		values='--password -p --username -u'
-		;;
-	'logout')
-		flags='--help'
-		;;
-	'search')
-		flags='--filter --format --help --limit --list-tags --no-trunc'
-		values='--filter -f --format --limit'
 		;;
 	'version')
 		flags='--format --help'
@@ -249,7 +235,7 @@ __skiff_command() {
 		once=1
 		;;
 	'image')
-		words='history import inspect load ls prune pull push rm save tag'
+		words='history import inspect load ls pull rm save tag'
 		flags='--help'
 		;;
 	'image history')
@@ -275,19 +261,11 @@ __skiff_command() {
 		flags='--all --digests --filter --format --help --no-trunc --quiet'
 		values='--filter -f --format'
 		;;
-	'image prune')
-		flags='--all --filter --force --help'
-		values='--filter'
-		;;
 	'image pull')
-		flags='--all-tags --help --platform --quiet'
+		flags='--help --platform --quiet'
 		values='--platform'
 		kind=image
 		once=1
-		;;
-	'image push')
-		flags='--all-tags --help --platform --quiet'
-		values='--platform'
 		;;
 	'image rm')
 		flags='--force --help --no-prune'
@@ -303,25 +281,43 @@ __skiff_command() {
 		kind=image
 		once=1
 		;;
-	'manifest')
-		words='annotate create inspect push rm'
+	'network')
+		words='connect create disconnect inspect ls prune rm'
 		flags='--help'
 		;;
-	'manifest annotate')
-		flags='--arch --help --os --os-features --os-version --variant'
-		values='--arch --os --os-features --os-version --variant'
+	'network connect')
+		flags='--alias --gw-priority --help --ip --ip6 --link'
+		values='--alias --gw-priority --ip --ip6 --link'
+		kind=network
+		once=1
 		;;
-	'manifest create')
-		flags='--amend --help --insecure'
+	'network create')
+		flags='--attachable --aux-address --driver --gateway --help --internal --ip-range --ipam-driver --ipam-opt --ipv4 --ipv6 --label --opt --scope --subnet'
+		values='--aux-address --driver -d --gateway --ip-range --ipam-driver --ipam-opt --label --opt -o --scope --subnet'
+		kind=network
+		once=1
 		;;
-	'manifest inspect')
-		flags='--help --insecure --verbose'
+	'network disconnect')
+		flags='--force --help'
+		kind=network
+		once=1
 		;;
-	'manifest push')
-		flags='--help --insecure --purge'
+	'network inspect')
+		flags='--format --help --verbose'
+		values='--format -f'
+		kind=network
 		;;
-	'manifest rm')
-		flags='--help'
+	'network ls')
+		flags='--filter --format --help --no-trunc --quiet'
+		values='--filter -f --format'
+		;;
+	'network prune')
+		flags='--filter --force --help'
+		values='--filter'
+		;;
+	'network rm')
+		flags='--force --help'
+		kind=network
 		;;
 	'runtime')
 		words='create delete exec kill list run spec start state'
@@ -361,12 +357,8 @@ __skiff_command() {
 		flags='--help'
 		;;
 	'system')
-		words='df events info prune'
+		words='events info'
 		flags='--help'
-		;;
-	'system df')
-		flags='--format --help --verbose'
-		values='--format'
 		;;
 	'system events')
 		flags='--filter --format --help --since --until'
@@ -375,10 +367,6 @@ __skiff_command() {
 	'system info')
 		flags='--format --help'
 		values='--format -f'
-		;;
-	'system prune')
-		flags='--all --filter --force --help --volumes'
-		values='--filter'
 		;;
 	'volume')
 		words='create inspect ls rm'

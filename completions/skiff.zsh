@@ -6,6 +6,7 @@ __skiff_names() {
 	case $1 in
 	container) names=(${(f)"$(skiff ps --all --format '{{.Names}}' 2>/dev/null)"}) ;;
 	image) names=(${(f)"$(skiff images --format '{{.Repository}}:{{.Tag}}' 2>/dev/null)"}) ;;
+	network) names=(${(f)"$(skiff network ls --format '{{.Name}}' 2>/dev/null)"}) ;;
 	volume) names=(${(f)"$(skiff volume ls --quiet 2>/dev/null)"}) ;;
 	esac
 	compadd -a names
@@ -27,17 +28,13 @@ _skiff() {
 			'exec:Execute a command in a running container'
 			'ps:List containers'
 			'pull:Download an image from a registry'
-			'push:Upload an image to a registry'
 			'images:List images'
-			'login:Authenticate to a registry'
-			'logout:Log out from a registry'
-			'search:Search Docker Hub, or another registry, for images'
 			'version:Show the version information'
 			'info:Display system-wide information'
 			'container:Manage containers'
 			'healthcheck:Manage health checks'
 			'image:Manage images'
-			'manifest:Manage image manifests and manifest lists'
+			'network:Manage networks'
 			'runtime:Run OCI bundles, as an OCI runtime for other engines'
 			'system:Manage the installation'
 			'volume:Manage volumes'
@@ -214,19 +211,10 @@ _skiff() {
 		;;
 	'pull')
 		_arguments -s \
-			'--all-tags[Download all tagged images in the repository]' \
 			'--help[Print usage]' \
 			'--platform[Set platform if server is multi-platform capable]:value:_files' \
 			'--quiet[Suppress verbose output]' \
 			'1:image:__skiff_names image' '*:file:_files'
-		;;
-	'push')
-		_arguments -s \
-			'--all-tags[Push all tags of an image to the repository]' \
-			'--help[Print usage]' \
-			'--platform[Push a platform-specific manifest as a single-platform image to the registry. os(/arch(/variant)) Explicit platform (eg. linux/amd64)]:value:_files' \
-			'--quiet[Suppress verbose output]' \
-			'*:file:_files'
 		;;
 	'images')
 		_arguments -s \
@@ -237,29 +225,6 @@ _skiff() {
 			'--help[Print usage]' \
 			'--no-trunc[Dont truncate output]' \
 			'--quiet[Only show image IDs]' \
-			'*:file:_files'
-		;;
-	'login')
-		_arguments -s \
-			'--help[Print usage]' \
-			'--password[Password or Personal Access Token (PAT)]:value:_files' \
-			'--password-stdin[Take the Password or Personal Access Token (PAT) from stdin]' \
-			'--username[Username]:value:_files' \
-			'*:file:_files'
-		;;
-	'logout')
-		_arguments -s \
-			'--help[Print usage]' \
-			'*:file:_files'
-		;;
-	'search')
-		_arguments -s \
-			'--filter[Filter output based on conditions provided]:value:_files' \
-			'--format[Pretty-print search using a Go template]:value:_files' \
-			'--help[Print usage]' \
-			'--limit[Max number of search results]:value:_files' \
-			'--list-tags[List the tags of the repository TERM]' \
-			'--no-trunc[Dont truncate output]' \
 			'*:file:_files'
 		;;
 	'version')
@@ -741,9 +706,7 @@ _skiff() {
 			'inspect:Display detailed information on one or more images'
 			'load:Load an image from a tar archive or STDIN'
 			'ls:List images'
-			'prune:Remove unused images'
 			'pull:Download an image from a registry'
-			'push:Upload an image to a registry'
 			'rm:Remove one or more images'
 			'save:Save one or more images to a tar archive (streamed to STDOUT by default)'
 			'tag:Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE'
@@ -796,29 +759,12 @@ _skiff() {
 			'--quiet[Only show image IDs]' \
 			'*:file:_files'
 		;;
-	'image prune')
-		_arguments -s \
-			'--all[Remove all unused images, not just dangling ones]' \
-			'--filter[Provide filter values (e.g. "until=<timestamp>")]:value:_files' \
-			'--force[Do not prompt for confirmation]' \
-			'--help[Print usage]' \
-			'*:file:_files'
-		;;
 	'image pull')
 		_arguments -s \
-			'--all-tags[Download all tagged images in the repository]' \
 			'--help[Print usage]' \
 			'--platform[Set platform if server is multi-platform capable]:value:_files' \
 			'--quiet[Suppress verbose output]' \
 			'1:image:__skiff_names image' '*:file:_files'
-		;;
-	'image push')
-		_arguments -s \
-			'--all-tags[Push all tags of an image to the repository]' \
-			'--help[Print usage]' \
-			'--platform[Push a platform-specific manifest as a single-platform image to the registry. os(/arch(/variant)) Explicit platform (eg. linux/amd64)]:value:_files' \
-			'--quiet[Suppress verbose output]' \
-			'*:file:_files'
 		;;
 	'image rm')
 		_arguments -s \
@@ -839,54 +785,84 @@ _skiff() {
 			'--help[Print usage]' \
 			'1:image:__skiff_names image' '*:file:_files'
 		;;
-	'manifest')
+	'network')
 		commands=(
-			'annotate:Add additional information to a local image manifest'
-			'create:Create a local manifest list for annotating and pushing to a registry'
-			'inspect:Display an image manifest, or manifest list'
-			'push:Push a manifest list to a repository'
-			'rm:Delete one or more manifest lists from local storage'
+			'connect:Connect a container to a network'
+			'create:Create a network'
+			'disconnect:Disconnect a container from a network'
+			'inspect:Display detailed information on one or more networks'
+			'ls:List networks'
+			'prune:Remove all unused networks'
+			'rm:Remove one or more networks'
 		)
 		[[ $PREFIX == -* ]] || { _describe command commands; return }
 		_arguments -s \
 			'--help[Print usage]' \
 			'*:file:_files'
 		;;
-	'manifest annotate')
+	'network connect')
 		_arguments -s \
-			'--arch[Set architecture]:value:_files' \
+			'--alias[Add network-scoped alias for the container]:value:_files' \
+			'--gw-priority[Highest gw-priority provides the default gateway. Accepts positive and negative values.]:value:_files' \
 			'--help[Print usage]' \
-			'--os[Set operating system]:value:_files' \
-			'--os-features[Set operating system feature]:value:_files' \
-			'--os-version[Set operating system version]:value:_files' \
-			'--variant[Set architecture variant]:value:_files' \
+			'--ip[IPv4 address (e.g., "172.30.100.104")]:value:_files' \
+			'--ip6[IPv6 address (e.g., "2001db833")]:value:_files' \
+			'--link[Add link to another container]:value:_files' \
+			'1:network:__skiff_names network' '*:file:_files'
+		;;
+	'network create')
+		_arguments -s \
+			'--attachable[Enable manual container attachment]' \
+			'--aux-address[Auxiliary IPv4 or IPv6 addresses used by Network driver]:value:_files' \
+			'--driver[Driver to manage the Network]:value:_files' \
+			'--gateway[IPv4 or IPv6 Gateway for the master subnet]:value:_files' \
+			'--help[Print usage]' \
+			'--internal[Restrict external access to the network]' \
+			'--ip-range[Allocate container ip from a sub-range]:value:_files' \
+			'--ipam-driver[IP Address Management Driver]:value:_files' \
+			'--ipam-opt[Set IPAM driver specific options]:value:_files' \
+			'--ipv4[Enable or disable IPv4 address assignment]' \
+			'--ipv6[Enable or disable IPv6 address assignment]' \
+			'--label[Set metadata on a network]:value:_files' \
+			'--opt[Set driver specific options]:value:_files' \
+			'--scope[Control the networks scope]:value:_files' \
+			'--subnet[Subnet in CIDR format that represents a network segment]:value:_files' \
+			'1:network:__skiff_names network' '*:file:_files'
+		;;
+	'network disconnect')
+		_arguments -s \
+			'--force[Force the container to disconnect from a network]' \
+			'--help[Print usage]' \
+			'1:network:__skiff_names network' '*:file:_files'
+		;;
+	'network inspect')
+		_arguments -s \
+			'--format[Format output using a custom template]:value:_files' \
+			'--help[Print usage]' \
+			'--verbose[Verbose output for diagnostics; there is nothing more to tell]' \
+			'*:network:__skiff_names network'
+		;;
+	'network ls')
+		_arguments -s \
+			'--filter[Provide filter values (e.g. "driver=bridge")]:value:_files' \
+			'--format[Format output using a custom template]:value:_files' \
+			'--help[Print usage]' \
+			'--no-trunc[Do not truncate the output]' \
+			'--quiet[Only display network IDs]' \
 			'*:file:_files'
 		;;
-	'manifest create')
+	'network prune')
 		_arguments -s \
-			'--amend[Amend an existing manifest list]' \
+			'--filter[Provide filter values (e.g. "until=<timestamp>")]:value:_files' \
+			'--force[Do not prompt for confirmation]' \
 			'--help[Print usage]' \
-			'--insecure[Allow communication with an insecure registry]' \
 			'*:file:_files'
 		;;
-	'manifest inspect')
+	'network rm')
 		_arguments -s \
+			'--force[Do not error if the network does not exist]' \
 			'--help[Print usage]' \
-			'--insecure[Allow communication with an insecure registry]' \
-			'--verbose[Output additional info including layers and platform]' \
-			'*:file:_files'
-		;;
-	'manifest push')
-		_arguments -s \
-			'--help[Print usage]' \
-			'--insecure[Allow communication with an insecure registry]' \
-			'--purge[Remove the local manifest list after push]' \
-			'*:file:_files'
-		;;
-	'manifest rm')
-		_arguments -s \
-			'--help[Print usage]' \
-			'*:file:_files'
+			'*:network:__skiff_names network'
 		;;
 	'runtime')
 		commands=(
@@ -990,21 +966,12 @@ _skiff() {
 		;;
 	'system')
 		commands=(
-			'df:Show disk usage'
 			'events:Get real time events from the server'
 			'info:Display system-wide information'
-			'prune:Remove unused data'
 		)
 		[[ $PREFIX == -* ]] || { _describe command commands; return }
 		_arguments -s \
 			'--help[Print usage]' \
-			'*:file:_files'
-		;;
-	'system df')
-		_arguments -s \
-			'--format[Format output using a custom template]:value:_files' \
-			'--help[Print usage]' \
-			'--verbose[Show detailed information on space usage]' \
 			'*:file:_files'
 		;;
 	'system events')
@@ -1020,15 +987,6 @@ _skiff() {
 		_arguments -s \
 			'--format[Format output using a custom template]:value:_files' \
 			'--help[Print usage]' \
-			'*:file:_files'
-		;;
-	'system prune')
-		_arguments -s \
-			'--all[Remove all unused images not just dangling ones]' \
-			'--filter[Provide filter values (e.g. "label=<key>=<value>")]:value:_files' \
-			'--force[Do not prompt for confirmation]' \
-			'--help[Print usage]' \
-			'--volumes[Prune anonymous volumes]' \
 			'*:file:_files'
 		;;
 	'volume')
@@ -1392,13 +1350,13 @@ _skiff() {
 # Whether a group has a command.
 __skiff_has() {
 	case $1 in
-	'') [[ ' run exec ps pull push images login logout search version info container healthcheck image manifest runtime system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait ' == *" $2 "* ]] ;;
+	'') [[ ' run exec ps pull images version info container healthcheck image network runtime system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait ' == *" $2 "* ]] ;;
 	'container') [[ ' attach commit clone cp create diff exec export exists inspect kill logs ls pause port prune rename restart rm run start stats stop top unpause update wait ' == *" $2 "* ]] ;;
 	'healthcheck') [[ ' run ' == *" $2 "* ]] ;;
-	'image') [[ ' history import inspect load ls prune pull push rm save tag ' == *" $2 "* ]] ;;
-	'manifest') [[ ' annotate create inspect push rm ' == *" $2 "* ]] ;;
+	'image') [[ ' history import inspect load ls pull rm save tag ' == *" $2 "* ]] ;;
+	'network') [[ ' connect create disconnect inspect ls prune rm ' == *" $2 "* ]] ;;
 	'runtime') [[ ' create delete exec kill list run spec start state ' == *" $2 "* ]] ;;
-	'system') [[ ' df events info prune ' == *" $2 "* ]] ;;
+	'system') [[ ' events info ' == *" $2 "* ]] ;;
 	'volume') [[ ' create inspect ls rm ' == *" $2 "* ]] ;;
 	*) false ;;
 	esac

@@ -31,6 +31,7 @@ __skiff_names() {
 	case $1 in
 	container) skiff ps --all --format '{{.Names}}' 2>/dev/null ;;
 	image) skiff images --format '{{.Repository}}:{{.Tag}}' 2>/dev/null ;;
+	network) skiff network ls --format '{{.Name}}' 2>/dev/null ;;
 	volume) skiff volume ls --quiet 2>/dev/null ;;
 	esac
 }
@@ -117,6 +118,7 @@ __skiff_names() {
 	case $1 in
 	container) names=(${(f)"$(skiff ps --all --format '{{.Names}}' 2>/dev/null)"}) ;;
 	image) names=(${(f)"$(skiff images --format '{{.Repository}}:{{.Tag}}' 2>/dev/null)"}) ;;
+	network) names=(${(f)"$(skiff network ls --format '{{.Name}}' 2>/dev/null)"}) ;;
 	volume) names=(${(f)"$(skiff volume ls --quiet 2>/dev/null)"}) ;;
 	esac
 	compadd -a names
@@ -200,6 +202,8 @@ function __skiff_names
             skiff ps --all --format '{{.Names}}' 2>/dev/null
         case image
             skiff images --format '{{.Repository}}:{{.Tag}}' 2>/dev/null
+        case network
+            skiff network ls --format '{{.Name}}' 2>/dev/null
         case volume
             skiff volume ls --quiet 2>/dev/null
     end

@@ -59,7 +59,7 @@ func operands(usage string) (kind string, once bool) {
 	for _, word := range strings.Fields(usage) {
 		for name, kind := range map[string]string{
 			"CONTAINER": "container", "CONTAINER:SRC_PATH": "container", "IMAGE": "image", "SOURCE_IMAGE[:TAG]": "image",
-			"NAME[:TAG|@DIGEST]": "image", "VOLUME": "volume", "NAME|ID": "container",
+			"NAME[:TAG|@DIGEST]": "image", "VOLUME": "volume", "NETWORK": "network", "NAME|ID": "container",
 		} {
 			if word == name {
 				return kind, !strings.Contains(usage, "...]") || strings.Contains(usage, "COMMAND")

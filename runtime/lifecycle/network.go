@@ -128,11 +128,27 @@ func onHub(c *container.Container) (network, error) {
 	if ask.Ports, err = wirePorts(cfg); err != nil {
 		return n, err
 	}
+	if len(ask.Endpoints) > 0 {
+		bindTo(ask.Ports, &ask.Endpoints[0].Network)
+	}
 	if n.hub, err = hubOf(c.Store); err != nil {
 		return n, err
 	}
 	n.hub.Request, err = json.Marshal(ask)
 	return n, err
+}
+
+// bindTo gives ports without an address the one that the network prefers.
+func bindTo(ports []wire.Port, n *snetwork.Network) {
+	a, err := netip.ParseAddr(n.Options["com.docker.network.bridge.host_binding_ipv4"])
+	if err != nil || a.IsUnspecified() {
+		return
+	}
+	for i := range ports {
+		if !ports[i].HostIP.IsValid() {
+			ports[i].HostIP = a
+		}
+	}
 }
 
 // NotFoundError says that a network that a container belongs on is not there, in

@@ -34,6 +34,9 @@ type Config struct {
 	// Networks are the networks of the user's own, or bridge, that the container
 	// was asked to be on; see Endpoints.
 	Networks []Endpoint `json:"Networks,omitempty"`
+	// Rewired says that networks were connected or disconnected later: Networks
+	// is all there is, even when it is empty.
+	Rewired bool `json:"Rewired,omitempty"`
 }
 
 // Endpoint is the wish for a place on one network.
@@ -51,6 +54,9 @@ type Endpoint struct {
 // that were asked for, else the default one; none when it shares a network
 // namespace or has one without a network.
 func (c *Config) Endpoints() []Endpoint {
+	if c.Rewired {
+		return c.Networks
+	}
 	switch kind, _, _ := strings.Cut(c.Host.NetworkMode, ":"); kind {
 	case "host", "none", "container", "ns", "pasta":
 		return c.Networks

@@ -68,12 +68,12 @@ func say(args []string) error {
 	if len(args) < 2 {
 		return errors.New("usage: say PROTO ADDRESS [WORD...]")
 	}
-	conn, err := net.DialTimeout(args[0], args[1], 5*time.Second)
+	conn, err := net.DialTimeout(args[0], args[1], 3*time.Second)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(3 * time.Second))
 	if _, err := fmt.Fprint(conn, strings.Join(args[2:], " ")); err != nil {
 		return err
 	}

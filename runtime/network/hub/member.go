@@ -24,6 +24,7 @@ type member struct {
 	wish       *wire.Attach
 	netns      int
 	links      *netlink.Handle // in the container's namespace
+	inside     *space          // a thread there, while the member is being changed
 	attachment network.Attachment
 	ports      []*publication
 	resolver   []closer
@@ -44,7 +45,8 @@ func (h *Hub) attach(a *wire.Attach, netns int) (_ *member, err error) {
 	if err != nil {
 		return nil, h.foreign(err)
 	}
-	defer inside.close()
+	m.inside = inside
+	defer m.leave()
 	if m.links, err = handle(inside); err != nil {
 		return nil, err
 	}
@@ -81,7 +83,7 @@ func (h *Hub) attach(a *wire.Attach, netns int) (_ *member, err error) {
 	if err := m.defaultRoute(); err != nil {
 		return nil, err
 	}
-	if err := h.resolver.serveInside(m, inside); err != nil {
+	if err := h.resolver.serveInside(m); err != nil {
 		return nil, err
 	}
 	return m, m.record()
@@ -248,6 +250,10 @@ func (h *Hub) change(c *wire.Change) error {
 	if m == nil {
 		return fmt.Errorf("container %.12s is not connected", c.ID)
 	}
+	if err := m.enter(); err != nil {
+		return err
+	}
+	defer m.leave()
 	if c.Connect != nil {
 		if err := h.connect(m, c.Connect); err != nil {
 			return err
@@ -263,20 +269,26 @@ func (h *Hub) change(c *wire.Change) error {
 	if err := m.defaultRoute(); err != nil {
 		return err
 	}
+	if err := h.resolver.serveInside(m); err != nil {
+		return err
+	}
+	return m.record()
+}
+
+// enter puts a thread into the member's namespace, until leave.
+func (m *member) enter() error {
 	fd, err := unix.FcntlInt(uintptr(m.netns), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	inside, err := openSpace(fd)
-	if err != nil {
-		return err
-	}
-	defer inside.close()
-	if err := h.resolver.serveInside(m, inside); err != nil {
-		return err
-	}
-	return m.record()
+	m.inside, err = openSpace(fd)
+	return err
+}
+
+func (m *member) leave() {
+	m.inside.close()
+	m.inside = nil
 }
 
 // named finds the endpoints that a container may reach under a name, by the

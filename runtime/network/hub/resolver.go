@@ -63,8 +63,8 @@ func (r *resolver) serve(s *space, b *bridge) error {
 }
 
 // serveInside answers within a container that is on a network of the user's own.
-// s is its namespace. Requires the hub's mu.
-func (r *resolver) serveInside(m *member, s *space) error {
+// m must have been entered. Requires the hub's mu.
+func (r *resolver) serveInside(m *member) error {
 	wanted := false
 	for _, e := range m.attachment.Endpoints {
 		wanted = wanted || e.Network != network.Bridge
@@ -74,7 +74,7 @@ func (r *resolver) serveInside(m *member, s *space) error {
 	}
 	var udp *net.UDPConn
 	var tcp *net.TCPListener
-	err := s.do(func() (err error) {
+	err := m.inside.do(func() (err error) {
 		udp, tcp, err = listenBoth(netip.AddrPortFrom(Inside, 0))
 		return err
 	})
@@ -82,7 +82,7 @@ func (r *resolver) serveInside(m *member, s *space) error {
 		return err
 	}
 	m.resolver = []closer{udp, tcp}
-	if err := redirect(s, Inside, uint16(udp.LocalAddr().(*net.UDPAddr).Port), uint16(tcp.Addr().(*net.TCPAddr).Port)); err != nil {
+	if err := redirect(m.inside, Inside, uint16(udp.LocalAddr().(*net.UDPAddr).Port), uint16(tcp.Addr().(*net.TCPAddr).Port)); err != nil {
 		return err
 	}
 	who := func(netip.Addr) *member { return m }

@@ -46,6 +46,15 @@ var errRunning = errors.New("the network program runs")
 // and returns its answer with the connection. The other side's *message.Failure
 // comes back as the error.
 func Ask(h *message.Hub, t message.Type, body []byte, answer message.Type, fds ...int) (message.Conn, []int, error) {
+	return askUntil(h, t, body, answer, Start, fds...)
+}
+
+// AskRunning is Ask that leaves it to others to start the program.
+func AskRunning(h *message.Hub, t message.Type, body []byte, answer message.Type) (message.Conn, []int, error) {
+	return askUntil(h, t, body, answer, func(*message.Hub) error { return errRunning })
+}
+
+func askUntil(h *message.Hub, t message.Type, body []byte, answer message.Type, start func(*message.Hub) error, fds ...int) (message.Conn, []int, error) {
 	deadline := time.Now().Add(patience)
 	for pause := 500 * time.Microsecond; ; pause = min(2*pause, 20*time.Millisecond) {
 		conn, got, err := ask(h, t, body, answer, fds)
@@ -54,7 +63,7 @@ func Ask(h *message.Hub, t message.Type, body []byte, answer message.Type, fds .
 			return conn, got, err
 		}
 		if absent(err) {
-			err = Start(h)
+			err = start(h)
 			if err == nil {
 				continue
 			}
