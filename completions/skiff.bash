@@ -46,7 +46,7 @@ __skiff_command() {
 	words='' flags='' values='' kind='' once=''
 	case $1 in
 	'')
-		words='run exec ps pull images version info container healthcheck image network runtime system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait'
+		words='run exec ps pull push images login logout search version info container healthcheck image manifest network runtime system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait'
 		flags='--config --context --debug --help --host --log-level --version'
 		values='--config --context -c --host -H --log-level -l'
 		;;
@@ -67,14 +67,29 @@ __skiff_command() {
 		values='--filter -f --format --last -n'
 		;;
 	'pull')
-		flags='--help --platform --quiet'
+		flags='--all-tags --help --platform --quiet'
 		values='--platform'
 		kind=image
 		once=1
 		;;
+	'push')
+		flags='--all-tags --help --platform --quiet'
+		values='--platform'
+		;;
 	'images')
 		flags='--all --digests --filter --format --help --no-trunc --quiet'
 		values='--filter -f --format'
+		;;
+	'login')
+		flags='--help --password --password-stdin --username'
+		values='--password -p --username -u'
+		;;
+	'logout')
+		flags='--help'
+		;;
+	'search')
+		flags='--filter --format --help --limit --list-tags --no-trunc'
+		values='--filter -f --format --limit'
 		;;
 	'version')
 		flags='--format --help'
@@ -235,7 +250,7 @@ __skiff_command() {
 		once=1
 		;;
 	'image')
-		words='history import inspect load ls pull rm save tag'
+		words='history import inspect load ls prune pull push rm save tag'
 		flags='--help'
 		;;
 	'image history')
@@ -261,11 +276,19 @@ __skiff_command() {
 		flags='--all --digests --filter --format --help --no-trunc --quiet'
 		values='--filter -f --format'
 		;;
+	'image prune')
+		flags='--all --filter --force --help'
+		values='--filter'
+		;;
 	'image pull')
-		flags='--help --platform --quiet'
+		flags='--all-tags --help --platform --quiet'
 		values='--platform'
 		kind=image
 		once=1
+		;;
+	'image push')
+		flags='--all-tags --help --platform --quiet'
+		values='--platform'
 		;;
 	'image rm')
 		flags='--force --help --no-prune'
@@ -280,6 +303,26 @@ __skiff_command() {
 		flags='--help'
 		kind=image
 		once=1
+		;;
+	'manifest')
+		words='annotate create inspect push rm'
+		flags='--help'
+		;;
+	'manifest annotate')
+		flags='--arch --help --os --os-features --os-version --variant'
+		values='--arch --os --os-features --os-version --variant'
+		;;
+	'manifest create')
+		flags='--amend --help --insecure'
+		;;
+	'manifest inspect')
+		flags='--help --insecure --verbose'
+		;;
+	'manifest push')
+		flags='--help --insecure --purge'
+		;;
+	'manifest rm')
+		flags='--help'
 		;;
 	'network')
 		words='connect create disconnect inspect ls prune rm'
@@ -357,8 +400,12 @@ __skiff_command() {
 		flags='--help'
 		;;
 	'system')
-		words='events info'
+		words='df events info prune'
 		flags='--help'
+		;;
+	'system df')
+		flags='--format --help --verbose'
+		values='--format'
 		;;
 	'system events')
 		flags='--filter --format --help --since --until'
@@ -367,6 +414,10 @@ __skiff_command() {
 	'system info')
 		flags='--format --help'
 		values='--format -f'
+		;;
+	'system prune')
+		flags='--all --filter --force --help --volumes'
+		values='--filter'
 		;;
 	'volume')
 		words='create inspect ls rm'

@@ -28,12 +28,17 @@ _skiff() {
 			'exec:Execute a command in a running container'
 			'ps:List containers'
 			'pull:Download an image from a registry'
+			'push:Upload an image to a registry'
 			'images:List images'
+			'login:Authenticate to a registry'
+			'logout:Log out from a registry'
+			'search:Search Docker Hub, or another registry, for images'
 			'version:Show the version information'
 			'info:Display system-wide information'
 			'container:Manage containers'
 			'healthcheck:Manage health checks'
 			'image:Manage images'
+			'manifest:Manage image manifests and manifest lists'
 			'network:Manage networks'
 			'runtime:Run OCI bundles, as an OCI runtime for other engines'
 			'system:Manage the installation'
@@ -211,10 +216,19 @@ _skiff() {
 		;;
 	'pull')
 		_arguments -s \
+			'--all-tags[Download all tagged images in the repository]' \
 			'--help[Print usage]' \
 			'--platform[Set platform if server is multi-platform capable]:value:_files' \
 			'--quiet[Suppress verbose output]' \
 			'1:image:__skiff_names image' '*:file:_files'
+		;;
+	'push')
+		_arguments -s \
+			'--all-tags[Push all tags of an image to the repository]' \
+			'--help[Print usage]' \
+			'--platform[Push a platform-specific manifest as a single-platform image to the registry. os(/arch(/variant)) Explicit platform (eg. linux/amd64)]:value:_files' \
+			'--quiet[Suppress verbose output]' \
+			'*:file:_files'
 		;;
 	'images')
 		_arguments -s \
@@ -225,6 +239,29 @@ _skiff() {
 			'--help[Print usage]' \
 			'--no-trunc[Dont truncate output]' \
 			'--quiet[Only show image IDs]' \
+			'*:file:_files'
+		;;
+	'login')
+		_arguments -s \
+			'--help[Print usage]' \
+			'--password[Password or Personal Access Token (PAT)]:value:_files' \
+			'--password-stdin[Take the Password or Personal Access Token (PAT) from stdin]' \
+			'--username[Username]:value:_files' \
+			'*:file:_files'
+		;;
+	'logout')
+		_arguments -s \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'search')
+		_arguments -s \
+			'--filter[Filter output based on conditions provided]:value:_files' \
+			'--format[Pretty-print search using a Go template]:value:_files' \
+			'--help[Print usage]' \
+			'--limit[Max number of search results]:value:_files' \
+			'--list-tags[List the tags of the repository TERM]' \
+			'--no-trunc[Dont truncate output]' \
 			'*:file:_files'
 		;;
 	'version')
@@ -706,7 +743,9 @@ _skiff() {
 			'inspect:Display detailed information on one or more images'
 			'load:Load an image from a tar archive or STDIN'
 			'ls:List images'
+			'prune:Remove unused images'
 			'pull:Download an image from a registry'
+			'push:Upload an image to a registry'
 			'rm:Remove one or more images'
 			'save:Save one or more images to a tar archive (streamed to STDOUT by default)'
 			'tag:Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE'
@@ -759,12 +798,29 @@ _skiff() {
 			'--quiet[Only show image IDs]' \
 			'*:file:_files'
 		;;
+	'image prune')
+		_arguments -s \
+			'--all[Remove all unused images, not just dangling ones]' \
+			'--filter[Provide filter values (e.g. "until=<timestamp>")]:value:_files' \
+			'--force[Do not prompt for confirmation]' \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
 	'image pull')
 		_arguments -s \
+			'--all-tags[Download all tagged images in the repository]' \
 			'--help[Print usage]' \
 			'--platform[Set platform if server is multi-platform capable]:value:_files' \
 			'--quiet[Suppress verbose output]' \
 			'1:image:__skiff_names image' '*:file:_files'
+		;;
+	'image push')
+		_arguments -s \
+			'--all-tags[Push all tags of an image to the repository]' \
+			'--help[Print usage]' \
+			'--platform[Push a platform-specific manifest as a single-platform image to the registry. os(/arch(/variant)) Explicit platform (eg. linux/amd64)]:value:_files' \
+			'--quiet[Suppress verbose output]' \
+			'*:file:_files'
 		;;
 	'image rm')
 		_arguments -s \
@@ -784,6 +840,55 @@ _skiff() {
 		_arguments -s \
 			'--help[Print usage]' \
 			'1:image:__skiff_names image' '*:file:_files'
+		;;
+	'manifest')
+		commands=(
+			'annotate:Add additional information to a local image manifest'
+			'create:Create a local manifest list for annotating and pushing to a registry'
+			'inspect:Display an image manifest, or manifest list'
+			'push:Push a manifest list to a repository'
+			'rm:Delete one or more manifest lists from local storage'
+		)
+		[[ $PREFIX == -* ]] || { _describe command commands; return }
+		_arguments -s \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'manifest annotate')
+		_arguments -s \
+			'--arch[Set architecture]:value:_files' \
+			'--help[Print usage]' \
+			'--os[Set operating system]:value:_files' \
+			'--os-features[Set operating system feature]:value:_files' \
+			'--os-version[Set operating system version]:value:_files' \
+			'--variant[Set architecture variant]:value:_files' \
+			'*:file:_files'
+		;;
+	'manifest create')
+		_arguments -s \
+			'--amend[Amend an existing manifest list]' \
+			'--help[Print usage]' \
+			'--insecure[Allow communication with an insecure registry]' \
+			'*:file:_files'
+		;;
+	'manifest inspect')
+		_arguments -s \
+			'--help[Print usage]' \
+			'--insecure[Allow communication with an insecure registry]' \
+			'--verbose[Output additional info including layers and platform]' \
+			'*:file:_files'
+		;;
+	'manifest push')
+		_arguments -s \
+			'--help[Print usage]' \
+			'--insecure[Allow communication with an insecure registry]' \
+			'--purge[Remove the local manifest list after push]' \
+			'*:file:_files'
+		;;
+	'manifest rm')
+		_arguments -s \
+			'--help[Print usage]' \
+			'*:file:_files'
 		;;
 	'network')
 		commands=(
@@ -966,12 +1071,21 @@ _skiff() {
 		;;
 	'system')
 		commands=(
+			'df:Show disk usage'
 			'events:Get real time events from the server'
 			'info:Display system-wide information'
+			'prune:Remove unused data'
 		)
 		[[ $PREFIX == -* ]] || { _describe command commands; return }
 		_arguments -s \
 			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'system df')
+		_arguments -s \
+			'--format[Format output using a custom template]:value:_files' \
+			'--help[Print usage]' \
+			'--verbose[Show detailed information on space usage]' \
 			'*:file:_files'
 		;;
 	'system events')
@@ -987,6 +1101,15 @@ _skiff() {
 		_arguments -s \
 			'--format[Format output using a custom template]:value:_files' \
 			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'system prune')
+		_arguments -s \
+			'--all[Remove all unused images not just dangling ones]' \
+			'--filter[Provide filter values (e.g. "label=<key>=<value>")]:value:_files' \
+			'--force[Do not prompt for confirmation]' \
+			'--help[Print usage]' \
+			'--volumes[Prune anonymous volumes]' \
 			'*:file:_files'
 		;;
 	'volume')
@@ -1350,13 +1473,14 @@ _skiff() {
 # Whether a group has a command.
 __skiff_has() {
 	case $1 in
-	'') [[ ' run exec ps pull images version info container healthcheck image network runtime system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait ' == *" $2 "* ]] ;;
+	'') [[ ' run exec ps pull push images login logout search version info container healthcheck image manifest network runtime system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait ' == *" $2 "* ]] ;;
 	'container') [[ ' attach commit clone cp create diff exec export exists inspect kill logs ls pause port prune rename restart rm run start stats stop top unpause update wait ' == *" $2 "* ]] ;;
 	'healthcheck') [[ ' run ' == *" $2 "* ]] ;;
-	'image') [[ ' history import inspect load ls pull rm save tag ' == *" $2 "* ]] ;;
+	'image') [[ ' history import inspect load ls prune pull push rm save tag ' == *" $2 "* ]] ;;
+	'manifest') [[ ' annotate create inspect push rm ' == *" $2 "* ]] ;;
 	'network') [[ ' connect create disconnect inspect ls prune rm ' == *" $2 "* ]] ;;
 	'runtime') [[ ' create delete exec kill list run spec start state ' == *" $2 "* ]] ;;
-	'system') [[ ' events info ' == *" $2 "* ]] ;;
+	'system') [[ ' df events info prune ' == *" $2 "* ]] ;;
 	'volume') [[ ' create inspect ls rm ' == *" $2 "* ]] ;;
 	*) false ;;
 	esac
