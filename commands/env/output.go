@@ -83,12 +83,22 @@ func (o *Output) Commit() error {
 		return fmt.Errorf("write %s: %w", o.path, err)
 	}
 	if o.temp == "" {
-		temp := filepath.Join(filepath.Dir(o.path), ".skiff-"+strconv.Itoa(os.Getpid()))
-		err := unix.Linkat(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(int(o.file.Fd())), unix.AT_FDCWD, temp, unix.AT_SYMLINK_FOLLOW)
+		link := func(name string) error {
+			return unix.Linkat(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(int(o.file.Fd())), unix.AT_FDCWD, name, unix.AT_SYMLINK_FOLLOW)
+		}
+		err := link(o.path)
+		if err == nil {
+			return nil
+		}
+		// A link replaces nothing, a rename does.
+		if temp := filepath.Join(filepath.Dir(o.path), ".skiff-"+strconv.Itoa(os.Getpid())); errors.Is(err, unix.EEXIST) {
+			if err = link(temp); err == nil {
+				o.temp = temp
+			}
+		}
 		if err != nil {
 			return fmt.Errorf("name %s: %w", o.path, err)
 		}
-		o.temp = temp
 	}
 	if err := os.Rename(o.temp, o.path); err != nil {
 		return err

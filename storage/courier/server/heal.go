@@ -32,6 +32,7 @@ func (s *session) heal() error {
 	if err := s.emptyStaging(); err != nil {
 		return fmt.Errorf("heal store: %w", err)
 	}
+	s.useReserve()
 	images, err := s.store.Images()
 	if err != nil {
 		return fmt.Errorf("heal store: %w", err)

@@ -28,7 +28,10 @@ type removal struct {
 
 // remove takes a name from an image, and deletes the image with its last name.
 // The front holds the images lock.
-func (s *session) remove(_ context.Context, want *message.Remove) (message.Result, error) {
+func (s *session) remove(ctx context.Context, want *message.Remove) (message.Result, error) {
+	if err := s.beginRemoval(ctx); err != nil {
+		return message.Result{}, err
+	}
 	img, err := s.store.Image(want.ID)
 	if err != nil {
 		return message.Result{}, noSuchImage(want.ID)
@@ -49,7 +52,10 @@ func (s *session) remove(_ context.Context, want *message.Remove) (message.Resul
 // The front holds the images lock.
 func (s *session) prune(ctx context.Context, want *message.Prune) (message.Result, error) {
 	var result message.Result
-	var failed error
+	failed := s.beginRemoval(ctx)
+	if failed != nil {
+		return result, failed
+	}
 	for _, id := range want.IDs {
 		if err := context.Cause(ctx); err != nil {
 			failed = errors.Join(failed, err)
@@ -70,6 +76,7 @@ func (s *session) prune(ctx context.Context, want *message.Prune) (message.Resul
 	if len(result.Removed) > 0 {
 		failed = errors.Join(failed, s.syncRecords())
 	}
+	s.transfer.Release()
 	_, err := s.healAlone()
 	return result, errors.Join(failed, err)
 }

@@ -11,6 +11,7 @@ import (
 	cstorage "github.com/containers/storage"
 	"github.com/containers/storage/pkg/unshare"
 	"github.com/containers/storage/types"
+	"golang.org/x/sys/unix"
 
 	"skiff/storage"
 	"skiff/storage/courier/message"
@@ -52,6 +53,7 @@ func begin(st *storage.Store, report func(message.Event)) (*session, error) {
 // that put in place. While another transfer is alive that is not possible; then
 // the directory that stays tells the next command.
 func (s *session) end(failure error) error {
+	defer s.fillReserve()
 	s.transfer.Release()
 	if s.transfer == nil || failure == nil {
 		return errors.Join(failure, s.temp.Remove())
@@ -94,6 +96,21 @@ func (s *session) beginTransfer(ctx context.Context) error {
 	}
 	// What the libraries put aside lands where the sweep finds it.
 	return os.Setenv("TMPDIR", s.temp.Path)
+}
+
+// beginRemoval makes this process one that takes layers away, which works on a
+// full disk, too. If it dies half way, the next command deletes the rest. It
+// lasts until the end of the session.
+func (s *session) beginRemoval(ctx context.Context) (err error) {
+	s.useReserve()
+	if s.transfer, err = lock.Shared(ctx, filepath.Join(s.st.Dir, transferLock)); err != nil {
+		return err
+	}
+	s.temp, err = temp.MakeTransfer(ctx, s.st)
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		err = nil // it only serves whoever dies
+	}
+	return err
 }
 
 // openStore opens containers/storage with explicit options: its configuration

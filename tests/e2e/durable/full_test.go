@@ -1,0 +1,52 @@
+package durable_test
+
+import (
+	"strings"
+	"testing"
+
+	"skiff/tests/harness"
+)
+
+// A full disk is emptied with skiff itself.
+func TestFullDisk(t *testing.T) {
+	harness.Requires(t, harness.Root, harness.CommandNamed("mkfs.ext4"), harness.LoopDevices)
+	s := harness.New(t)
+	s.Disk("ext4", 64)
+	base := s.LoadBusybox()
+	i := noise(t, 3)
+	for range 2 { // the first one loses its name
+		i.Layers = i.Layers[1:]
+		i.Layers = append([]harness.Layer{harness.Busybox(t)}, i.Layers[1:]...)
+		i.Config["Labels"] = map[string]string{"n": strings.Repeat("x", len(i.Layers))}
+		s.Load(i)
+	}
+	s.OK("tag", name, "other:1")
+	s.OK("run", "--name", "full", "--network", "none", base, "true")
+	fill := func() {
+		t.Helper()
+		s.Shell(`n=0; while dd if=/dev/zero of=filler$n bs=64k 2>/dev/null; do n=$((n+1)); done
+			while dd if=/dev/zero of=tiny$n bs=1k 2>/dev/null; do n=$((n+1)); done; sync; ! echo more >more 2>/dev/null || test ! -s more`).Exits(0)
+	}
+	fill()
+	s.Skiff("images", "-a").Exits(0).Says("noise")
+	s.Skiff("ps", "-a").Exits(0).Says("full")
+	s.Skiff("system", "df").Exits(0).Says("Images          3 ")
+	s.Skiff("history", base).Exits(0)
+	s.Skiff("rmi", "other:1").Exits(0).Prints("Untagged: other:1")
+	fill()
+	s.Skiff("image", "prune", "-f").Exits(0).Says("Deleted Images:\n")
+	fill()
+	s.Skiff("rmi", name).Exits(0).Says("Untagged: " + name).Says("Deleted: ")
+	fill()
+	s.Skiff("rm", "full").Exits(0)
+	s.Skiff("ps", "-aq").Prints("")
+	fill()
+	s.Skiff("rmi", base).Exits(0)
+	s.Skiff("images", "-aq").Exits(0).Prints("")
+	if left := s.Layers(); len(left) > 0 {
+		t.Errorf("layers left: %v", left)
+	}
+	s.Shell("rm -f filler* tiny* more").Exits(0)
+	s.Load(harness.BusyboxImage(t))
+	s.Skiff("run", "--rm", "--network", "none", base, "echo", "again").Exits(0).Prints("again")
+}
