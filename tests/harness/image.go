@@ -290,3 +290,6 @@ func (s *Session) LoadPayload() string {
 		Config: map[string]any{"Entrypoint": []string{"/payload"}},
 	})
 }
+
+// Digest is the sha256 digest of data, with its algorithm in front.
+func Digest(data []byte) string { return digest(data) }

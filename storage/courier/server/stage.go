@@ -204,7 +204,9 @@ func (u *unpacking) ApplyDiff(dest string, options *archive.TarOptions, _ *graph
 	if err != nil {
 		return staged{}, u.explain(err)
 	}
-	if err := chrootarchive.UntarUncompressed(stream, dest, options); err != nil {
+	if err := chrootarchive.UntarUncompressed(stream, dest, options); watch.refused.Load() {
+		return staged{}, message.Fail(message.ErrInvalid, "failed to register layer: "+errNoOwner.Error())
+	} else if err != nil {
 		return staged{}, u.explain(err)
 	}
 	// The tar may end before the blob does; the digests cover all of it.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	tarsplit "github.com/vbatts/tar-split/tar/storage"
 	"golang.org/x/sys/unix"
@@ -17,17 +18,33 @@ import (
 // files' sizes, and whether a header wants to talk to overlayfs.
 type tarWatch struct {
 	tarsplit.Packer
-	size    int64 // bytes of all files
-	overlay bool  // some file asks for an overlay attribute
+	size    int64       // bytes of all files
+	overlay bool        // some file asks for an overlay attribute
+	refused atomic.Bool // for errNoOwner; what reads the stream sees only that it ends
 }
+
+// errNoOwner says that a layer gives a file to the id that chown(2) takes as
+// "leave it": the file would silently be somebody else's.
+var errNoOwner = errors.New("a file belongs to the id 4294967295, which is none")
+
+// noOwner is that id in a tar header: as a PAX record, and in the header's own
+// field, where it only fits in base 256.
+// https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html
+var noOwner = [][]byte{[]byte("uid=4294967295\n"), []byte("gid=4294967295\n"), {0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}}
 
 // AddEntry records e. Headers come as raw segments.
 func (w *tarWatch) AddEntry(e tarsplit.Entry) (int, error) {
 	if e.Type == tarsplit.FileType {
 		w.size += e.Size
-	} else if bytes.Contains(e.Payload, []byte(".overlay.")) {
-		w.overlay = true
+		return w.Packer.AddEntry(e)
 	}
+	for _, id := range noOwner {
+		if bytes.Contains(e.Payload, id) {
+			w.refused.Store(true)
+			return 0, errNoOwner
+		}
+	}
+	w.overlay = w.overlay || bytes.Contains(e.Payload, []byte(".overlay."))
 	return w.Packer.AddEntry(e)
 }
 
