@@ -41,6 +41,7 @@ var Modes = map[string]string{
 	"loop":    "blobs are redirected for ever",
 	"slow":    "blobs come in small pieces with pauses",
 	"hang":    "blobs stop in the middle and nothing more comes",
+	"stuck":   "the first answer for each blob of 64 KiB or more stops in the middle; ranges are known",
 	"mute":    "requests for blobs are never answered",
 	"resume":  "the connection is reset in the middle of each blob once; ranges are known",
 	"range":   "ranges are answered with another range",
@@ -79,18 +80,26 @@ type Server struct {
 // New starts a registry for as long as the test lasts.
 func New(t *testing.T) *Server {
 	t.Helper()
-	s := &Server{
+	s, stop := Start()
+	t.Cleanup(stop)
+	return s
+}
+
+// Start starts a registry that lasts until stop is called.
+func Start() (s *Server, stop func()) {
+	s = &Server{
 		blobs: map[string][]byte{}, manifests: map[string][]byte{}, types: map[string]string{}, asked: map[string]int{},
 	}
 	other := httptest.NewServer(http.HandlerFunc(s.serveOther))
-	t.Cleanup(other.Close)
 	s.Other = strings.TrimPrefix(other.URL, "http://")
-	main := httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
-	main.Start()
-	// Handlers that hang end with their connections.
-	t.Cleanup(func() { main.CloseClientConnections(); main.Close() })
+	main := httptest.NewServer(http.HandlerFunc(s.serve))
 	s.Address = strings.TrimPrefix(main.URL, "http://")
-	return s
+	return s, func() {
+		// Handlers that hang end with their connections.
+		main.CloseClientConnections()
+		main.Close()
+		other.Close()
+	}
 }
 
 // Handler answers as the registry does, for a server of another kind.
@@ -104,16 +113,31 @@ const (
 	ConfigType   = "application/vnd.oci.image.config.v1+json"
 )
 
+// Layer is a layer as it travels.
+type Layer struct {
+	Tar       []byte // what it unpacks to
+	Blob      []byte
+	MediaType string
+}
+
 // Add offers an image of layers, which are tar archives, as name:tag. It returns
 // the image's id and the digests of its blobs, the configuration first.
 func (s *Server) Add(name, tag string, layers ...[]byte) (id string, blobs []string) {
+	var packed []Layer
+	for _, l := range layers {
+		packed = append(packed, Layer{l, Compress(l), LayerType})
+	}
+	return s.AddLayers(name, tag, packed...)
+}
+
+// AddLayers is Add for layers that are packed already.
+func (s *Server) AddLayers(name, tag string, layers ...Layer) (id string, blobs []string) {
 	diffIDs, descriptors := []string{}, []map[string]any{}
 	for _, l := range layers {
-		blob := Compress(l)
-		d := s.AddBlob(blob)
+		d := s.AddBlob(l.Blob)
 		blobs = append(blobs, d)
-		diffIDs = append(diffIDs, Digest(l))
-		descriptors = append(descriptors, map[string]any{"mediaType": LayerType, "digest": d, "size": len(blob)})
+		diffIDs = append(diffIDs, Digest(l.Tar))
+		descriptors = append(descriptors, map[string]any{"mediaType": l.MediaType, "digest": d, "size": len(l.Blob)})
 	}
 	config := marshal(map[string]any{
 		"architecture": "amd64", "os": "linux", "created": "2026-01-02T03:04:05Z",
@@ -368,6 +392,13 @@ func (s *Server) blob(w http.ResponseWriter, q *http.Request, mode, digest strin
 	case "hang":
 		send(w, blob, half)
 		<-q.Context().Done()
+	case "stuck":
+		if before == 0 && len(blob) >= 64<<10 {
+			send(w, blob, half)
+			<-q.Context().Done()
+			return
+		}
+		serveRange(w, q, blob)
 	case "mute":
 		<-q.Context().Done()
 	case "resume":

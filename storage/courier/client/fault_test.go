@@ -1,17 +1,24 @@
 package client
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
+
+	"skiff/storage"
 	"skiff/storage/courier/message"
 	"skiff/storage/image"
 	faulty "skiff/tests/registry"
@@ -67,6 +74,7 @@ func TestPull_BadRegistries(t *testing.T) {
 		"loop":    {text: "stopped after 10 redirects"},
 		"slow":    {gets: 1},
 		"hang":    {text: "the registry stopped sending"},
+		"stuck":   {gets: 0},
 		"mute":    {text: "timeout awaiting response headers"},
 		"resume":  {gets: 2},
 		"range":   {text: "to a request for bytes from"},
@@ -88,7 +96,7 @@ func TestPull_BadRegistries(t *testing.T) {
 			t.Parallel()
 			start := time.Now()
 			registries := hasty
-			if mode == "hang" || mode == "mute" {
+			if mode == "hang" || mode == "stuck" || mode == "mute" {
 				registries.Patience.Stall, registries.Patience.Header = 300*time.Millisecond, 300*time.Millisecond
 			}
 			err := pullMode(t, s, mode, registries)
@@ -134,42 +142,47 @@ func TestPull_Resumes(t *testing.T) {
 	t.Run("after a kill", func(t *testing.T) {
 		s.Forget()
 		st := newStore(t)
-		arrived := make(chan struct{})
-		var once sync.Once
-		ended := make(chan error, 1)
-		go func() {
-			_, err := Pull(t.Context(), st, message.Pull{Reference: s.Address + "/hang/app:1", Registries: hasty}, func(e message.Event) {
-				if e.Kind == message.LayerProgress && e.Offset > 0 {
-					once.Do(func() { close(arrived) })
-				}
-			})
-			ended <- err
-		}()
-		// The configuration hangs first, its rest is asked for until the end.
-		select {
-		case <-arrived:
-			t.Fatal("the layer came before the configuration")
-		case <-time.After(300 * time.Millisecond):
-		}
+		pull, _ := startStuck(t, s, st)
 		killCouriers(t)
-		<-ended
-		parts, _ := filepath.Glob(filepath.Join(st.Cache(), "partial/*"))
-		if len(parts) != 1 {
-			t.Fatalf("got parts %v, want the configuration's", parts)
+		if err := <-pull; err == nil {
+			t.Fatal("a killed courier succeeded")
 		}
-		if _, err := Pull(t.Context(), st, message.Pull{Reference: s.Address + "/ok/app:1", Registries: hasty}, nil); err != nil {
+		if _, err := Pull(t.Context(), st, message.Pull{Reference: s.Address + "/stuck/app:1", Registries: hasty}, nil); err != nil {
 			t.Fatal(err)
 		}
-		resumed := false
-		for _, q := range s.Seen() {
-			resumed = resumed || strings.HasPrefix(q.Path, "/v2/ok/") && strings.HasSuffix(q.Path, blobs[0]) && q.Range != ""
+		checkResumed(t, s, st, layer)
+	})
+	t.Run("by who waits for a process that dies", func(t *testing.T) {
+		s.Forget()
+		st := newStore(t)
+		first, dying := startStuck(t, s, st)
+		second := make(chan error, 1)
+		go func() {
+			_, err := Pull(t.Context(), st, message.Pull{Reference: s.Address + "/stuck/app:1", Registries: hasty}, nil)
+			second <- err
+		}()
+		// It must come as far as waiting; if it has not, the test proves less, not
+		// something wrong.
+		time.Sleep(300 * time.Millisecond)
+		select {
+		case err := <-second:
+			t.Fatalf("the second pull did not wait: %v", err)
+		default:
 		}
-		if !resumed {
-			t.Error("the second pull began anew")
+		for _, pid := range dying {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if parts, _ := filepath.Glob(filepath.Join(st.Cache(), "partial/*")); len(parts) > 0 {
-			t.Errorf("left %v", parts)
+		<-first
+		if err := <-second; err != nil {
+			t.Fatal(err)
 		}
+		// What any next command does.
+		if err := Heal(t.Context(), st); err != nil {
+			t.Fatal(err)
+		}
+		checkResumed(t, s, st, layer)
 	})
 	t.Run("but not behind bytes that are wrong", func(t *testing.T) {
 		st := newStore(t)
@@ -185,6 +198,45 @@ func TestPull_Resumes(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// startStuck starts a pull and returns once half of its layer has come, with the
+// couriers that are at it.
+func startStuck(t *testing.T, s *faulty.Server, st *storage.Store) (ended <-chan error, pids []int) {
+	t.Helper()
+	patient := hasty
+	patient.Patience.Stall = time.Minute
+	arrived := make(chan struct{})
+	var once sync.Once
+	done := make(chan error, 1)
+	go func() {
+		_, err := Pull(t.Context(), st, message.Pull{Reference: s.Address + "/stuck/app:1", Registries: patient}, func(e message.Event) {
+			if e.Kind == message.LayerProgress && e.Offset > 0 {
+				once.Do(func() { close(arrived) })
+			}
+		})
+		done <- err
+	}()
+	<-arrived
+	return done, couriers(t)
+}
+
+// checkResumed checks that the layer was asked for twice, the second time for the
+// rest only, and that nothing is left of the transfer.
+func checkResumed(t *testing.T, s *faulty.Server, st *storage.Store, layer string) {
+	t.Helper()
+	var ranges []string
+	for _, q := range s.Seen() {
+		if strings.HasSuffix(q.Path, layer) {
+			ranges = append(ranges, q.Range)
+		}
+	}
+	if len(ranges) != 2 || ranges[0] != "" || !strings.HasPrefix(ranges[1], "bytes=") || ranges[1] == "bytes=0-" {
+		t.Errorf("the layer was asked for with ranges %q", ranges)
+	}
+	if parts, _ := filepath.Glob(filepath.Join(st.Cache(), "partial/*")); len(parts) > 0 {
+		t.Errorf("left %v", parts)
+	}
 }
 
 // However many want it, a blob is fetched once.
@@ -205,6 +257,53 @@ func TestPull_FetchesABlobOnceForAll(t *testing.T) {
 		if n := s.Gets("slow", d); n != 1 {
 			t.Errorf("blob %s was fetched %d times", d, n)
 		}
+	}
+}
+
+// Layers come packed in many ways. Those that could be fetched in parts are
+// ordinary ones for us.
+func TestPull_UnpacksEveryFormat(t *testing.T) {
+	plain := tarOf(map[string]string{"f": strings.Repeat("contents ", 10000)})
+	packZstd := func(data []byte) []byte {
+		w, err := zstd.NewWriter(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w.EncodeAll(data, nil)
+	}
+	half := len(plain) / 2
+	// zstd:chunked: several frames, and a table of contents in frames that a
+	// decoder skips (RFC 8878, 3.1.2).
+	skipped := append([]byte{0x50, 0x2a, 0x4d, 0x18, 5, 0, 0, 0}, "table"...)
+	chunked := slices.Concat(packZstd(plain[:half]), packZstd(plain[half:]), skipped)
+	// eStargz: a gzip member a file, and a footer in an empty member's header.
+	var footer bytes.Buffer
+	w := gzip.NewWriter(&footer)
+	w.Extra = append([]byte{'S', 'G', 22, 0}, fmt.Sprintf("%016xSTARGZ", 1)...)
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	stargz := slices.Concat(compress(plain[:half]), compress(plain[half:]), footer.Bytes())
+	s := faulty.New(t)
+	for name, layer := range map[string]faulty.Layer{
+		"gzip":         {Blob: compress(plain), MediaType: faulty.LayerType},
+		"none":         {Blob: plain, MediaType: "application/vnd.oci.image.layer.v1.tar"},
+		"zstd":         {Blob: packZstd(plain), MediaType: "application/vnd.oci.image.layer.v1.tar+zstd"},
+		"zstd-chunked": {Blob: chunked, MediaType: "application/vnd.oci.image.layer.v1.tar+zstd"},
+		"estargz":      {Blob: stargz, MediaType: faulty.LayerType},
+	} {
+		t.Run(name, func(t *testing.T) {
+			layer.Tar = plain
+			s.AddLayers(name, "1", layer)
+			st := newStore(t)
+			ref := s.Address + "/ok/" + name + ":1"
+			if _, err := Pull(t.Context(), st, message.Pull{Reference: ref, Registries: hasty}, nil); err != nil {
+				t.Fatal(err)
+			}
+			if got := contents(t, st, ref, "f"); len(got) != 90000 {
+				t.Errorf("the file has %d bytes", len(got))
+			}
+		})
 	}
 }
 

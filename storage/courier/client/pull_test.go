@@ -360,6 +360,16 @@ func TestPull_HealsAfterKill(t *testing.T) {
 // killCouriers kills the couriers that this process started.
 func killCouriers(t *testing.T) {
 	t.Helper()
+	for _, pid := range couriers(t) {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// couriers are the processes that this one started.
+func couriers(t *testing.T) (pids []int) {
+	t.Helper()
 	self := strconv.Itoa(os.Getpid())
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -378,13 +388,12 @@ func killCouriers(t *testing.T) {
 			continue
 		}
 		pid, err := strconv.Atoi(head)
-		if err == nil {
-			err = syscall.Kill(pid, syscall.SIGKILL)
-		}
 		if err != nil {
 			t.Fatal(err)
 		}
+		pids = append(pids, pid)
 	}
+	return pids
 }
 
 func TestPull_ManyAtOnce(t *testing.T) {

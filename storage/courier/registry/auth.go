@@ -71,7 +71,7 @@ func parseChallenge(header string) (scheme string, parameters map[string]string)
 		if !ok {
 			break
 		}
-		if strings.HasPrefix(value, `"`) {
+		if value = strings.TrimLeft(value, " \t"); strings.HasPrefix(value, `"`) {
 			var text strings.Builder
 			i := 1
 			for ; i < len(value) && value[i] != '"'; i++ {
