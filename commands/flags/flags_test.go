@@ -133,6 +133,18 @@ func FuzzReadPairs(f *testing.F) {
 	})
 }
 
+func FuzzParsePublish(f *testing.F) {
+	for _, s := range []string{"80", "8080:80/udp", "127.0.0.1:8000-8010:80-90", "[::1]::80/tcp", "0-65535:0-65535"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		bindings, err := ParsePublish(s)
+		if err == nil && (len(bindings) == 0 || len(bindings) > 65536) {
+			t.Errorf("%q gives %d bindings", s, len(bindings))
+		}
+	})
+}
+
 func FuzzParseUlimit(f *testing.F) {
 	f.Add("nofile=1:2")
 	f.Fuzz(func(t *testing.T, s string) {

@@ -226,3 +226,25 @@ func TestTemplate_KeepsTheUsersColours(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// FuzzTemplate prints a row by any template: an error or text, without control
+// characters of the data's.
+func FuzzTemplate(f *testing.F) {
+	for _, s := range []string{
+		"{{.Name}}", `{{json .}}`, `{{pad .Name 1 2}}`, `{{range split .Name "a"}}{{.}}\t{{end}}`, `{{truncate .Name 3}}`,
+		`{{.Label "x"}}`, `table {{.Name}}\t{{.ID}}`, `{{printf "%1000d" 1}}`, `{{if eq .Name "a"}}{{title .Name}}{{else}}{{.Gone}}{{end}}`,
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		parsed, err := Parse(text)
+		if err != nil {
+			return
+		}
+		var b bytes.Buffer
+		row := Row{"Name": "a\x1b[31mred", "ID": "1"}
+		if Execute(&b, parsed, row) == nil && !strings.Contains(text, "\x1b") && strings.Contains(b.String(), "\x1b") {
+			t.Errorf("%q prints %q", text, b.String())
+		}
+	})
+}

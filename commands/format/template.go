@@ -20,6 +20,7 @@ const ownEscape = "\xff"
 // in it stands for the character. A field that does not exist is an error when
 // it is executed.
 func Parse(text string) (*template.Template, error) {
+	text = strings.ToValidUTF8(text, "\uFFFD") // ownEscape is ours alone
 	text = strings.NewReplacer(`\t`, "\t", `\n`, "\n", "\x1b", ownEscape).Replace(text)
 	t, err := template.New("").Funcs(functions()).Option("missingkey=error").Parse(text)
 	if err != nil {
