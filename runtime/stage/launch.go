@@ -67,6 +67,11 @@ func tryLaunch(l *message.Launch, c *child, stdio [3]uintptr, given []int) (_ *c
 	fds := given
 	if l.Overlay != nil && len(given) == 0 {
 		root, err := rootfs.Overlay(l.Overlay)
+		if errors.Is(err, rootfs.ErrNoOverlay) {
+			if older, failed := rootfs.OldOverlay(l.Overlay); failed == nil {
+				root, err = older, nil
+			}
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -88,17 +88,58 @@ func Short(o *message.Overlay) bool {
 	return true
 }
 
-// addLower names the lower layers, topmost first: one by one where the kernel
-// can (6.8), else in one string, which is bounded.
+// OldOverlay is Overlay for kernels that do not know lowerdir+ (before 6.8; those
+// before 6.5 say so only in the end). They take all options in one page
+// (mount(2)), which bounds the number of layers, and only at a mount point: it
+// uses o.Target for a moment. It changes the working directory.
+func OldOverlay(o *message.Overlay) (int, error) {
+	if err := unix.Chdir(o.Base); err != nil {
+		return -1, fmt.Errorf("enter %s: %w", o.Base, err)
+	}
+	if err := os.Mkdir(o.Target, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return -1, fmt.Errorf("make mount point: %w", err)
+	}
+	// Nothing is looked for there, and it would be in the way of nobody.
+	defer os.Remove(o.Target)
+	escape := strings.NewReplacer(`\`, `\\`, `,`, `\,`)
+	options := "lowerdir=" + strings.Join(o.Lower, ":") + ",upperdir=" + escape.Replace(o.Upper) + ",workdir=" + escape.Replace(o.Work)
+	if o.UserAttr {
+		options += ",userxattr"
+	}
+	if len(options) >= os.Getpagesize() {
+		return -1, fmt.Errorf("%w: %d layers are more than this kernel takes", ErrNoOverlay, len(o.Lower))
+	}
+	err := syscall.EINVAL
+	if o.Volatile {
+		err = asErrno(unix.Mount("overlay", o.Target, "overlay", 0, options+",volatile"))
+	}
+	if err == syscall.EINVAL {
+		err = asErrno(unix.Mount("overlay", o.Target, "overlay", 0, options))
+	}
+	if err != 0 {
+		return -1, fmt.Errorf("%w: mount overlay: %w", ErrNoOverlay, err)
+	}
+	defer func() { _ = unix.Unmount(o.Target, unix.MNT_DETACH) }()
+	fd, failed := unix.OpenTree(unix.AT_FDCWD, o.Target, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if failed != nil {
+		return -1, fmt.Errorf("detach overlay: %w", failed)
+	}
+	return fd, nil
+}
+
+// asErrno is the error number of a system call's error.
+func asErrno(err error) syscall.Errno {
+	var n syscall.Errno
+	errors.As(err, &n)
+	return n
+}
+
+// addLower names the lower layers, topmost first.
 func addLower(fs int, prefix string, lower []string) error {
 	for i, dir := range lower {
 		err := unix.FsconfigSetString(fs, "lowerdir+", prefix+dir)
 		if i == 0 && errors.Is(err, unix.EINVAL) {
-			all := prefix + strings.Join(lower, ":"+prefix)
-			if err := unix.FsconfigSetString(fs, "lowerdir", all); err != nil {
-				return fmt.Errorf("overlay lowerdir: %w", err)
-			}
-			return nil
+			return fmt.Errorf("%w: it knows no lowerdir+", ErrNoOverlay)
 		}
 		if err != nil {
 			return fmt.Errorf("overlay layer %s: %w%s", dir, err, kernelLog(fs))

@@ -28,16 +28,21 @@ func (r *Root) Mask(paths []string) error {
 		}
 		dir, err := isDir(target)
 		if err == nil {
-			source := &null
-			open := nullDevice
-			if dir {
-				source, open = &empty, emptyDir
-			}
-			if *source < 0 {
-				*source, err = open()
-			}
-			if err == nil {
-				err = cloneOnto(*source, target)
+			switch {
+			case !dir && null < 0:
+				if null, err = nullDevice(); err == nil {
+					err = cloneOnto(null, target)
+				}
+			case !dir:
+				err = cloneOnto(null, target)
+			case empty < 0:
+				// Attached itself: before Linux 6.15 a mount that is attached to
+				// nothing cannot be cloned.
+				if empty, err = emptyDir(); err == nil {
+					err = attach(empty, target)
+				}
+			default:
+				err = cloneOnto(empty, target)
 			}
 		}
 		unix.Close(target)
