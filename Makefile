@@ -24,6 +24,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BUILD_NEEDS := gcc libc6-dev libseccomp-dev libbtrfs-dev pkg-config uidmap file
 TEST_NEEDS := busybox-static skopeo umoci docker-registry tmux shellcheck \
 	mmdebstrap util-linux passt fuse-overlayfs xfsprogs e2fsprogs
+VM_NEEDS := qemu-system-x86 mmdebstrap e2fsprogs
 BENCH_NEEDS := hyperfine crun podman
 
 BIN := bin/skiff
@@ -157,8 +158,10 @@ test-unit: build-needs ## tests beside the code
 test-e2e: build test-needs ## tests of the built binary, as an unprivileged user
 	SKIFF_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 30m ./tests/...
 
-test-vm: build ## tests that need a machine of their own (not written yet)
-	@echo 'test-vm: nothing yet; see design.md, "The machine to test on"' >&2; exit 1
+test-vm: build ## tests that need a machine of their own: systemd, cgroup v2, a reboot
+	@.ci/need $(VM_NEEDS)
+	CGO_ENABLED=0 $(GO) build -o .cache/payload ./tests/payload
+	tests/vm/run $(BIN) .cache/payload
 
 bench: build ## measure beside crun, podman and docker; writes docs/benchmarks.md
 	@.ci/need $(BENCH_NEEDS)
@@ -172,7 +175,7 @@ lint: test-needs ## formatting, vet, staticcheck, dependency rules, shellcheck
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) test ./tests/deps
-	shellcheck .ci/need .ci/run tests/as-user
+	shellcheck .ci/need .ci/run tests/as-user tests/vm/run tests/vm/suite
 
 fmt: ## format the code as lint wants it
 	$(GO) run $(GOFUMPT) -w .

@@ -87,7 +87,7 @@ func TestParseRun(t *testing.T) {
 		{"tmpfs", "--tmpfs=/run:size=64m,mode=1777 --tmpfs=/tmp alpine", func(o runOptions) any { return o.Host.Tmpfs }, map[string]string{"/run": "size=64m,mode=1777", "/tmp": ""}},
 		{"published ports are exposed", "--publish=127.0.0.1:8080:80 alpine", func(o runOptions) any { return o.Host.PortBindings }, map[string][]container.PortBinding{"80/tcp": {{HostIP: "127.0.0.1", HostPort: "8080"}}}},
 		{"extra hosts", "--add-host=a=[::1] --add-host=b:host-gateway alpine", func(o runOptions) any { return o.Host.ExtraHosts }, []string{"a:::1", "b:host-gateway"}},
-		{"warns of limits", "--memory=64m --pids-limit=5 --oom-kill-disable alpine", func(o runOptions) any { return len(o.Warnings) }, 3},
+		{"warns of what has no effect", "--memory-swappiness=5 --oom-kill-disable alpine", func(o runOptions) any { return len(o.Warnings) }, 2},
 		{"warns of nothing else", "--rm --name=x --restart=no alpine", func(o runOptions) any { return len(o.Warnings) }, 0},
 	}
 	for _, c := range cases {

@@ -69,27 +69,20 @@ type health struct {
 // host is what docker's HostConfig has beyond our model.
 type host struct {
 	container.Host
-	VolumeDriver         string
-	ConsoleSize          [2]uint16
-	Cgroup               string
-	CgroupParent         string
-	BlkioWeight          uint16
-	BlkioWeightDevice    []string
-	BlkioDeviceReadBps   []string
-	BlkioDeviceWriteBps  []string
-	BlkioDeviceReadIOps  []string
-	BlkioDeviceWriteIOps []string
-	CPURealtimePeriod    int64 `json:"CpuRealtimePeriod"`
-	CPURealtimeRuntime   int64 `json:"CpuRealtimeRuntime"`
-	DeviceCgroupRules    []string
-	DeviceRequests       []string
-	MemorySwappiness     *int64
-	OomKillDisable       *bool
-	CPUCount             int64 `json:"CpuCount"`
-	CPUPercent           int64 `json:"CpuPercent"`
-	IOMaximumIOps        uint64
-	IOMaximumBandwidth   uint64
-	Isolation            string
+	VolumeDriver       string
+	ConsoleSize        [2]uint16
+	Cgroup             string
+	CPURealtimePeriod  int64 `json:"CpuRealtimePeriod"`
+	CPURealtimeRuntime int64 `json:"CpuRealtimeRuntime"`
+	DeviceCgroupRules  []string
+	DeviceRequests     []string
+	MemorySwappiness   *int64
+	OomKillDisable     *bool
+	CPUCount           int64 `json:"CpuCount"`
+	CPUPercent         int64 `json:"CpuPercent"`
+	IOMaximumIOps      uint64
+	IOMaximumBandwidth uint64
+	Isolation          string
 }
 
 type graphDriver struct {

@@ -12,6 +12,7 @@ import (
 
 	"skiff/commands/failure"
 	"skiff/commands/format"
+	"skiff/runtime/cgroup"
 	"skiff/storage/container"
 )
 
@@ -132,6 +133,10 @@ func Resources(c *cli.Context, h *container.Host) (warnings []string, err error)
 	}
 	h.CPUShares, h.CPUPeriod, h.CPUQuota = c.Int64("cpu-shares"), c.Int64("cpu-period"), c.Int64("cpu-quota")
 	h.CpusetCpus, h.CpusetMems = c.String("cpuset-cpus"), c.String("cpuset-mems")
+	if err := blockDevices(c, h); err != nil {
+		return nil, err
+	}
+	h.CgroupParent = c.String("cgroup-parent")
 	h.OomScoreAdj = c.Int("oom-score-adj")
 	if c.IsSet("pids-limit") {
 		n := c.Int64("pids-limit")
@@ -140,7 +145,7 @@ func Resources(c *cli.Context, h *container.Host) (warnings []string, err error)
 	if err := checkResources(h); err != nil {
 		return nil, err
 	}
-	return append(unenforced(h), unsupported(c)...), nil
+	return append(cgroup.Warnings(h), unsupported(c)...), nil
 }
 
 func checkResources(h *container.Host) error {
@@ -164,24 +169,6 @@ func checkResources(h *container.Host) error {
 	return nil
 }
 
-// unenforced are docker's warnings for limits that are kept in the
-// configuration but not applied yet.
-func unenforced(h *container.Host) (warnings []string) {
-	add := func(set bool, text string) {
-		if set {
-			warnings = append(warnings, text)
-		}
-	}
-	add(h.Memory > 0, "Your kernel does not support memory limit capabilities or the cgroup is not mounted. Limitation discarded.")
-	add(h.MemorySwap != 0, "Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.")
-	add(h.MemoryReserved > 0, "Your kernel does not support memory soft limit capabilities or the cgroup is not mounted. Limitation discarded.")
-	add(h.CPUShares > 0, "Your kernel does not support CPU shares or the cgroup is not mounted. Shares discarded.")
-	add(h.NanoCpus > 0 || h.CPUPeriod > 0 || h.CPUQuota > 0, "Your kernel does not support CPU CFS scheduler or the cgroup is not mounted. CPU limit discarded.")
-	add(h.CpusetCpus != "" || h.CpusetMems != "", "Your kernel does not support cpuset or the cgroup is not mounted. Cpuset discarded.")
-	add(h.PidsLimit != nil && *h.PidsLimit > 0, "Your kernel does not support PIDs limit capabilities or the cgroup is not mounted. PIDs limit discarded.")
-	return warnings
-}
-
 // unsupported names the flags that have no effect here.
 func unsupported(c *cli.Context) (warnings []string) {
 	for _, name := range unsupportedFlags() {
@@ -200,9 +187,7 @@ var updatable = []string{
 
 func unsupportedFlags() []string {
 	return []string{
-		"blkio-weight", "blkio-weight-device", "cgroup-parent", "cpu-rt-period", "cpu-rt-runtime", "device-cgroup-rule",
-		"device-read-bps", "device-read-iops", "device-write-bps", "device-write-iops", "kernel-memory",
-		"memory-swappiness", "oom-kill-disable",
+		"cpu-rt-period", "cpu-rt-runtime", "device-cgroup-rule", "kernel-memory", "memory-swappiness", "oom-kill-disable",
 	}
 }
 
@@ -248,6 +233,9 @@ func Update(c *cli.Context, h *container.Host) error {
 		if c.IsSet(n.flag) {
 			*n.to = n.from
 		}
+	}
+	if c.IsSet("blkio-weight") {
+		h.BlkioWeight = given.BlkioWeight
 	}
 	if c.IsSet("cpuset-cpus") {
 		h.CpusetCpus = given.CpusetCpus

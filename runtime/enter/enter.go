@@ -98,7 +98,7 @@ func (t *Target) spawn(conn message.Conn, stdio [3]uintptr) (int, error) {
 		return 0, err
 	}
 	in := &stage.Inside{
-		Pidfd: t.Pidfd, Pid: t.Pid, Path: path, Args: []string{string(stage.RoleExec)}, Cgroup: -1,
+		Pidfd: t.Pidfd, Pid: t.Pid, Path: path, Args: []string{string(stage.RoleExec)},
 		Files: []uintptr{stdio[0], stdio[1], stdio[2], uintptr(conn.FD)},
 	}
 	nested := in.Foreign("user")

@@ -39,6 +39,9 @@ type Input struct {
 	Orphan     bool
 	KeepFDs    int
 	Size       message.Size
+	// OwnCgroup says that init is put into a control group of its own, which its
+	// cgroup namespace shall begin at.
+	OwnCgroup bool
 }
 
 // Messages returns what the parent of the init is told, with the init's own
@@ -60,6 +63,10 @@ func Messages(s *rspec.Spec, in *Input) (*message.Launch, error) {
 	}
 	if err := addNamespaces(s, l, init); err != nil {
 		return nil, err
+	}
+	if in.OwnCgroup && l.CloneFlags&unix.CLONE_NEWCGROUP != 0 {
+		l.CloneFlags &^= unix.CLONE_NEWCGROUP
+		init.CgroupNS = true
 	}
 	for i := range s.Mounts {
 		m, err := Mount(&s.Mounts[i])

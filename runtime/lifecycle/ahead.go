@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"skiff/rootless"
+	"skiff/runtime/cgroup"
 	"skiff/runtime/embedded"
 	"skiff/runtime/spec"
 	"skiff/runtime/stage"
@@ -33,6 +34,9 @@ func Prepare(st *storage.Store, p *container.Process, h *container.Host) *Ahead 
 		rootless.EndTurn()
 	}
 	flags, all := spec.CloneFlags(h)
+	if own, _ := cgroup.Wanted(h); own {
+		all = false // its cgroup namespace is made later
+	}
 	early, ordinary := rootless.TakeEarly()
 	name, size := embedded.Identity()
 	hint := stage.Ahead(flags, p.Tty, p.OpenStdin)
@@ -59,7 +63,7 @@ func Prepare(st *storage.Store, p *container.Process, h *container.Host) *Ahead 
 		if a.err = rootless.Await(); a.err != nil {
 			return
 		}
-		a.conn, a.err = spawnMonitor(st.Cache(), hint)
+		a.conn, _, a.err = spawnMonitor(st.Cache(), hint)
 		if ordinary && name != "" && a.err == nil && early.What != what {
 			// The next one is started early, or this is tried again.
 			_ = rootless.SetEarly(st.Cache(), what)

@@ -57,7 +57,7 @@ func CgroupOf(c *container.Container, pid int) string {
 		// Its name has the id in it; what is below is the container's own affair.
 		parts := strings.Split(path, "/")
 		for i, p := range parts {
-			if strings.Contains(p, c.Config.ID) {
+			if p == c.Config.ID {
 				dir := filepath.Join("/sys/fs/cgroup", filepath.Join(parts[:i+1]...))
 				if _, err := os.Stat(filepath.Join(dir, "cgroup.procs")); err == nil {
 					return dir

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"skiff/rootless"
+	"skiff/runtime/cgroup"
 	"skiff/runtime/embedded"
 	"skiff/runtime/launch"
 	"skiff/runtime/seccomp"
@@ -161,6 +162,7 @@ func monitorConfig(ctx context.Context, c *container.Container, network network,
 			in.Copies = append(in.Copies, message.Copy{Path: m.Destination, To: m.Source})
 		}
 	}
+	in.OwnCgroup, _ = cgroup.Wanted(&cfg.Host)
 	l, err := launch.Messages(s, in)
 	if err != nil {
 		return nil, err
@@ -235,18 +237,24 @@ func startMonitor(c *container.Container, m *message.Monitor, ahead *Ahead) (Ses
 	root := mountAhead(m.Launch.Overlay)
 	conn, err := ahead.take(m)
 	if err != nil {
-		conn, err = spawnMonitor(c.Store.Cache(), "")
+		var pid int
+		conn, pid, err = spawnMonitor(c.Store.Cache(), "")
+		if err == nil {
+			err = limit(c, m, pid)
+		}
+		if err != nil && pid > 0 {
+			conn.Close()
+		}
 	}
 	if err != nil {
+		closeAll(root)
 		return nil, startError(err)
 	}
 	err = conn.SendConfig(message.MonitorConfig, m)
 	if err == nil {
 		err = conn.SendLaunch(&m.Launch, root...)
 	}
-	for _, fd := range root {
-		unix.Close(fd)
-	}
+	closeAll(root)
 	if err == nil {
 		_, err = conn.Expect(message.Started, nil)
 	}
@@ -259,6 +267,25 @@ func startMonitor(c *container.Container, m *message.Monitor, ahead *Ahead) (Ses
 		return nil, nil
 	}
 	return newStream(conn, c), nil
+}
+
+// limit gives the container its control group, if it gets one.
+func limit(c *container.Container, m *message.Monitor, monitor int) error {
+	if wanted, _ := cgroup.Wanted(&c.Config.Host); !wanted {
+		return nil
+	}
+	g, err := cgroup.Make(c.Config.ID, &c.Config.Host, monitor)
+	if err != nil {
+		return fmt.Errorf("limit resources: %w", err)
+	}
+	m.Cgroups, m.OOM = g.Dirs, g.Events
+	return nil
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		unix.Close(fd)
+	}
 }
 
 // mountAhead assembles the root while the monitor is still starting. Where that
@@ -274,34 +301,34 @@ func mountAhead(o *message.Overlay) []int {
 	return []int{fd}
 }
 
-// spawnMonitor starts a monitor, which waits for its configuration on the
+// spawnMonitor starts a monitor and returns its pid. It waits for its configuration on the
 // returned connection and ends when that is closed before.
-func spawnMonitor(cache, hint string) (message.Conn, error) {
+func spawnMonitor(cache, hint string) (message.Conn, int, error) {
 	ours, theirs, err := message.Pair()
 	if err != nil {
-		return ours, err
+		return ours, 0, err
 	}
-	err = spawnStage(cache, stage.RoleMonitor, hint, theirs)
+	pid, err := spawnStage(cache, stage.RoleMonitor, hint, theirs)
 	theirs.Close()
 	if err != nil {
 		ours.Close()
 	}
-	return ours, err
+	return ours, pid, err
 }
 
 // spawnStage starts the stage program in a role, in a session of its own, with
 // its standard streams on /dev/null.
-func spawnStage(cache string, role stage.Role, hint string, conn message.Conn) error {
+func spawnStage(cache string, role stage.Role, hint string, conn message.Conn) (pid int, err error) {
 	path, file, err := embedded.Stage(cache)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if file != nil {
 		defer file.Close()
 	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer null.Close()
 	args := []string{string(role)}
@@ -314,15 +341,15 @@ func spawnStage(cache string, role stage.Role, hint string, conn message.Conn) e
 	if err == nil && unix.Prctl(unix.PR_SET_TIMERSLACK, rootless.StageTimerSlack, 0, 0, 0) == nil {
 		defer func() { _ = unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(slack), 0, 0, 0) }()
 	}
-	_, err = syscall.ForkExec(path, args, &syscall.ProcAttr{
+	pid, err = syscall.ForkExec(path, args, &syscall.ProcAttr{
 		Env:   stage.Environ(),
 		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), uintptr(conn.FD)},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
-		return fmt.Errorf("start %s: %w", role, err)
+		return 0, fmt.Errorf("start %s: %w", role, err)
 	}
-	return nil
+	return pid, nil
 }
 
 // recordStop notes that a user stopped the container, for unless-stopped.

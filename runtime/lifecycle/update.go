@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 
+	"skiff/runtime/cgroup"
 	"skiff/storage/container"
 )
 
@@ -27,68 +28,40 @@ func Limit(c *container.Container, init int, h *container.Host) (warnings []stri
 	dir := CgroupOf(c, init)
 	for _, l := range changedLimits(&c.Config.Host, h) {
 		if dir == "" {
-			warnings = append(warnings, l.flag+": the running container has no control group of its own; the limit counts from its next start.")
+			warnings = append(warnings, l.Flag+": the running container has no control group of its own; the limit counts from its next start.")
 			continue
 		}
-		path := filepath.Join(dir, l.file)
+		path := filepath.Join(dir, l.File)
 		before, err := os.ReadFile(path)
 		if errors.Is(err, os.ErrNotExist) {
-			warnings = append(warnings, fmt.Sprintf("%s: the controller of %s is not delegated to this user; the limit is not applied.", l.flag, l.file))
+			warnings = append(warnings, fmt.Sprintf("%s: the controller of %s is not delegated to this user; the limit is not applied.", l.Flag, l.File))
 			continue
 		}
 		if err == nil {
-			err = os.WriteFile(path, []byte(l.value), 0)
+			err = os.WriteFile(path, []byte(l.Value), 0)
 		}
 		if err != nil {
-			return warnings, fmt.Errorf("set %s to %s: %w", l.file, l.value, err)
+			return warnings, fmt.Errorf("set %s to %s: %w", l.File, l.Value, err)
 		}
 		undo = append(undo, func() error { return os.WriteFile(path, before, 0) })
 	}
 	return warnings, nil
 }
 
-type limit struct{ flag, file, value string }
-
-// changedLimits are the files of the control group to write.
-func changedLimits(old, now *container.Host) (list []limit) {
-	add := func(changed bool, flag, file, value string) {
-		if changed {
-			list = append(list, limit{flag, file, value})
+// changedLimits are the files of the control group to write: what the
+// configuration wants now, and the kernel's default for what it wanted before.
+func changedLimits(old, now *container.Host) (list []cgroup.Setting) {
+	before, after := cgroup.Settings(old, 2), cgroup.Settings(now, 2)
+	for _, s := range after {
+		if !slices.Contains(before, s) {
+			list = append(list, s)
 		}
 	}
-	add(now.MemoryReserved != old.MemoryReserved, "--memory-reservation", "memory.low", strconv.FormatInt(max(now.MemoryReserved, 0), 10))
-	add(now.Memory != old.Memory, "--memory", "memory.max", orMax(now.Memory))
-	if swap := now.MemorySwap; swap != old.MemorySwap {
-		if swap > 0 {
-			swap = max(swap-now.Memory, 0) // docker's figure is both together
-			add(true, "--memory-swap", "memory.swap.max", strconv.FormatInt(swap, 10))
-		} else {
-			add(true, "--memory-swap", "memory.swap.max", "max")
+	for _, s := range before {
+		if !slices.ContainsFunc(after, func(o cgroup.Setting) bool { return o.File == s.File }) {
+			s.Value = cgroup.Default(s.File)
+			list = append(list, s)
 		}
-	}
-	quota, period := now.CPUQuota, now.CPUPeriod
-	if now.NanoCpus > 0 {
-		quota, period = now.NanoCpus/10000, 100000 // microseconds
-	}
-	if period == 0 {
-		period = 100000
-	}
-	add(now.NanoCpus != old.NanoCpus || now.CPUQuota != old.CPUQuota || now.CPUPeriod != old.CPUPeriod,
-		"--cpus", "cpu.max", orMax(quota)+" "+strconv.FormatInt(period, 10))
-	// The kernel's own scale of shares (2 to 262144) onto weights (1 to 10000).
-	weight := 1 + (max(now.CPUShares, 2)-2)*9999/262142
-	add(now.CPUShares != old.CPUShares, "--cpu-shares", "cpu.weight", strconv.FormatInt(weight, 10))
-	add(now.CpusetCpus != old.CpusetCpus, "--cpuset-cpus", "cpuset.cpus", now.CpusetCpus)
-	add(now.CpusetMems != old.CpusetMems, "--cpuset-mems", "cpuset.mems", now.CpusetMems)
-	if n := now.PidsLimit; n != nil && (old.PidsLimit == nil || *n != *old.PidsLimit) {
-		add(true, "--pids-limit", "pids.max", orMax(*n))
 	}
 	return list
-}
-
-func orMax(n int64) string {
-	if n <= 0 {
-		return "max"
-	}
-	return strconv.FormatInt(n, 10)
 }

@@ -32,12 +32,19 @@ func (r *relay) admit(m *monitor, c *client, body []byte) {
 		return
 	}
 	in := &Inside{
-		Pidfd: m.child.pidfd, Pid: m.child.pid, Path: fmt.Sprintf("/proc/self/fd/%d", fds[0]), Args: s.Args, Cgroup: -1,
+		Pidfd: m.child.pidfd, Pid: m.child.pid, Path: fmt.Sprintf("/proc/self/fd/%d", fds[0]), Args: s.Args,
 	}
 	for _, fd := range fds[1:] {
 		in.Files = append(in.Files, uintptr(fd))
 	}
 	pid, pidfd, err := in.Spawn()
+	if err == nil {
+		// It still waits for its configuration.
+		if err = enterCgroups(m.cfg.Cgroups, pid); err != nil {
+			_ = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0)
+			(&guest{pid: pid, pidfd: pidfd}).end()
+		}
+	}
 	if err != nil {
 		c.tell(message.StepFailed, message.Failure{Code: 126, Text: err.Error()})
 		return

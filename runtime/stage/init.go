@@ -45,6 +45,11 @@ func runInit(parent message.Conn, cfg *message.Init, fds []int) error {
 	if err := join(cfg.Join); err != nil {
 		return err
 	}
+	if cfg.CgroupNS {
+		if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
+			return fmt.Errorf("make cgroup namespace: %w", err)
+		}
+	}
 	if cfg.Loopback {
 		if err := loopbackUp(); err != nil {
 			return fmt.Errorf("bring up loopback: %w", err)

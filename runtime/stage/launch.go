@@ -64,6 +64,9 @@ func tryLaunch(l *message.Launch, c *child, stdio [3]uintptr, given []int) (_ *c
 			c.abandon()
 		}
 	}()
+	if err := enterCgroups(l.Cgroups, c.pid); err != nil {
+		return nil, err
+	}
 	fds := given
 	if l.Overlay != nil && len(given) == 0 {
 		root, err := rootfs.Overlay(l.Overlay)

@@ -37,6 +37,7 @@ type monitor struct {
 	relay  relay
 	listen int
 	sync   atomicfile.Durability
+	oom    oomWatch
 }
 
 func monitorMain(front message.Conn) int {
@@ -105,6 +106,8 @@ func (m *monitor) start(given []int) (err error) {
 			return err
 		}
 	}
+	m.oom = watchOOM(m.cfg.OOM)
+	m.cfg.Launch.Cgroups = m.cfg.Cgroups
 	ahead := m.ahead
 	m.ahead = nil // launch looks after it
 	m.child, err = launch(&m.cfg.Launch, ahead, m.stdio, given...)
@@ -229,11 +232,21 @@ func (m *monitor) recordFailure(f *message.Failure) {
 	_ = os.Remove(m.cfg.RunningLink)
 }
 
+// noteOOM records that the kernel killed something for want of memory.
+func (m *monitor) noteOOM() {
+	if m.oom.happened() {
+		m.state.OOMKilled = true
+		m.record(m.happened("oom"))
+	}
+}
+
 // finish publishes the end of the container and tells whoever is attached.
 func (m *monitor) finish() {
 	m.relay.dismiss()
 	code := wait(m.child.pid)
 	m.child.release()
+	m.noteOOM()
+	leaveCgroups(m.cfg.Cgroups)
 	_ = runHooks(m.cfg.Launch.Hooks.Poststop, m.hookState(), "stopped")
 	unix.Close(m.listen)
 	_ = m.log.Close()

@@ -127,6 +127,8 @@ func (r *relay) wait(m *monitor) bool {
 		}
 		add(c.fd, events)
 	}
+	oom := len(r.polls)
+	add(m.oom.fd(), unix.POLLPRI)
 	for _, g := range r.guests {
 		add(g.pidfd, unix.POLLIN)
 	}
@@ -147,6 +149,9 @@ func (r *relay) wait(m *monitor) bool {
 	}
 	if hubs > 0 && r.polls[at].Revents != 0 && r.polls[0].Revents == 0 {
 		m.child.rejoin(m.cfg.Launch.Hub)
+	}
+	if m.oom.file != nil && r.polls[oom].Revents != 0 {
+		m.noteOOM()
 	}
 	return r.polls[0].Revents != 0
 }

@@ -14,7 +14,6 @@ type Inside struct {
 	Path       string
 	Args       []string
 	Files      []uintptr // as syscall.ProcAttr has them
-	Cgroup     int       // descriptor of the cgroup to start in, -1: the caller's
 }
 
 // Spawn starts a process in the container's namespaces, save the mount namespace
@@ -55,9 +54,6 @@ func (in *Inside) spawn() (pid, pidfd int, err error) {
 		}
 	}
 	attr := &syscall.SysProcAttr{PidFD: &pidfd}
-	if in.Cgroup >= 0 {
-		attr.UseCgroupFD, attr.CgroupFD = true, in.Cgroup
-	}
 	pid, err = syscall.ForkExec(in.Path, in.Args, &syscall.ProcAttr{Env: Environ(), Files: in.Files, Sys: attr})
 	if err != nil {
 		return 0, -1, fmt.Errorf("start exec: %w", err)

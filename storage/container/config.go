@@ -146,13 +146,23 @@ type Host struct {
 	CpusetCpus      string                   `json:"CpusetCpus"`
 	CpusetMems      string                   `json:"CpusetMems"`
 	PidsLimit       *int64                   `json:"PidsLimit"`
-	Ulimits         []Ulimit                 `json:"Ulimits"`
-	Devices         []Device                 `json:"Devices"`
-	Mounts          []MountSpec              `json:"Mounts,omitempty"` // --mount as typed
-	MaskedPaths     []string                 `json:"MaskedPaths"`
-	ReadonlyPaths   []string                 `json:"ReadonlyPaths"`
-	Init            *bool                    `json:"Init,omitempty"`
-	Annotations     map[string]string        `json:"Annotations,omitempty"`
+	BlkioWeight     uint16                   `json:"BlkioWeight"` // 10 to 1000, 0 none
+	// BlkioWeightDevice and the four rates name block devices of this machine.
+	BlkioWeightDevice    []WeightDevice   `json:"BlkioWeightDevice"`
+	BlkioDeviceReadBps   []ThrottleDevice `json:"BlkioDeviceReadBps"`
+	BlkioDeviceWriteBps  []ThrottleDevice `json:"BlkioDeviceWriteBps"`
+	BlkioDeviceReadIOps  []ThrottleDevice `json:"BlkioDeviceReadIOps"`
+	BlkioDeviceWriteIOps []ThrottleDevice `json:"BlkioDeviceWriteIOps"`
+	CgroupParent         string           `json:"CgroupParent"`
+	// CgroupMode is --cgroups: enabled (or empty), split, disabled, no-conmon.
+	CgroupMode    string            `json:"CgroupMode,omitempty"`
+	Ulimits       []Ulimit          `json:"Ulimits"`
+	Devices       []Device          `json:"Devices"`
+	Mounts        []MountSpec       `json:"Mounts,omitempty"` // --mount as typed
+	MaskedPaths   []string          `json:"MaskedPaths"`
+	ReadonlyPaths []string          `json:"ReadonlyPaths"`
+	Init          *bool             `json:"Init,omitempty"`
+	Annotations   map[string]string `json:"Annotations,omitempty"`
 }
 
 // LogConfig names the log driver and its options.
@@ -180,6 +190,19 @@ type Ulimit struct {
 	Name string `json:"Name"`
 	Hard int64  `json:"Hard"`
 	Soft int64  `json:"Soft"`
+}
+
+// WeightDevice is a block device's share of the disks' time, 10 to 1000.
+type WeightDevice struct {
+	Path   string `json:"Path"`
+	Weight uint16 `json:"Weight"`
+}
+
+// ThrottleDevice is a block device's highest rate, in bytes or operations a
+// second.
+type ThrottleDevice struct {
+	Path string `json:"Path"`
+	Rate uint64 `json:"Rate"`
 }
 
 // Device is one --device.

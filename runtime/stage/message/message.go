@@ -96,7 +96,11 @@ type Monitor struct {
 	Log        Log
 	Durable    bool // the exit must outlive a power cut
 	BootID     string
-	Events     Events
+	// Cgroups are the container's control groups, made by the front and removed by
+	// the monitor; OOM counts there what the kernel killed for want of memory.
+	Cgroups []string
+	OOM     string
+	Events  Events
 }
 
 // Events says what the monitor tells of its container in the record of events.
@@ -136,8 +140,10 @@ type Launch struct {
 	KeepFDs int
 	// Init and Filter come as messages of their own, InitConfig and
 	// SeccompFilter, and are passed on unread.
-	Init   []byte `wire:"-"`
-	Filter []byte `wire:"-"`
+	// Cgroups are the control groups that init joins, directories.
+	Cgroups []string
+	Init    []byte `wire:"-"`
+	Filter  []byte `wire:"-"`
 }
 
 // IDMap is one line of a uid_map or gid_map (user_namespaces(7)).
@@ -212,6 +218,7 @@ type Init struct {
 	Join            []Namespace
 	NetworkWanted   bool
 	HooksWanted     bool // the parent has hooks to run once the root is there
+	CgroupNS        bool // make a cgroup namespace, now that we are in our group
 	Loopback        bool // bring lo up: the network namespace is new
 	RootPropagation uintptr
 	ReadonlyRoot    bool
