@@ -152,8 +152,10 @@ func rates(h *container.Host) (list []rate) {
 		{"--device-write-iops", "wiops", "blkio.throttle.write_iops_device", "IOPS Block write limit", h.BlkioDeviceWriteIOps},
 	} {
 		for _, d := range kind.devices {
-			list = append(list, rate{kind.flag, kind.key, kind.file1,
-				"Your kernel does not support " + kind.words + " or the cgroup is not mounted. Block I/O " + kind.words[:4] + kind.flag[9:] + " limit discarded.", d})
+			list = append(list, rate{
+				kind.flag, kind.key, kind.file1,
+				"Your kernel does not support " + kind.words + " or the cgroup is not mounted. Block I/O " + kind.words[:4] + kind.flag[9:] + " limit discarded.", d,
+			})
 		}
 	}
 	return list

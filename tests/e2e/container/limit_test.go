@@ -1,0 +1,24 @@
+package container_test
+
+import (
+	"testing"
+
+	"skiff/tests/harness"
+)
+
+// The limits themselves are shown in a machine of their own (tests/vm): here
+// there is no systemd.
+func TestRun_NamesLimitsThatCannotBeApplied(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	r := s.Skiff("run", "--rm", "-m", "64m", "--pids-limit", "5", img, "true").Exits(0)
+	for _, want := range []string{
+		"WARNING: Your kernel does not support memory limit capabilities or the cgroup is not mounted. Limitation discarded.",
+		"WARNING: Your kernel does not support PIDs limit capabilities or the cgroup is not mounted. PIDs limit discarded.",
+		"hint: ",
+	} {
+		r.Complains(want)
+	}
+	s.Skiff("run", "--rm", "--blkio-weight", "5", img, "true").Exits(125).Complains("Range of blkio weight is from 10 to 1000")
+	s.Skiff("run", "--rm", "--device-read-bps", "/dev/null", img, "true").Exits(125).Complains("bad format: /dev/null")
+}
