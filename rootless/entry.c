@@ -97,37 +97,44 @@ static int fail(enum skiff_step step) {
 	return -1;
 }
 
-// join_anchor enters the user namespace of a living monitor of this user, and
-// returns 0, or -1 when there is none. The run lock that it holds names it: the
-// kernel answers F_GETLK with the holder's pid, and asking again after its
-// namespace was opened proves that the pid was not reused meanwhile.
+// join_holder enters the user namespace of the process that holds a record lock
+// on a file, and returns 0, or -1 when nobody does. The kernel answers F_GETLK
+// with the holder's pid, and asking again after its namespace was opened proves
+// that the pid was not reused meanwhile.
+static int join_holder(int dir, const char *name) {
+	int joined = -1, lock = openat(dir, name, O_RDWR | O_CLOEXEC);
+	if (lock < 0)
+		return -1;
+	struct flock before = {.l_type = F_WRLCK}, after = {.l_type = F_WRLCK};
+	if (!fcntl(lock, F_GETLK, &before) && before.l_type != F_UNLCK && before.l_pid > 0) {
+		char path[64];
+		snprintf(path, sizeof path, "/proc/%d/ns/user", (int)before.l_pid);
+		int ns = open(path, O_RDONLY | O_CLOEXEC);
+		if (ns >= 0) {
+			if (!fcntl(lock, F_GETLK, &after) && after.l_type != F_UNLCK && after.l_pid == before.l_pid)
+				joined = setns(ns, CLONE_NEWUSER);
+			close(ns);
+		}
+	}
+	close(lock);
+	return joined;
+}
+
+// join_anchor enters the user namespace of this user's network program or of a
+// living monitor, and returns 0, or -1 when there is none.
 static int join_anchor(const char *store) {
 	char path[4096];
-	if (snprintf(path, sizeof path, "%s/running", store) >= (int)sizeof path)
+	if (snprintf(path, sizeof path, "%s/networks/.hub.lock", store) >= (int)sizeof path)
 		return -1;
-	DIR *dir = opendir(path);
+	int joined = join_holder(AT_FDCWD, path);
+	snprintf(path, sizeof path, "%s/running", store);
+	DIR *dir = joined ? opendir(path) : 0;
 	if (!dir)
-		return -1;
-	int joined = -1;
+		return joined;
 	struct dirent *e;
-	while (joined && (e = readdir(dir))) {
-		if (e->d_name[0] == '.')
-			continue;
-		int lock = openat(dirfd(dir), e->d_name, O_RDWR | O_CLOEXEC);
-		if (lock < 0)
-			continue;
-		struct flock before = {.l_type = F_WRLCK}, after = {.l_type = F_WRLCK};
-		if (!fcntl(lock, F_GETLK, &before) && before.l_type != F_UNLCK && before.l_pid > 0) {
-			snprintf(path, sizeof path, "/proc/%d/ns/user", (int)before.l_pid);
-			int ns = open(path, O_RDONLY | O_CLOEXEC);
-			if (ns >= 0) {
-				if (!fcntl(lock, F_GETLK, &after) && after.l_type != F_UNLCK && after.l_pid == before.l_pid)
-					joined = setns(ns, CLONE_NEWUSER);
-				close(ns);
-			}
-		}
-		close(lock);
-	}
+	while (joined && (e = readdir(dir)))
+		if (e->d_name[0] != '.')
+			joined = join_holder(dirfd(dir), e->d_name);
 	closedir(dir);
 	return joined;
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -96,6 +98,7 @@ func (h *Hub) useBridge(n *network.Network) (_ *bridge, err error) {
 	if b.pools, err = poolsOf(n); err != nil {
 		return nil, err
 	}
+	h.makeRoom(b)
 	b.link.Name = bridgeName(n)
 	// Given, because the kernel changes it otherwise with every port.
 	b.link.HardwareAddr = hardwareAddr(n.ID)
@@ -132,6 +135,27 @@ func (h *Hub) useBridge(n *network.Network) (_ *bridge, err error) {
 	}
 	h.bridges[n.ID] = b
 	return b, nil
+}
+
+// idleBridge is how long a bridge stays after its last endpoint: taking one away
+// costs the kernel tens of milliseconds in which it does nothing else for us.
+const idleBridge = time.Second
+
+// makeRoom takes away bridges of networks that were removed, whose name or
+// addresses b has now. Requires mu.
+func (h *Hub) makeRoom(b *bridge) {
+	for _, other := range h.bridges {
+		if other.used > 0 {
+			continue
+		}
+		same := bridgeName(other.network) == bridgeName(b.network)
+		for _, p := range b.pools {
+			same = same || slices.ContainsFunc(other.pools, func(o pool) bool { return o.subnet.Overlaps(p.subnet) })
+		}
+		if same {
+			h.dropBridge(other)
+		}
+	}
 }
 
 // dropBridge takes a bridge away that nobody uses any more.
@@ -184,12 +208,27 @@ func (h *Hub) plug(m *member, b *bridge, e *network.Endpoint) error {
 	if mtu := mtuOf(b.network); mtu > 0 {
 		veth.MTU, veth.PeerMTU = mtu, uint32(mtu)
 	}
-	if err := h.links.LinkAdd(veth); err != nil {
+	err = h.links.LinkAdd(veth)
+	if errors.Is(err, unix.EEXIST) {
+		// Of the container's last start: its namespace is on its way out.
+		if old, failed := h.links.LinkByName(attrs.Name); failed == nil {
+			_ = h.links.LinkDel(old)
+		}
+		err = h.links.LinkAdd(veth)
+	}
+	if err != nil {
 		return fmt.Errorf("make interface %s: %w", e.Interface, err)
 	}
 	err = m.configure(e)
 	if err == nil && !icc(b.network) {
 		err = h.links.LinkSetIsolated(veth, true)
+	}
+	if err == nil {
+		// Said, not learned: the one before at this address may not be gone yet,
+		// and nobody else shall get its frames.
+		err = h.links.NeighSet(&netlink.Neigh{
+			LinkIndex: veth.Index, Family: unix.AF_BRIDGE, State: netlink.NUD_NOARP, Flags: netlink.NTF_MASTER, HardwareAddr: mac,
+		})
 	}
 	if err == nil {
 		err = h.firewall.addOwner(e)
@@ -201,20 +240,30 @@ func (h *Hub) plug(m *member, b *bridge, e *network.Endpoint) error {
 	return nil
 }
 
-// unplug takes the endpoint's interface away and the bridge with the last one.
+// unplug takes the endpoint's interface away, and the bridge some time after the
+// last one. An interface whose container is gone goes with its namespace.
 // Requires mu.
-func (h *Hub) unplug(e *network.Endpoint) {
+func (h *Hub) unplug(e *network.Endpoint, gone bool) {
 	b := h.bridges[e.NetworkID]
 	if b == nil {
 		return
 	}
 	_ = h.firewall.dropOwner(e)
-	if link, err := h.links.LinkByName(vethName(e)); err == nil {
-		_ = h.links.LinkDel(link) // it may have gone with the container's namespace
+	if !gone {
+		if link, err := h.links.LinkByName(vethName(e)); err == nil {
+			_ = h.links.LinkDel(link)
+		}
 	}
-	if b.used--; b.used == 0 {
-		h.dropBridge(b)
+	if b.used--; b.used > 0 {
+		return
 	}
+	time.AfterFunc(idleBridge, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if b.used == 0 && h.bridges[b.network.ID] == b {
+			h.dropBridge(b)
+		}
+	})
 }
 
 // configure gives the container's interface its addresses.

@@ -68,7 +68,7 @@ func (h *Hub) attach(a *wire.Attach, netns int) (_ *member, err error) {
 	} else {
 		if again {
 			for i := range ruin.Endpoints {
-				h.unplug(&ruin.Endpoints[i])
+				h.unplug(&ruin.Endpoints[i], false)
 			}
 		}
 		for i := range a.Endpoints {
@@ -136,7 +136,7 @@ func (h *Hub) forget(m *member) {
 		_ = c.Close()
 	}
 	for i := range m.attachment.Endpoints {
-		h.unplug(&m.attachment.Endpoints[i])
+		h.unplug(&m.attachment.Endpoints[i], true)
 	}
 	m.ports, m.resolver, m.attachment.Endpoints = nil, nil, nil
 }
@@ -263,7 +263,7 @@ func (h *Hub) change(c *wire.Change) error {
 		if i < 0 {
 			return fmt.Errorf("container %s is not connected to the network %s", m.wish.ID, c.Disconnect)
 		}
-		h.unplug(&m.attachment.Endpoints[i])
+		h.unplug(&m.attachment.Endpoints[i], false)
 		m.attachment.Endpoints = slices.Delete(m.attachment.Endpoints, i, i+1)
 	}
 	if err := m.defaultRoute(); err != nil {

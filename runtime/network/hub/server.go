@@ -20,8 +20,13 @@ import (
 	"skiff/storage/network"
 )
 
-// grace is how long the program waits for its first connection.
-const grace = 10 * time.Second
+const (
+	// grace is how long the program waits for its first connection.
+	grace = 10 * time.Second
+	// linger is how long it waits for the next one after the last: containers
+	// that are run one after the other find everything in place.
+	linger = time.Second
+)
 
 // Hub is the state of the program. What follows mu is guarded by it.
 type Hub struct {
@@ -44,7 +49,14 @@ func Main(args []string) int {
 	if len(args) != 1 {
 		return 125
 	}
-	st, err := storage.Open(args[0], os.Getuid())
+	// A record lock tells who we are: other commands enter our user namespace
+	// (rootless/entry.c). It goes with this process, and is not inherited.
+	own := unix.Flock_t{Type: unix.F_WRLCK}
+	err := unix.FcntlFlock(hub.LockFD, unix.F_SETLK, &own)
+	var st *storage.Store
+	if err == nil {
+		st, err = storage.Open(args[0], os.Getuid())
+	}
 	var h *Hub
 	if err == nil {
 		h, err = open(st)
@@ -67,16 +79,13 @@ func serve(listen int, h *Hub, failed error) {
 	// Its path belongs to whoever holds the lock, not to us.
 	u.SetUnlinkOnClose(false)
 	var mu sync.Mutex
-	clients, first := 0, true
-	gone := make(chan struct{}, 1)
+	clients := 0
+	idle := time.NewTimer(grace)
 	leave := func() {
 		mu.Lock()
 		defer mu.Unlock()
 		if clients--; clients == 0 {
-			select {
-			case gone <- struct{}{}:
-			default:
-			}
+			idle.Reset(linger)
 		}
 	}
 	go func() {
@@ -87,7 +96,6 @@ func serve(listen int, h *Hub, failed error) {
 			}
 			mu.Lock()
 			clients++
-			first = false
 			mu.Unlock()
 			go func() {
 				defer leave()
@@ -105,14 +113,7 @@ func serve(listen int, h *Hub, failed error) {
 			}()
 		}
 	}()
-	time.AfterFunc(grace, func() {
-		mu.Lock()
-		defer mu.Unlock()
-		if first {
-			gone <- struct{}{}
-		}
-	})
-	for range gone {
+	for range idle.C {
 		mu.Lock()
 		last := clients == 0
 		if last {
