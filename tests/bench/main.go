@@ -21,15 +21,16 @@ import (
 func main() {
 	skiff := flag.String("skiff", "bin/skiff", "the program to measure")
 	rounds := flag.Int("rounds", 40, "how often each command runs")
+	only := flag.String("only", "", "measure only this: pull")
 	write := flag.String("write", "", "file whose table is replaced by the result")
 	flag.Parse()
-	if err := run(*skiff, *rounds, *write); err != nil {
+	if err := run(*skiff, *rounds, *only, *write); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(skiff string, rounds int, write string) (err error) {
+func run(skiff string, rounds int, only, write string) (err error) {
 	path, err := filepath.Abs(skiff)
 	if err != nil {
 		return err
@@ -51,10 +52,16 @@ func run(skiff string, rounds int, write string) (err error) {
 	r.begin(place, rounds)
 	contestants := place.contestants()
 	place.setUp(contestants, &r)
+	if only == "pull" {
+		measurePulls(place, contestants, &r)
+		fmt.Print(r.String())
+		return nil
+	}
 	measureRuns(place, contestants, rounds, &r)
 	measureQueries(place, contestants, rounds, &r)
 	measureCrowd(place, contestants, &r)
 	measureMemory(place, contestants, &r)
+	measurePulls(place, contestants, &r)
 	r.end(place)
 	fmt.Print(r.String())
 	if write == "" {
