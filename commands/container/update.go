@@ -73,6 +73,9 @@ func update(ctx context.Context, c *cli.Context, ctr *container.Container, polic
 	if err := ctr.Save(); err != nil {
 		return warnings, err
 	}
+	if policy != nil && s.State != "exited" {
+		lifecycle.SetPolicy(ctr, *policy)
+	}
 	ctr.Emit("update")
 	return warnings, nil
 }

@@ -17,6 +17,10 @@ import (
 // ErrRunning says that the container must be stopped first.
 var ErrRunning = errors.New("container is running")
 
+// ErrRestarting says that the container must be stopped first: it is down, but
+// would come again.
+var ErrRestarting = errors.New("container is restarting: stop the container before removing or force remove")
+
 // RemoveOptions are the options of Remove.
 type RemoveOptions struct {
 	Force   bool // kill it first if it runs
@@ -71,9 +75,13 @@ func end(ctx context.Context, c *container.Container, force bool) error {
 		}
 		// Nobody else starts it while we have the op lock: without a process it is
 		// just ending.
+		if !force && st.Restarting {
+			return fmt.Errorf("cannot remove container %q: %w", c.Config.Name, ErrRestarting)
+		}
 		if !force && st.Pid != 0 {
 			return fmt.Errorf("cannot remove container %q: %w", c.Config.Name, ErrRunning)
 		}
+		noteEnd(c)
 		fd, err := container.OpenProcess(st)
 		if err != nil {
 			return err

@@ -85,6 +85,8 @@ func Start(ctx context.Context, c *container.Container, o StartOptions) (Session
 		return nil, nil
 	case holder != 0 && st.Pid != 0:
 		return Attach(ctx, c, *o.Attach)
+	case holder != 0 && st.Restarting:
+		return nil, nil // it comes by itself
 	case holder != 0:
 		// Nobody else starts it: a monitor without a container is just ending.
 		if err := waitReleased(ctx, c); err != nil {
@@ -173,6 +175,9 @@ func monitorConfig(ctx context.Context, c *container.Container, network network,
 		Tty: cfg.Config.Tty, OpenStdin: cfg.Config.OpenStdin, StdinOnce: cfg.Config.StdinOnce,
 		Durable: !cfg.Host.AutoRemove, BootID: container.BootID(),
 		Events: message.Events{Dir: c.Store.Events(), Attributes: container.EventAttributes(cfg), Volumes: volumeUses(cfg.Mounts)},
+	}
+	if p := cfg.Host.RestartPolicy; p.Name != "no" {
+		m.Restart = message.Restart{Name: p.Name, Max: p.MaximumRetryCount}
 	}
 	if m.AutoRemove {
 		m.Trash = c.AnonymousVolumes()

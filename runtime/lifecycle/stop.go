@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"skiff/runtime/stage/message"
 	"skiff/storage/container"
 )
 
@@ -26,6 +27,9 @@ func Kill(ctx context.Context, c *container.Container, sig syscall.Signal) error
 		return err
 	}
 	defer unix.Close(fd)
+	if own := c.Config.Config.StopSignal; own == "" || sig == unix.SIGKILL || sig == StopSignal(c.Config) {
+		noteEnd(c) // as docker does: only another signal than its own leaves the policy
+	}
 	emitKill(c, sig)
 	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil {
 		if errors.Is(err, unix.ESRCH) {
@@ -74,13 +78,19 @@ func openInit(c *container.Container) (int, error) {
 func Stop(ctx context.Context, c *container.Container, sig syscall.Signal, timeout *time.Duration) error {
 	fd, err := openInit(c)
 	if errors.Is(err, ErrNotRunning) {
+		if st, err := c.Status(); err == nil && st.State == "restarting" {
+			noteEnd(c)
+			return waitReleased(ctx, c)
+		}
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	if held, err := c.TryLock(); err == nil {
+	if noteEnd(c) {
+		// The monitor has recorded it.
+	} else if held, err := c.TryLock(); err == nil {
 		err = recordStop(c)
 		held.Release()
 		if err != nil && !errors.Is(err, unix.ENOSPC) {
@@ -122,6 +132,41 @@ func Stop(ctx context.Context, c *container.Container, sig syscall.Signal, timeo
 	}
 	c.Emit("stop")
 	return nil
+}
+
+// noteWait bounds how long a monitor may take to answer.
+const noteWait = 2 * time.Second
+
+// noteEnd tells the monitor of a container with a restart policy that its next end
+// is its last, and reports whether it has heard.
+func noteEnd(c *container.Container) bool {
+	if name := c.Config.Host.RestartPolicy.Name; name == "" || name == "no" {
+		return false
+	}
+	conn, err := dial(c)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	limit := unix.NsecToTimeval(noteWait.Nanoseconds())
+	if err := unix.SetsockoptTimeval(conn.FD, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
+		return false
+	}
+	if err := conn.Send(message.EndWanted, nil); err != nil {
+		return false
+	}
+	_, err = conn.Expect(message.EndNoted, nil)
+	return err == nil
+}
+
+// SetPolicy tells a living monitor of another restart policy.
+func SetPolicy(c *container.Container, p container.RestartPolicy) {
+	conn, err := dial(c)
+	if err != nil {
+		return // nobody needs to know
+	}
+	defer conn.Close()
+	_ = conn.SendJSON(message.PolicyChanged, message.Restart{Name: p.Name, Max: p.MaximumRetryCount})
 }
 
 // StopSignal returns the signal that asks the container to end.

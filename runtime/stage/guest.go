@@ -27,7 +27,7 @@ func (r *relay) admit(m *monitor, c *client, body []byte) {
 	c.fds = nil
 	defer closeAll(fds)
 	var s message.Spawn
-	if json.Unmarshal(body, &s) != nil || c.attach != nil || c.guest != nil || len(fds) < 5 || len(s.Args) == 0 {
+	if json.Unmarshal(body, &s) != nil || m.child.pidfd < 0 || c.attach != nil || c.guest != nil || len(fds) < 5 || len(s.Args) == 0 {
 		c.gone = true
 		return
 	}

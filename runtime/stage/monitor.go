@@ -38,6 +38,12 @@ type monitor struct {
 	listen int
 	sync   atomicfile.Durability
 	oom    oomWatch
+	// last says that the container is not to be started again, whatever its
+	// policy; delay is how long the last restart waited, restarts how many there
+	// were.
+	last     bool
+	delay    time.Duration
+	restarts int
 }
 
 func monitorMain(front message.Conn) int {
@@ -73,9 +79,22 @@ func monitorMain(front message.Conn) int {
 			front.Close()
 		}
 	}
-	// What the start needed is not needed again.
-	m.cfg.Launch = message.Launch{Hooks: m.cfg.Launch.Hooks, Hub: m.cfg.Launch.Hub}
+	if m.cfg.AutoRemove {
+		// What the start needed is not needed again.
+		m.cfg.Launch = message.Launch{Hooks: m.cfg.Launch.Hooks, Hub: m.cfg.Launch.Hub}
+	}
 	m.relay.run(m)
+	m.collect()
+	for m.again() && m.backOff() {
+		if err := m.up(nil, nil); err != nil {
+			m.state.Pid = 0
+			m.state.Error = asFailure(err).Error()
+			m.state.ExitCode = asFailure(err).Code
+			break
+		}
+		m.relay.run(m)
+		m.collect()
+	}
 	m.finish()
 	return 0
 }
@@ -101,24 +120,28 @@ func (m *monitor) start(given []int) (err error) {
 	if m.listen, err = listen(m.cfg.Dir); err != nil {
 		return err
 	}
-	if m.ahead == nil {
-		if err := m.pipes(m.cfg.Tty, m.cfg.OpenStdin); err != nil {
-			return err
-		}
-	}
 	m.oom = watchOOM(m.cfg.OOM)
 	m.cfg.Launch.Cgroups = m.cfg.Cgroups
 	ahead := m.ahead
 	m.ahead = nil // launch looks after it
-	m.child, err = launch(&m.cfg.Launch, ahead, m.stdio, given...)
+	return m.up(ahead, given)
+}
+
+// up leads the container to execution, for the first time or again.
+func (m *monitor) up(ahead *child, given []int) (err error) {
+	if ahead == nil {
+		if err := m.pipes(m.cfg.Tty, m.cfg.OpenStdin); err != nil {
+			return err
+		}
+	}
+	l := m.cfg.Launch
+	m.child, err = launch(&l, ahead, m.stdio, given...)
 	for _, fd := range m.stdio {
 		if fd > 2 {
 			unix.Close(int(fd))
 		}
 	}
-	for _, fd := range given {
-		unix.Close(fd)
-	}
+	closeAll(given)
 	if err != nil {
 		return err
 	}
@@ -191,10 +214,9 @@ func (m *monitor) pipes(tty, stdin bool) error {
 
 // recordStart publishes that the container runs.
 func (m *monitor) recordStart() error {
-	old, _ := state.Read(m.cfg.Dir)
 	m.state = state.State{
 		Pid: m.child.pid, PidStart: startTime(m.child.pid), BootID: m.cfg.BootID,
-		MonitorPid: os.Getpid(), StartedAt: time.Now().UTC(), Restarts: old.Restarts,
+		MonitorPid: os.Getpid(), StartedAt: time.Now().UTC(), Restarts: m.restarts,
 	}
 	if err := state.Write(m.cfg.Dir, m.state, atomicfile.Volatile); err != nil {
 		m.child.abandon()
@@ -240,23 +262,30 @@ func (m *monitor) noteOOM() {
 	}
 }
 
-// finish publishes the end of the container and tells whoever is attached.
-func (m *monitor) finish() {
+// collect waits for the container's process, which has ended, and ends what was
+// there for it.
+func (m *monitor) collect() {
 	m.relay.dismiss()
 	code := wait(m.child.pid)
 	m.child.release()
 	m.noteOOM()
-	leaveCgroups(m.cfg.Cgroups)
 	_ = runHooks(m.cfg.Launch.Hooks.Poststop, m.hookState(), "stopped")
+	m.state.Pid, m.state.ExitCode, m.state.FinishedAt = 0, code, time.Now().UTC()
+	// A stop by the user may have been noted there meanwhile.
+	if now, err := state.Read(m.cfg.Dir); err == nil && now.Stopped {
+		m.state.Stopped, m.last = true, true
+	}
+	m.record(append([]event.Event{m.happened("die", "exitCode", strconv.Itoa(code), "execDuration",
+		strconv.Itoa(int(m.state.FinishedAt.Sub(m.state.StartedAt).Seconds())))}, m.volumeEvents("unmount")...)...)
+}
+
+// finish publishes the end of the container and tells whoever is attached.
+func (m *monitor) finish() {
+	leaveCgroups(m.cfg.Cgroups)
 	unix.Close(m.listen)
 	_ = m.log.Close()
-	// Read again: a stop by the user was noted there meanwhile.
-	if now, err := state.Read(m.cfg.Dir); err == nil {
-		m.state.Stopped = now.Stopped
-	}
-	m.state.Pid, m.state.ExitCode, m.state.FinishedAt = 0, code, time.Now().UTC()
-	events := append([]event.Event{m.happened("die", "exitCode", strconv.Itoa(code), "execDuration",
-		strconv.Itoa(int(m.state.FinishedAt.Sub(m.state.StartedAt).Seconds())))}, m.volumeEvents("unmount")...)
+	m.state.Restarting = false
+	var events []event.Event
 	trash := ""
 	if m.cfg.AutoRemove {
 		if trash = m.remove(); trash != "" {
@@ -273,7 +302,7 @@ func (m *monitor) finish() {
 	if trash == "" || lock.YieldRun(m.lock) != nil {
 		m.lock.Close()
 	}
-	m.relay.exited(code)
+	m.relay.exited(m.state.ExitCode)
 	if trash != "" {
 		_ = os.RemoveAll(trash)
 	}

@@ -52,18 +52,30 @@ type client struct {
 	out    []byte          // not yet taken
 	gone   bool
 	over   bool // it knows the end of what it came for
+	last   bool // what it has not got yet is all that it gets
 }
 
 func (r *relay) init(m *monitor) {
 	r.in, r.out, r.err = m.ours[0], m.ours[1], m.ours[2]
 	r.oob = make([]byte, unix.CmsgSpace(maxDescriptors*4))
 	r.stdinOnce = m.cfg.StdinOnce
+	r.stdin, r.stdinEnds, r.console = nil, false, false
 	if m.child.console >= 0 {
 		r.console = true
 		_ = unix.SetNonblock(m.child.console, true)
 		r.out, r.in = m.child.console, m.child.console
 		m.child.console = -1
 	}
+}
+
+// shut closes the ends of a container that will have others.
+func (r *relay) shut() {
+	for _, fd := range []int{r.in, r.out, r.err} {
+		if fd >= 0 && (fd != r.in || !r.console) {
+			unix.Close(fd)
+		}
+	}
+	r.in, r.out, r.err = -1, -1, -1
 }
 
 // adopt makes a connection a client that has said what it wants.
@@ -75,7 +87,9 @@ func (r *relay) adopt(fd int, a *message.Attach) {
 // run relays until the container's first process has ended and its output is
 // read.
 func (r *relay) run(m *monitor) {
-	r.buf = make([]byte, message.HeaderSize+readSize)
+	if r.buf == nil {
+		r.buf = make([]byte, message.HeaderSize+readSize)
+	}
 	for {
 		ended := r.wait(m)
 		for _, c := range r.clients {
@@ -290,6 +304,10 @@ func (r *relay) handle(m *monitor, c *client, t message.Type, body []byte) {
 		}
 	case message.ExecWanted:
 		r.admit(m, c, body)
+	case message.EndWanted:
+		m.noteEnd(c)
+	case message.PolicyChanged:
+		m.changePolicy(body)
 	case message.StdinClosed:
 		r.inputEnded(c)
 	case message.Resized:
@@ -348,7 +366,7 @@ func (r *relay) feed() {
 func (r *relay) sweep() {
 	kept := r.clients[:0]
 	for _, c := range r.clients {
-		if !c.gone {
+		if !c.gone && !(c.last && len(c.out) == 0) {
 			kept = append(kept, c)
 			continue
 		}

@@ -65,6 +65,8 @@ func (c *Container) Status() (Status, error) {
 		if c.paused(st) {
 			out.State = "paused"
 		}
+	case holder != 0 && st.Restarting:
+		out.State = "restarting"
 	case st.StartedAt.IsZero():
 		out.State = "created"
 	}

@@ -28,6 +28,9 @@ const (
 	LaunchConfig                  // Launch: the OCI command line's create
 	HooksWanted                   // empty; the root is there, from outside
 	HooksDone                     // empty
+	EndWanted                     // empty; its next end shall be its last
+	EndNoted                      // empty
+	PolicyChanged                 // Restart
 	ExecWanted                    // Spawn, with descriptors: the program, then the process's own
 )
 
@@ -100,6 +103,7 @@ type Monitor struct {
 	// the monitor; OOM counts there what the kernel killed for want of memory.
 	Cgroups []string
 	OOM     string
+	Restart Restart
 	Events  Events
 }
 
@@ -114,6 +118,12 @@ type Events struct {
 type VolumeUse struct {
 	Name, Destination, Propagation string
 	ReadOnly                       bool
+}
+
+// Restart is when a container that ended is started again: docker's policy.
+type Restart struct {
+	Name string // no or empty, always, unless-stopped, on-failure
+	Max  int    // on-failure: how often, 0 for ever
 }
 
 // Log says where a container's output is kept.

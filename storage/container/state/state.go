@@ -41,6 +41,8 @@ type State struct {
 	Error      string    `json:"Error,omitempty"` // why a start failed
 	OOMKilled  bool      `json:"OOMKilled,omitempty"`
 	Restarts   int       `json:"RestartCount,omitempty"`
+	// Restarting says that the monitor will start it again by itself.
+	Restarting bool `json:"Restarting,omitempty"`
 	// Stopped says that a user stopped it, so that unless-stopped stays down.
 	Stopped bool `json:"StoppedByUser,omitempty"`
 }
