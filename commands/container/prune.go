@@ -90,7 +90,8 @@ func Prune(ctx context.Context, st *storage.Store, f flags.Filters, until time.T
 		switch {
 		case err == nil:
 			ids, freed = append(ids, c.Config.ID), freed+size
-		case errors.Is(err, container.ErrNotFound), errors.Is(err, lifecycle.ErrRunning):
+		case errors.Is(err, container.ErrNotFound), errors.Is(err, lifecycle.ErrRunning),
+			errors.Is(err, lifecycle.ErrRestarting):
 			// Removed or started meanwhile.
 		default:
 			failed = errors.Join(failed, err)

@@ -76,6 +76,14 @@ func update(ctx context.Context, c *cli.Context, ctr *container.Container, polic
 	if policy != nil && s.State != "exited" {
 		lifecycle.SetPolicy(ctr, *policy)
 	}
+	if policy != nil {
+		if notice := lifecycle.BootNotice(*policy); notice != "" {
+			warnings = append(warnings, notice)
+		}
+		if err := lifecycle.KeepBootUnit(ctr.Store, *policy); err != nil {
+			return warnings, err
+		}
+	}
 	ctr.Emit("update")
 	return warnings, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"skiff/runtime/lifecycle"
 	"skiff/storage/container"
 )
 
@@ -36,8 +37,8 @@ func Life(c *cli.Context, p *container.Process, h *container.Host) (warnings []s
 	if h.RestartPolicy, err = ParseRestart(c.String("restart")); err != nil {
 		return nil, err
 	}
-	if h.RestartPolicy.Name != "no" {
-		warnings = append(warnings, "--restart: the policy is kept in the configuration but not applied yet.")
+	if notice := lifecycle.BootNotice(h.RestartPolicy); notice != "" {
+		warnings = append(warnings, notice)
 	}
 	if p.StopSignal = c.String("stop-signal"); p.StopSignal != "" {
 		if _, err := ParseSignal(p.StopSignal); err != nil {

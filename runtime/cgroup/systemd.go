@@ -30,6 +30,9 @@ func socket() string {
 	return path
 }
 
+// UserSystemd reports whether a systemd of this user runs.
+func UserSystemd() bool { return socket() != "" }
+
 // startTransient has the user's systemd make a scope with a process in it, whose
 // subtree is ours. One call of D-Bus, spoken here: a library for it costs every
 // start of ours, and this one call is all that there is.

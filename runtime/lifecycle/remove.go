@@ -45,6 +45,11 @@ func Remove(ctx context.Context, c *container.Container, o RemoveOptions) error 
 	if err := c.Remove(); err != nil {
 		return err
 	}
+	if restarted(c.Config.Host.RestartPolicy) {
+		if err := KeepBootUnit(c.Store, container.RestartPolicy{}); err != nil {
+			return err
+		}
+	}
 	if !o.Volumes && !c.Config.Host.AutoRemove {
 		volumes = nil
 	}

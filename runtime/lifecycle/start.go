@@ -40,6 +40,9 @@ func Create(ctx context.Context, st *storage.Store, cfg *container.Config, start
 	c, err := container.Publish(ctx, st, cfg, starting)
 	if err == nil {
 		c.Emit("create")
+		if restarted(cfg.Host.RestartPolicy) {
+			err = KeepBootUnit(st, cfg.Host.RestartPolicy)
+		}
 	}
 	return c, err
 }
