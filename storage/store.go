@@ -23,6 +23,12 @@ var ErrNoHome = errors.New("neither XDG_DATA_HOME nor HOME is set")
 type Store struct {
 	// Dir is the absolute path of the store, 0700 and owned by the user.
 	Dir string
+	// Additional are the graph directories of other stores whose images are used
+	// in place, never written; see AdditionalStores.
+	Additional []string
+	// AdditionalErr is why they are not known. It is a matter of who reads images,
+	// not of every command.
+	AdditionalErr error
 }
 
 // Locate returns the directory that a store with this environment lives in:

@@ -89,6 +89,9 @@ func (e *Env) openStore() (*storage.Store, error) {
 		return nil, err
 	}
 	st, err := storage.Open(dir, os.Getuid())
+	if err == nil {
+		st.Additional, st.AdditionalErr = storage.AdditionalStores(e.Getenv)
+	}
 	if err == nil && e.Recover != nil && temp.Dirty(st) {
 		e.Recover(st)
 	}

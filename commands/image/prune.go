@@ -142,7 +142,7 @@ func unused(st *storage.Store, p Pruning) ([]string, error) {
 	var ids []string
 	for _, img := range images {
 		switch {
-		case used[img.ID], !p.All && len(img.Names) > 0, !p.Until.IsZero() && !img.Created.Before(p.Until):
+		case img.Graph != "", used[img.ID], !p.All && len(img.Names) > 0, !p.Until.IsZero() && !img.Created.Before(p.Until):
 			continue
 		case len(p.Filters["label"])+len(p.Filters["label!"]) > 0:
 			if err := img.ReadConfig(st); err != nil {

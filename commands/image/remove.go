@@ -96,6 +96,9 @@ func removeOne(ctx context.Context, st *storage.Store, ref string, force bool) (
 	if err != nil {
 		return nil, err
 	}
+	if img.Graph != "" {
+		return nil, readOnly(img, ref, "remove")
+	}
 	want := message.Remove{ID: img.ID, Force: force}
 	if !strings.HasPrefix(img.ID, strings.TrimPrefix(ref, "sha256:")) {
 		name, err := image.ParseReference(ref)
@@ -112,6 +115,11 @@ func removeOne(ctx context.Context, st *storage.Store, ref string, force bool) (
 		return nil, err
 	}
 	return client.Remove(ctx, st, want)
+}
+
+// readOnly says that an image is in a store that is not ours to change.
+func readOnly(img *image.Image, ref, what string) error {
+	return failure.Engine(nil, "cannot %s %s: the image is in the read-only store %s, which storage.conf adds to yours", what, ref, img.Graph)
 }
 
 // users returns the containers made from the image. One whose configuration

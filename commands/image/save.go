@@ -119,6 +119,9 @@ func saved(st *storage.Store, o saveOptions) ([]message.Saved, error) {
 		if err != nil {
 			return nil, err
 		}
+		if img.Graph != "" {
+			return nil, readOnly(img, ref, "save")
+		}
 		if err := fitsPlatform(st, img, ref, o.Platform); err != nil {
 			return nil, err
 		}
@@ -155,6 +158,9 @@ type tag struct {
 func tagsOf(all []*image.Image, repository string) []tag {
 	var of []tag
 	for _, img := range all {
+		if img.Graph != "" {
+			continue
+		}
 		for _, name := range img.Names {
 			if strings.HasPrefix(name, repository+":") && !strings.Contains(name[len(repository)+1:], "/") {
 				of = append(of, tag{name, img})

@@ -58,5 +58,8 @@ func runTag(ctx context.Context, e *env.Env, o tagOptions) error {
 	if err != nil {
 		return err
 	}
+	if img.Graph != "" {
+		return readOnly(img, o.Source, "tag")
+	}
 	return client.Tag(ctx, st, message.Tag{ID: img.ID, Reference: o.Target.String()})
 }

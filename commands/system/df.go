@@ -3,6 +3,7 @@ package system
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -88,6 +89,8 @@ func measure(e *env.Env, st *storage.Store, noTrunc bool) (*diskUsage, error) {
 	if err != nil {
 		return nil, err
 	}
+	// What other stores have takes no space of this one.
+	images = slices.DeleteFunc(images, func(i *simage.Image) bool { return i.Graph != "" })
 	layers, err := simage.Layers(st)
 	if err != nil {
 		return nil, err

@@ -207,8 +207,16 @@ func overlay(ctx context.Context, c *container.Container) (*message.Overlay, err
 		Volatile: c.Config.Host.AutoRemove,
 		Target:   filepath.Join(c.Dir(), rootDir), Fuse: lookPath("fuse-overlayfs"),
 	}
+	foreign := false
 	for _, id := range c.Config.Layers {
 		o.Lower = append(o.Lower, id+"/diff")
+		foreign = foreign || strings.Contains(id, "/")
+	}
+	if foreign {
+		// Layers of another store are found from the directory of our own.
+		if err := os.MkdirAll(o.Base, 0o700); err != nil {
+			return nil, fmt.Errorf("make directory of layers: %w", err)
+		}
 	}
 	lowest, err := skeleton(ctx, c.Store)
 	if err == nil {

@@ -13,7 +13,11 @@ type Image struct {
 	Digests []string // normalized digested references: docker.io/library/alpine@sha256:...
 	// ManifestDigest is the digest of the manifest that the image came with.
 	ManifestDigest string
-	// Layers are containers/storage layer ids, topmost first.
+	// Graph is the directory of another engine's store that has the image, which
+	// is only read (storage.AdditionalStores); empty for the user's own.
+	Graph string
+	// Layers are layers' directories relative to Store.Layers(), topmost first: of
+	// our own the containers/storage layer ids.
 	Layers  []string
 	Size    int64     // bytes of the files in the layers
 	Created time.Time // zero when the image does not say

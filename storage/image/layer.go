@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"skiff/storage"
 )
@@ -18,14 +19,38 @@ type Layer struct {
 	// DiffID is the digest of the layer's tar stream, TarSize its length in bytes.
 	DiffID  string
 	TarSize int64
-	// Size is the sum of the sizes of the files in it, in bytes.
+	// Size is the sum of the sizes of the files in it, in bytes; of another
+	// engine's layer that of its tar stream.
 	Size int64
+	// Incomplete layers are being made or deleted.
+	Incomplete bool
 }
 
-// Layers returns all layers by their ids. Some may belong to no image: a
-// transfer is under way or was broken off.
+// Layers returns all layers by the names that Image.Layers has for them. Some may
+// belong to no image: a transfer is under way or was broken off.
 func Layers(st *storage.Store) (map[string]Layer, error) {
-	data, err := os.ReadFile(filepath.Join(st.Graph(), "overlay-layers", "layers.json"))
+	all, err := readLayers(st.Graph())
+	if err != nil {
+		return nil, err
+	}
+	for _, graph := range st.Additional {
+		f, err := readForeign(st, graph)
+		if err != nil {
+			return nil, err
+		}
+		for id, l := range f.layers {
+			if all == nil {
+				all = make(map[string]Layer)
+			}
+			all[filepath.Join(f.prefix, id)] = l
+		}
+	}
+	return all, nil
+}
+
+// readLayers returns the layers of the store in graph by their ids.
+func readLayers(graph string) (map[string]Layer, error) {
+	data, err := os.ReadFile(filepath.Join(graph, "overlay-layers", "layers.json"))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
@@ -62,6 +87,9 @@ func parseLayer(object []byte) (Layer, error) {
 			field = &l.TarSize
 		case "metadata":
 			field = &metadata
+		case "flags":
+			l.Incomplete = bytes.Contains(value, []byte(`"incomplete":true`))
+			continue
 		default:
 			continue
 		}
@@ -75,13 +103,10 @@ func parseLayer(object []byte) (Layer, error) {
 			return l, fmt.Errorf("%s: %w", key, err)
 		}
 	}
-	if metadata == "" {
-		return l, nil // another engine's layer
-	}
+	l.Size = l.TarSize // another engine's layer
 	var m LayerMetadata
-	if err := json.Unmarshal([]byte(metadata), &m); err != nil {
-		return l, fmt.Errorf("metadata of %s: %w", l.ID, err)
+	if json.Unmarshal([]byte(metadata), &m) == nil && m.Size > 0 || strings.Contains(metadata, `"size":0`) {
+		l.Size = m.Size
 	}
-	l.Size = m.Size
 	return l, nil
 }

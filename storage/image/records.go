@@ -21,6 +21,8 @@ type record struct {
 	Names        []string
 	Metadata     string
 	BigDataNames []string
+	Layer        string // the topmost
+	Created      string // when the image was made (RFC 3339)
 }
 
 // field returns where the value of a JSON key goes, nil if we do not read it.
@@ -36,14 +38,19 @@ func (r *record) field(key string) any {
 		return &r.Metadata
 	case "big-data-names":
 		return &r.BigDataNames
+	case "layer":
+		return &r.Layer
+	case "created":
+		return &r.Created
 	}
 	return nil
 }
 
-// readRecords returns the file with all image records as it is at this moment:
-// containers/storage replaces it by rename. An absent file has none.
-func readRecords(st *storage.Store) ([]byte, error) {
-	data, err := os.ReadFile(filepath.Join(st.Graph(), "overlay-images", "images.json"))
+// readRecords returns the file with all image records of the store in graph as
+// it is at this moment: containers/storage replaces it by rename. An absent file
+// has none.
+func readRecords(graph string) ([]byte, error) {
+	data, err := os.ReadFile(filepath.Join(graph, "overlay-images", "images.json"))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
@@ -93,13 +100,17 @@ func (r *record) image() (*Image, error) {
 		ID: r.ID, ManifestDigest: r.Digest, Layers: m.Layers, Size: m.Size, Created: m.Created, Tagged: m.Tagged,
 	}
 	for _, name := range r.Names {
-		if strings.Contains(name, "@") {
-			img.Digests = append(img.Digests, name)
-		} else {
-			img.Names = append(img.Names, name)
-		}
+		img.addName(name)
 	}
 	return img, nil
+}
+
+func (img *Image) addName(name string) {
+	if strings.Contains(name, "@") {
+		img.Digests = append(img.Digests, name)
+	} else {
+		img.Names = append(img.Names, name)
+	}
 }
 
 // ReadConfig fills in img.Config from the store.
@@ -132,7 +143,11 @@ func (img *Image) bigData(st *storage.Store, key string) ([]byte, error) {
 	if strings.ContainsAny(key, ":-") {
 		name = "=" + base64.StdEncoding.EncodeToString([]byte(key))
 	}
-	data, err := os.ReadFile(filepath.Join(st.Graph(), "overlay-images", img.ID, name))
+	graph := st.Graph()
+	if img.Graph != "" {
+		graph = img.Graph
+	}
+	data, err := os.ReadFile(filepath.Join(graph, "overlay-images", img.ID, name))
 	if errors.Is(err, os.ErrNotExist) {
 		// The record was read a moment ago; the image went since.
 		return nil, fmt.Errorf("image %s: %w", img.ID, ErrNotFound)

@@ -31,24 +31,22 @@ func (e *NotFoundError) Error() string { return "No such image: " + e.Reference 
 func (e *NotFoundError) Is(target error) bool { return target == ErrNotFound }
 
 // List returns all images, without their configurations, in no particular
-// order.
+// order. One that is in the user's own store and in another is listed once, as
+// its own.
 func List(st *storage.Store) ([]*Image, error) {
-	data, err := readRecords(st)
+	r, err := read(st)
 	if err != nil {
 		return nil, err
 	}
-	return match(data, func([]byte) bool { return true })
+	return r.match(func([]byte) bool { return true })
 }
 
 // Resolve returns the image that ref means, with its configuration: a name, a
 // name with digest, or an ID or the beginning of one. A name goes before an ID,
-// as docker has it. Errors: ErrNotFound, ErrAmbiguous, ErrInvalidReference.
+// as docker has it, and the user's own store before others. Errors: ErrNotFound,
+// ErrAmbiguous, ErrInvalidReference.
 func Resolve(st *storage.Store, ref string) (*Image, error) {
-	data, err := readRecords(st)
-	if err != nil {
-		return nil, err
-	}
-	img, err := find(data, ref)
+	img, err := Find(st, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -57,42 +55,72 @@ func Resolve(st *storage.Store, ref string) (*Image, error) {
 
 // Find is Resolve without reading the configuration.
 func Find(st *storage.Store, ref string) (*Image, error) {
-	data, err := readRecords(st)
+	r, err := read(st)
 	if err != nil {
 		return nil, err
 	}
-	return find(data, ref)
+	return r.find(ref)
 }
 
-func find(data []byte, ref string) (*Image, error) {
+// allRecords are the image records of the user's store and of the others that
+// it reads.
+type allRecords struct {
+	own    []byte
+	others []*foreign
+}
+
+func read(st *storage.Store) (*allRecords, error) {
+	own, err := readRecords(st.Graph())
+	if err != nil {
+		return nil, err
+	}
+	if st.AdditionalErr != nil {
+		return nil, st.AdditionalErr
+	}
+	all := &allRecords{own: own}
+	for _, graph := range st.Additional {
+		f, err := readForeign(st, graph)
+		if err != nil {
+			return nil, fmt.Errorf("additional image store %s: %w", graph, err)
+		}
+		all.others = append(all.others, f)
+	}
+	return all, nil
+}
+
+func (a *allRecords) find(ref string) (*Image, error) {
 	id := strings.TrimPrefix(ref, "sha256:")
 	if isHex(id, 64) {
-		return byPrefix(data, id, "sha256:"+id)
+		return a.byPrefix(id, "sha256:"+id)
 	}
 	parsed, err := ParseReference(ref)
 	if err != nil {
 		return nil, err
 	}
 	parsed = parsed.WithDefaultTag()
-	img, err := byName(data, parsed)
+	img, err := a.byName(parsed)
 	if img != nil || err != nil {
 		return img, err
 	}
 	if isHex(id, len(id)) && id != "" {
-		return byPrefix(data, id, parsed.Familiar())
+		return a.byPrefix(id, parsed.Familiar())
 	}
 	return nil, &NotFoundError{Reference: parsed.Familiar()}
 }
 
 // byName returns the image with the name, or nil. With a digest the tag does
 // not matter.
-func byName(data []byte, r Reference) (*Image, error) {
+func (a *allRecords) byName(r Reference) (*Image, error) {
 	if r.Digest != "" {
 		r.Tag = ""
 	}
 	name := r.String()
+	// The part of the name that podman's form of it has, too.
 	needle := quoted(name)
-	images, err := match(data, func(object []byte) bool { return bytes.Contains(object, needle) })
+	if len(a.others) > 0 {
+		needle = needle[max(0, len(needle)-len(r.suffix())-2):]
+	}
+	images, err := a.match(func(object []byte) bool { return bytes.Contains(object, needle) })
 	if err != nil {
 		return nil, err
 	}
@@ -106,9 +134,9 @@ func byName(data []byte, r Reference) (*Image, error) {
 
 // byPrefix returns the only image whose ID begins with prefix. familiar is what
 // the user is told when there is none.
-func byPrefix(data []byte, prefix, familiar string) (*Image, error) {
+func (a *allRecords) byPrefix(prefix, familiar string) (*Image, error) {
 	needle := []byte(`"id":"` + prefix)
-	images, err := match(data, func(object []byte) bool { return bytes.Contains(object, needle) })
+	images, err := a.match(func(object []byte) bool { return bytes.Contains(object, needle) })
 	if err != nil {
 		return nil, err
 	}
@@ -122,9 +150,9 @@ func byPrefix(data []byte, prefix, familiar string) (*Image, error) {
 }
 
 // match returns the images among the records that candidate accepts.
-func match(data []byte, candidate func(object []byte) bool) ([]*Image, error) {
+func (a *allRecords) match(candidate func(object []byte) bool) ([]*Image, error) {
 	var images []*Image
-	for object := range elements(data) {
+	for object := range elements(a.own) {
 		if !candidate(object) {
 			continue
 		}
@@ -138,6 +166,28 @@ func match(data []byte, candidate func(object []byte) bool) ([]*Image, error) {
 		}
 		if img != nil {
 			images = append(images, img)
+		}
+	}
+	if len(a.others) == 0 {
+		return images, nil
+	}
+	seen := make(map[string]bool)
+	for _, img := range images {
+		seen[img.ID] = true
+	}
+	for _, f := range a.others {
+		for object := range elements(f.data) {
+			if !candidate(object) {
+				continue
+			}
+			r, err := parseRecord(object)
+			if err != nil {
+				return nil, fmt.Errorf("additional image store %s: %w", f.graph, err)
+			}
+			if img := f.image(r); img != nil && !seen[img.ID] {
+				seen[img.ID] = true
+				images = append(images, img)
+			}
 		}
 	}
 	return images, nil

@@ -131,7 +131,7 @@ func TestList_EmptyStore(t *testing.T) {
 
 func TestScan_DamagedRecords(t *testing.T) {
 	for _, data := range []string{"", "[", "[{", `[{"id"`, `[{"id":`, `[{"id":"a`, `[{"id":"a"`, "{}", "null", `[{"id":"a\`, "[,]", "[}]"} {
-		if _, err := match([]byte(data), func([]byte) bool { return true }); err != nil {
+		if _, err := (&allRecords{own: []byte(data)}).match(func([]byte) bool { return true }); err != nil {
 			t.Logf("%q: %v", data, err)
 		}
 	}
