@@ -30,6 +30,7 @@ func commandList(e *env.Env) []*cli.Command {
 		system.VersionCommand(e),
 		system.InfoCommand(e),
 
+		{Name: "buildx", Usage: "Work on images for several platforms", Subcommands: []*cli.Command{manifest.ImagetoolsCommand(e)}},
 		{Name: "container", Usage: "Manage containers", Subcommands: container.Commands(e)},
 		container.HealthCommand(e),
 		{Name: "image", Usage: "Manage images", Subcommands: image.Commands(e)},

@@ -42,6 +42,12 @@ func TestManual_IsFresh(t *testing.T) {
 	}
 	for _, c := range app.Commands {
 		for _, sub := range c.Subcommands {
+			for _, deeper := range sub.Subcommands {
+				checkPage(t, pages, []*cli.Command{c, sub, deeper})
+			}
+			if len(sub.Subcommands) > 0 {
+				continue
+			}
 			// What also exists in short form has its page there.
 			if !short[sub.Usage] && !sub.Hidden {
 				checkPage(t, pages, []*cli.Command{c, sub})

@@ -46,7 +46,7 @@ __skiff_command() {
 	words='' flags='' values='' kind='' once=''
 	case $1 in
 	'')
-		words='run exec ps pull push images login logout search version info container healthcheck image manifest network runtime system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait'
+		words='run exec ps pull push images login logout search version info buildx container healthcheck image manifest network runtime system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait'
 		flags='--config --context --debug --help --host --log-level --version'
 		values='--config --context -c --host -H --log-level -l'
 		;;
@@ -98,6 +98,22 @@ __skiff_command() {
 	'info')
 		flags='--format --help'
 		values='--format -f'
+		;;
+	'buildx')
+		words='imagetools'
+		flags='--help'
+		;;
+	'buildx imagetools')
+		words='create inspect'
+		flags='--help'
+		;;
+	'buildx imagetools create')
+		flags='--append --dry-run --help --tag'
+		values='--tag -t'
+		;;
+	'buildx imagetools inspect')
+		flags='--format --help --raw'
+		values='--format'
 		;;
 	'container')
 		words='attach commit clone cp create diff exec export exists inspect kill logs ls pause port prune rename restart rm run start stats stop top unpause update wait'

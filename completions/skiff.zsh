@@ -35,6 +35,7 @@ _skiff() {
 			'search:Search Docker Hub, or another registry, for images'
 			'version:Show the version information'
 			'info:Display system-wide information'
+			'buildx:Work on images for several platforms'
 			'container:Manage containers'
 			'healthcheck:Manage health checks'
 			'image:Manage images'
@@ -274,6 +275,40 @@ _skiff() {
 		_arguments -s \
 			'--format[Format output using a custom template]:value:_files' \
 			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'buildx')
+		commands=(
+			'imagetools:Commands to work on images in registry'
+		)
+		[[ $PREFIX == -* ]] || { _describe command commands; return }
+		_arguments -s \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'buildx imagetools')
+		commands=(
+			'create:Create a new image based on source images'
+			'inspect:Show details of an image in the registry'
+		)
+		[[ $PREFIX == -* ]] || { _describe command commands; return }
+		_arguments -s \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'buildx imagetools create')
+		_arguments -s \
+			'--append[Append to existing manifest]' \
+			'--dry-run[Show final image instead of pushing]' \
+			'--help[Print usage]' \
+			'--tag[Set reference for new image]:value:_files' \
+			'*:file:_files'
+		;;
+	'buildx imagetools inspect')
+		_arguments -s \
+			'--format[Format the output using the given Go template]:value:_files' \
+			'--help[Print usage]' \
+			'--raw[Show original, unformatted JSON manifest]' \
 			'*:file:_files'
 		;;
 	'container')
@@ -1473,7 +1508,9 @@ _skiff() {
 # Whether a group has a command.
 __skiff_has() {
 	case $1 in
-	'') [[ ' run exec ps pull push images login logout search version info container healthcheck image manifest network runtime system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait ' == *" $2 "* ]] ;;
+	'') [[ ' run exec ps pull push images login logout search version info buildx container healthcheck image manifest network runtime system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait ' == *" $2 "* ]] ;;
+	'buildx') [[ ' imagetools ' == *" $2 "* ]] ;;
+	'buildx imagetools') [[ ' create inspect ' == *" $2 "* ]] ;;
 	'container') [[ ' attach commit clone cp create diff exec export exists inspect kill logs ls pause port prune rename restart rm run start stats stop top unpause update wait ' == *" $2 "* ]] ;;
 	'healthcheck') [[ ' run ' == *" $2 "* ]] ;;
 	'image') [[ ' history import inspect load ls prune pull push rm save tag ' == *" $2 "* ]] ;;

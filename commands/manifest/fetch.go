@@ -42,7 +42,7 @@ func fetch(ctx context.Context, e *env.Env, ref image.Reference, insecure bool) 
 // entryOf describes an image's manifest.
 func entryOf(ref string, f *message.Fetched) (entry, error) {
 	one := entry{Ref: ref, Raw: f.Raw, Descriptor: descriptor{
-		MediaType: f.MediaType, Digest: fmt.Sprintf("sha256:%x", sha256.Sum256(f.Raw)), Size: int64(len(f.Raw)),
+		MediaType: f.MediaType, Digest: digestOf(f.Raw), Size: int64(len(f.Raw)),
 	}}
 	switch f.MediaType {
 	case dockerImage:
@@ -96,3 +96,5 @@ func descriptors(f *message.Fetched) ([]descriptor, error) {
 }
 
 func isList(mediaType string) bool { return mediaType == dockerList || mediaType == ociIndex }
+
+func digestOf(blob []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(blob)) }

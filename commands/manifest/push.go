@@ -2,7 +2,6 @@ package manifest
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -70,7 +69,7 @@ func push(ctx context.Context, e *env.Env, name string, insecure, purge bool) er
 			return err
 		}
 	}
-	_, err = fmt.Fprintf(e.Out, "sha256:%x\n", sha256.Sum256(blob))
+	_, err = fmt.Fprintln(e.Out, digestOf(blob))
 	return err
 }
 
@@ -95,31 +94,39 @@ func checkEntries(ref image.Reference, all []entry) error {
 	return nil
 }
 
-// pushMember lets the list's repository have a manifest of another one.
+// pushMember lets the list's repository have a manifest of another one, and says
+// so.
 func pushMember(ctx context.Context, e *env.Env, ref image.Reference, one entry, r message.Registries) error {
+	at, err := putMember(ctx, ref, one, r)
+	if err != nil || at == "" {
+		return err
+	}
+	_, err = fmt.Fprintf(e.Out, "Pushed ref %s with digest: %s\n", at, one.Descriptor.Digest)
+	return err
+}
+
+// putMember lets the repository of ref have a manifest of another one and returns
+// what it is called there, "" when it is of the same one.
+func putMember(ctx context.Context, ref image.Reference, one entry, r message.Registries) (string, error) {
 	from, err := image.ParseReference(one.Ref)
 	if err != nil || from.Path == ref.Path {
-		return err
+		return "", err
 	}
 	var needs struct {
 		Config descriptor   `json:"config"`
 		Layers []descriptor `json:"layers"`
 	}
 	if err := json.Unmarshal(one.Raw, &needs); err != nil {
-		return fmt.Errorf("read manifest %s: %w", one.Ref, err)
+		return "", fmt.Errorf("read manifest %s: %w", one.Ref, err)
 	}
 	blobs := []string{needs.Config.Digest}
 	for _, l := range needs.Layers {
 		blobs = append(blobs, l.Digest)
 	}
 	at := ref.Name() + "@" + one.Descriptor.Digest
-	if err := client.PutManifest(ctx, message.PutManifest{
+	return at, client.PutManifest(ctx, message.PutManifest{
 		Reference: at, MediaType: one.Descriptor.MediaType, Raw: one.Raw, From: from.Path, Blobs: blobs, Registries: r,
-	}); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(e.Out, "Pushed ref %s with digest: %s\n", at, one.Descriptor.Digest)
-	return err
+	})
 }
 
 func containsWord(words, word string) bool { return strings.Contains(words, " "+word+" ") }

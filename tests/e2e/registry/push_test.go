@@ -115,3 +115,43 @@ func TestManifest_PutsAListTogether(t *testing.T) {
 	s.Skiff("pull", "-q", list).Exits(0)
 	s.Skiff("pull", "--platform", "linux/s390x", list).Exits(1).Complains("no matching manifest for linux/s390x in the manifest list entries")
 }
+
+func TestImagetools_WorkInTheRegistry(t *testing.T) {
+	s := harness.New(t)
+	r := harness.NewRegistry(t)
+	img := s.LoadBusybox()
+	one, two, list := r.Address+"/app:amd", r.Address+"/lib:arm", r.Address+"/all:1"
+	for _, ref := range []string{one, two} {
+		s.OK("tag", img, ref)
+		s.OK("push", "-q", ref)
+	}
+	s.OK("manifest", "create", list, one)
+	s.OK("manifest", "annotate", "--arch", "arm64", list, one)
+	s.OK("manifest", "push", "-p", list)
+	s.Skiff("buildx", "imagetools", "create", "--append", "-t", list, two).Exits(0).Complains("pushing sha256:")
+	s.Skiff("buildx", "imagetools", "inspect", list).Exits(0).PrintsMatch(`Name:      ` + list + `\n` +
+		`MediaType: application/vnd.oci.image.index.v1\+json\nDigest:    sha256:[0-9a-f]{64}\n +\nManifests: \n` +
+		`  Name:      ` + list + `@sha256:[0-9a-f]{64}\n  MediaType: application/vnd.oci.image.manifest.v1\+json\n  Platform:  linux/arm64\n +\n` +
+		`  Name:      ` + list + `@sha256:[0-9a-f]{64}\n  MediaType: application/vnd.oci.image.manifest.v1\+json\n  Platform:  linux/amd64`)
+	s.Skiff("buildx", "imagetools", "inspect", "--format", "{{.Name}} {{len .Manifest.Manifests}}", list).Exits(0).Prints(list + " 2")
+	digest := s.OK("buildx", "imagetools", "inspect", "--format", "{{.Manifest.Digest}}", list)
+	s.Shell("skiff buildx imagetools inspect --raw " + list + " | sha256sum | cut -c1-64").Exits(0).Prints(strings.TrimPrefix(digest, "sha256:"))
+	s.Skiff("buildx", "imagetools", "create", "--dry-run", one).Exits(0).Says(`"architecture": "amd64"`)
+	s.Skiff("buildx", "imagetools", "create", one).Exits(1).Complains("can't push with no tags specified, please set --tag or --dry-run")
+	s.Skiff("buildx", "imagetools", "inspect", r.Address+"/nosuch").Exits(1).Complains("no such manifest: " + r.Address + "/nosuch:latest")
+}
+
+func TestPull_MovesBarsOnATerminal(t *testing.T) {
+	s := harness.New(t)
+	r := harness.NewRegistry(t)
+	ref := r.Push(t, harness.BusyboxImage(t), "busybox:1")
+	c := s.Terminal("pull", ref)
+	c.Expect("1: Pulling from busybox")
+	c.Expect("Pull complete")
+	c.Expect("Status: Downloaded newer image for " + ref)
+	c.Exits(0)
+	if !strings.Contains(c.Output(), "\x1b[1A\x1b[2K") {
+		t.Errorf("nothing moves:\n%q", c.Output())
+	}
+	s.OK("rmi", ref)
+}
