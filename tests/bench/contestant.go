@@ -87,6 +87,7 @@ func (p *place) contestants() []*contestant {
 func engineLines() map[string][]string {
 	return map[string][]string{
 		"run":     {"run", "--rm", "--network", "none", "bench", "true"},
+		"network": {"run", "--rm", "bench", "true"},
 		"exec":    {"exec", "anchor", "true"},
 		"anchor":  {"run", "-d", "--name", "anchor", "--network", "none", "bench", "sleep", "100000"},
 		"remove":  {"rm", "-f", "anchor"},

@@ -61,7 +61,12 @@ func median(of []time.Duration) time.Duration {
 // measureRuns races whole containers, then the same while another one runs,
 // then exec.
 func measureRuns(_ *place, all []*contestant, rounds int, r *report) {
-	r.row("run --rm --network none IMAGE true", race(all, "run", rounds, r), "crun", 1.2)
+	alone := race(all, "run", rounds, r)
+	r.row("run --rm --network none IMAGE true", alone, "crun", 1.2)
+	networked := race(all, "network", rounds, r)
+	const itself = "itself with none"
+	networked[itself] = alone["skiff"]
+	r.row("run --rm IMAGE true, with the default network", networked, itself, 2)
 	for _, c := range all {
 		if c.missing == "" && c.lines["anchor"] != nil {
 			if _, err := c.turn("anchor", 0); err != nil {

@@ -32,6 +32,7 @@ type Session struct {
 	before map[string]bool // names in shared temporary directories
 	asRoot bool
 	mounts string // path of the mount namespace that commands run in, or empty
+	net    string // and of the network namespace
 }
 
 // New returns a session for a test.
@@ -161,13 +162,20 @@ func (s *Session) Command(ctx context.Context, args ...string) *exec.Cmd {
 	if s.asRoot {
 		credential = nil
 	}
-	if s.mounts != "" {
-		// Only root enters a mount namespace, and entering moves to its root.
+	if s.mounts != "" || s.net != "" {
+		// Only root enters a namespace, and entering moves to its root.
 		uid, gid := strconv.Itoa(suite.user.uid), strconv.Itoa(suite.user.gid)
-		args = append([]string{
-			"nsenter", "--mount=" + s.mounts, "--", "setpriv", "--reuid", uid, "--regid", gid, "--init-groups",
+		enter := []string{"nsenter"}
+		if s.mounts != "" {
+			enter = append(enter, "--mount="+s.mounts)
+		}
+		if s.net != "" {
+			enter = append(enter, "--net="+s.net)
+		}
+		args = append(append(enter,
+			"--", "setpriv", "--reuid", uid, "--regid", gid, "--init-groups",
 			"--", "env", "-C", s.Home(),
-		}, args...)
+		), args...)
 		credential = nil
 	}
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
@@ -217,6 +225,17 @@ func (s *Session) seen(path string) string {
 		return path
 	}
 	return strings.TrimSuffix(s.mounts, "ns/mnt") + "root" + path
+}
+
+// InNetwork lets the commands that follow run in the network namespace of a
+// file. The test must have asked for Root.
+func (s *Session) InNetwork(path string) {
+	s.T.Helper()
+	s.net = path
+	s.T.Cleanup(func() {
+		s.removeContainers()
+		s.net = ""
+	})
 }
 
 func (s *Session) userName() string {

@@ -23,7 +23,7 @@ import (
 type publication struct {
 	hub    *Hub
 	port   network.Port
-	target func() netip.AddrPort // where the container is now
+	target func(six bool) netip.AddrPort // where the container is now, for a client of that family
 	tcp    *net.TCPListener
 	udp    *net.UDPConn
 	mu     sync.Mutex
@@ -96,7 +96,7 @@ func (h *Hub) publishOne(m *member, w *wire.Port) error {
 // open binds the first free port of w's range on one address.
 func (h *Hub) open(m *member, w *wire.Port, on netip.Addr) (*publication, error) {
 	p := &publication{hub: h, port: network.Port{Protocol: w.Protocol, Container: w.Container, HostIP: on}}
-	p.target = func() netip.AddrPort { return h.targetOf(m, w.Container) }
+	p.target = func(six bool) netip.AddrPort { return h.targetOf(m, w.Container, six) }
 	var err error
 	for port := int(w.First); port <= int(w.Last); port++ {
 		if err = p.bind(netip.AddrPortFrom(on, uint16(port))); err == nil || !errors.Is(err, unix.EADDRINUSE) {
@@ -129,7 +129,7 @@ func (h *Hub) explain(m *member, w *wire.Port, on netip.Addr, err error) error {
 			Cure: fmt.Sprintf("choose a port from %s on, or let root run `sysctl net.ipv4.ip_unprivileged_port_start=%d`", low, w.First),
 		}
 	}
-	to := h.targetOf(m, w.Container)
+	to := h.targetOf(m, w.Container, on.Is6())
 	return fmt.Errorf("failed to bind host port for %s:%s/%s: %w", at, to, w.Protocol, err)
 }
 
@@ -146,17 +146,19 @@ func (h *Hub) published(w *wire.Port, on netip.Addr) bool {
 }
 
 // targetOf is the member's address for published ports: on the first network
-// that has a way to the outside, else on any. Requires mu.
-func (h *Hub) targetOf(m *member, port uint16) netip.AddrPort {
+// that has a way to the outside, else on any, of the client's family if it has
+// one of that. Requires mu.
+func (h *Hub) targetOf(m *member, port uint16, six bool) netip.AddrPort {
 	var found netip.Addr
 	for _, e := range m.attachment.Endpoints {
-		addr := e.Address.Addr()
-		if !addr.IsValid() {
-			addr = e.Address6.Addr()
+		addr, other := e.Address.Addr(), e.Address6.Addr()
+		if six && other.IsValid() || !addr.IsValid() {
+			addr = other
 		}
-		if addr.IsValid() && (!found.IsValid() || e.Gateway.IsValid() || e.Gateway6.IsValid()) {
+		outward := e.Gateway.IsValid() || e.Gateway6.IsValid()
+		if addr.IsValid() && (!found.IsValid() || outward) {
 			found = addr
-			if e.Gateway.IsValid() || e.Gateway6.IsValid() {
+			if outward {
 				break
 			}
 		}
@@ -207,10 +209,10 @@ func (p *publication) close() {
 }
 
 // to is where the container is now; invalid when it is on no network.
-func (p *publication) to() netip.AddrPort {
+func (p *publication) to(client netip.AddrPort) netip.AddrPort {
 	p.hub.mu.Lock()
 	defer p.hub.mu.Unlock()
-	return p.target()
+	return p.target(client.Addr().Is6())
 }
 
 func (p *publication) serveTCP() {
@@ -224,8 +226,8 @@ func (p *publication) serveTCP() {
 			continue
 		}
 		go func() {
-			from := client.RemoteAddr().(*net.TCPAddr).AddrPort()
-			conn, err := p.hub.dial(unix.SOCK_STREAM, unmap(from), p.to())
+			from := unmap(client.RemoteAddr().(*net.TCPAddr).AddrPort())
+			conn, err := p.hub.dial(unix.SOCK_STREAM, from, p.to(from))
 			if err != nil {
 				_ = client.SetLinger(0) // refused, not ended
 				client.Close()
@@ -266,7 +268,7 @@ func (p *publication) flow(client netip.AddrPort) *net.UDPConn {
 	if c := p.flows[client]; c != nil || p.flows == nil || len(p.flows) >= maxFlows {
 		return c
 	}
-	conn, err := p.hub.dial(unix.SOCK_DGRAM, unmap(client), p.to())
+	conn, err := p.hub.dial(unix.SOCK_DGRAM, unmap(client), p.to(unmap(client)))
 	if err != nil {
 		return nil
 	}

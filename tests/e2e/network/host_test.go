@@ -1,0 +1,166 @@
+package network_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	goruntime "runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+	"golang.org/x/sys/unix"
+
+	"skiff/tests/harness"
+)
+
+// host is a machine of its own as far as the network goes: a namespace that
+// containers run on, with a wire of 1280 bytes to another with somebody else.
+type host struct{ here, there string }
+
+func newHost(t *testing.T) host {
+	t.Helper()
+	harness.Requires(t, harness.Root, harness.CommandNamed("ip"), harness.CommandNamed("nsenter"))
+	name := fmt.Sprintf("skiff%d", os.Getpid())
+	h := host{name + "h", name + "t"}
+	run := func(line string) {
+		t.Helper()
+		if out, err := exec.Command("sh", "-ec", line).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", line, err, out)
+		}
+	}
+	t.Cleanup(func() {
+		_ = exec.Command("ip", "netns", "del", h.here).Run()
+		_ = exec.Command("ip", "netns", "del", h.there).Run()
+	})
+	run(strings.NewReplacer("HERE", h.here, "THERE", h.there).Replace(`
+		ip netns add HERE; ip netns add THERE
+		ip link add up0 netns HERE mtu 1280 type veth peer name up0 netns THERE mtu 1280
+		for ns in HERE THERE; do ip -n $ns link set lo up; ip -n $ns link set up0 up; done
+		ip -n HERE addr add 10.200.7.1/24 dev up0; ip -n THERE addr add 10.200.7.2/24 dev up0
+		ip -n HERE addr add fd07::1/64 dev up0 nodad; ip -n THERE addr add fd07::2/64 dev up0 nodad
+		ip netns exec HERE sh -c 'echo 0 2147483647 >/proc/sys/net/ipv4/ping_group_range'`))
+	return h
+}
+
+// in runs f on a thread in a network namespace.
+func in(t *testing.T, name string, f func()) {
+	t.Helper()
+	done := make(chan error)
+	go func() {
+		goruntime.LockOSThread() // and never unlock
+		ns, err := os.Open("/run/netns/" + name)
+		if err == nil {
+			err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
+			ns.Close()
+		}
+		if err == nil {
+			f()
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestHost_AddressesMTUAndFamilies(t *testing.T) {
+	h := newHost(t)
+	s := harness.New(t)
+	img := s.LoadPayload()
+	s.InNetwork("/run/netns/" + h.here)
+	s.OK("network", "create", "--ipv6", "--subnet", "fd77::/64", "--subnet", "10.77.7.0/24", "six")
+	server(s, img, "web", []string{"--network", "six", "-p", "8080:80", "-p", "8080:80/udp"}, []string{"tcp:80", "udp:80"})
+	server(s, img, "four", []string{"-p", "8081:80"}, []string{"tcp:80"})
+	long := strings.Repeat("x", 60_000)
+	var port, six int
+	in(t, h.there, func() {
+		for addr, own := range map[string]string{"10.200.7.1:8080": "10.200.7.2:", "[fd07::1]:8080": "[fd07::2]:"} {
+			if got := say(t, "tcp", addr, long); !strings.HasPrefix(got, own) || !strings.HasSuffix(got, long) {
+				t.Errorf("%s: the server saw %.40q and %d bytes, want %s and all", addr, got, len(got), own)
+			}
+			if got := say(t, "udp", addr, "x"); !strings.HasPrefix(got, own) {
+				t.Errorf("udp %s: the server saw %.40q, want %s", addr, got, own)
+			}
+		}
+		if got := say(t, "tcp", "[fd07::1]:8081", "x"); !strings.HasPrefix(got, "172.17.0.1:") {
+			t.Errorf("a client of another family than the container's: the server saw %.40q, want the gateway", got)
+		}
+		port = listen(t, "10.200.7.2")
+		six = listen(t, "fd07::2")
+	})
+	s.Skiff("exec", "web", "/payload", "say", "tcp", fmt.Sprintf("10.200.7.2:%d", port), long).Exits(0).Prints("heard " + long)
+	s.Skiff("exec", "web", "/payload", "say", "udp", fmt.Sprintf("10.200.7.2:%d", port), "x").Exits(0).Prints("heard x")
+	s.Skiff("exec", "web", "/payload", "say", "tcp", fmt.Sprintf("[fd07::2]:%d", six), long).Exits(0).Prints("heard " + long)
+	s.Skiff("exec", "web", "/payload", "say", "udp", fmt.Sprintf("[fd07::2]:%d", six), "x").Exits(0).Prints("heard x")
+	s.Skiff("run", "--rm", "--network", "six", img, "lookup", "web").Exits(0).Prints("10.77.7.2 fd77::2")
+	s.Skiff("run", "--rm", "--network", "six", img, "say", "tcp", "[fd77::2]:80", "x").Exits(0)
+	busybox := s.LoadBusybox()
+	s.Skiff("run", "--rm", busybox, "ping", "-c1", "-W3", "10.200.7.2").Exits(0)
+	s.Skiff("run", "--rm", "--network", "six", busybox, "ping", "-c1", "-W3", "fd07::2").Exits(0)
+}
+
+// The machine's name servers are asked from the machine: also those that only
+// its own loopback interface knows, and the next one when one is silent.
+func TestHost_NameServersOnTheLoopbackInterface(t *testing.T) {
+	h := newHost(t)
+	s := harness.New(t)
+	img := s.LoadPayload()
+	var silent net.PacketConn
+	in(t, h.here, func() {
+		var err error
+		if silent, err = net.ListenPacket("udp", "127.0.0.51:53"); err != nil {
+			t.Error(err)
+			return
+		}
+		conn, err := net.ListenPacket("udp", "127.0.0.53:53")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		answers := &dns.Server{PacketConn: conn, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+			m := new(dns.Msg)
+			m.SetReply(q)
+			if q.Question[0].Qtype == dns.TypeA && q.Question[0].Name == "far.example." {
+				rr, _ := dns.NewRR("far.example. 60 IN A 10.200.7.2")
+				m.Answer = append(m.Answer, rr)
+			}
+			_ = w.WriteMsg(m)
+		})}
+		go func() { _ = answers.ActivateAndServe() }()
+		t.Cleanup(func() { _ = answers.Shutdown() })
+	})
+	t.Cleanup(func() { silent.Close() })
+	list := s.WriteFile("resolv.conf", "nameserver 127.0.0.51\nnameserver 127.0.0.53\n")
+	s.InMountNamespace("mount --bind " + list + " /etc/resolv.conf")
+	s.InNetwork("/run/netns/" + h.here)
+	s.OK("network", "create", "n")
+	s.OK("network", "create", "--internal", "closed")
+	start := time.Now()
+	s.Skiff("run", "--rm", img, "lookup", "far.example").Exits(0).Prints("10.200.7.2")
+	if took := time.Since(start); took < 2*time.Second {
+		t.Logf("the silent server was not waited for: %v", took)
+	}
+	s.Skiff("run", "--rm", "--network", "n", img, "lookup", "far.example").Exits(0).Prints("10.200.7.2")
+	s.Skiff("run", "--rm", "--network", "n", "--dns", "127.0.0.53", img, "lookup", "far.example").Exits(0).Prints("10.200.7.2")
+	s.Skiff("run", "--rm", "--network", "closed", img, "lookup", "far.example").Exits(1)
+}
+
+// Two users have the same addresses and never meet.
+func TestHost_TwoUsersWithTheSameSubnet(t *testing.T) {
+	one, two := harness.New(t), harness.New(t)
+	img := one.LoadPayload()
+	two.LoadPayload()
+	for i, s := range []*harness.Session{one, two} {
+		s.OK("network", "create", "--subnet", "10.77.8.0/24", "same")
+		server(s, img, fmt.Sprintf("web%d", i), []string{"--network", "same", "--ip", "10.77.8.8"}, []string{"tcp:80"})
+	}
+	one.Skiff("run", "--rm", "--network", "same", img, "lookup", "web0").Exits(0).Prints("10.77.8.8")
+	one.Skiff("run", "--rm", "--network", "same", img, "lookup", "web1").Exits(1)
+	two.OK("rm", "-f", "web1")
+	one.Skiff("run", "--rm", "--network", "same", img, "say", "tcp", "10.77.8.8:80", "x").Exits(0)
+	two.Skiff("run", "--rm", "--network", "same", img, "say", "tcp", "10.77.8.8:80", "x").Exits(1)
+	one.OK("rm", "-f", "web0")
+}
