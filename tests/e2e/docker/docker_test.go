@@ -1,0 +1,229 @@
+// Package docker_test runs the same lines through docker's client with a real
+// engine and through skiff under docker's name, and compares standard output,
+// standard error and exit code. scripts.go has the lines, differences.go those
+// that may differ, each with its reason; docs/docker-comparison.md is made of
+// the latter. It skips where docker's engine is not installed or cannot run.
+package docker_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"skiff/tests/harness"
+)
+
+func TestMain(m *testing.M) { harness.Main(m) }
+
+// outcome is what one line did, masked.
+type outcome struct {
+	stdout, stderr string
+	code           int
+}
+
+func (o outcome) String() string {
+	return fmt.Sprintf("exit code %d\n--- stdout\n%s\n--- stderr\n%s", o.code, o.stdout, o.stderr)
+}
+
+// place is where lines are run: docker's or ours.
+type place struct {
+	run  func(line string) outcome
+	mask func(string) string
+}
+
+// TestDocker_SaysTheSame needs about a minute. Without SKIFF_COMPARE=1 only a
+// part of the scripts is run.
+func TestDocker_SaysTheSame(t *testing.T) {
+	harness.Requires(t, harness.Root, harness.BusyboxStatic, harness.CommandNamed("dockerd"), harness.CommandNamed("docker"))
+	s := harness.New(t)
+	skiff := ours(s)
+	docker := theirs(t)
+	seen := map[string]bool{}
+	full := os.Getenv("SKIFF_COMPARE") != ""
+	compared, agreed := 0, 0
+	for _, script := range scripts() {
+		if !full && !script.short {
+			continue
+		}
+		t.Run(script.name, func(t *testing.T) {
+			for _, line := range script.lines {
+				quiet := strings.HasPrefix(line, "@")
+				line = strings.TrimPrefix(line, "@")
+				want, got := both(docker, skiff, line)
+				if quiet {
+					if want.code != 0 || got.code != 0 {
+						t.Fatalf("$ %s\ndocker: %v\nskiff: %v", line, want, got)
+					}
+					continue
+				}
+				compared++
+				reason, mayDiffer := differences()[script.name+": "+line]
+				seen[script.name+": "+line] = true
+				switch {
+				case want == got && mayDiffer:
+					t.Errorf("$ %s\nno difference any more; it is listed with: %s", line, reason)
+				case want != got && !mayDiffer:
+					t.Errorf("$ %s\ndocker: %v\nskiff: %v", line, want, got)
+				default:
+					agreed++
+				}
+			}
+			both(docker, skiff, cleanUp)
+		})
+	}
+	t.Logf("%d of %d lines compared as expected", agreed, compared)
+	for key := range differences() {
+		if full && !seen[key] {
+			t.Errorf("differences.go has %q, which no script has", key)
+		}
+	}
+}
+
+// cleanUp leaves the image alone.
+const cleanUp = `docker rm -f -v $(docker ps -aq) >/dev/null 2>&1; docker volume rm -f $(docker volume ls -q) >/dev/null 2>&1; ` +
+	`docker rmi -f $(docker images -q --filter reference='example*') >/dev/null 2>&1; rm -rf w; mkdir w; true`
+
+// both runs a line in both places at once.
+func both(docker, skiff *place, line string) (want, got outcome) {
+	var w sync.WaitGroup
+	w.Go(func() { want = docker.run(line) })
+	w.Go(func() { got = skiff.run(line) })
+	w.Wait()
+	for _, o := range []struct {
+		p *place
+		o *outcome
+	}{{docker, &want}, {skiff, &got}} {
+		o.o.stdout, o.o.stderr = o.p.mask(o.o.stdout), o.p.mask(o.o.stderr)
+	}
+	return want, got
+}
+
+// ours is skiff under docker's name, run by an ordinary user.
+func ours(s *harness.Session) *place {
+	s.T.Helper()
+	s.LoadBusybox()
+	bin := s.Mkdir("bin")
+	if err := os.Symlink(s.Binary(), filepath.Join(bin, "docker")); err != nil {
+		s.T.Fatal(err)
+	}
+	return &place{
+		run: func(line string) outcome {
+			r := s.Do(nil, "/bin/sh", "-c", "PATH="+bin+":$PATH; "+line)
+			return outcome{r.Stdout, r.Stderr, r.Code}
+		},
+		mask: masker(s.Home(), filepath.Join(s.Store(), "volumes")),
+	}
+}
+
+// theirs starts docker's engine with a root and a socket of its own.
+func theirs(t *testing.T) *place {
+	t.Helper()
+	dir, err := os.MkdirTemp("/var/tmp", "skiff-dockerd.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := filepath.Join(dir, "home")
+	if err := os.MkdirAll(home, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(dir, "d.sock")
+	var log bytes.Buffer
+	engine := exec.Command("dockerd", "-H", "unix://"+socket, "--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"),
+		"-p", filepath.Join(dir, "pid"), "--iptables=false", "--ip-masq=false", "--ip6tables=false", "--bridge=none")
+	engine.Stdout, engine.Stderr = &log, &log
+	engine.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	if err := engine.Start(); err != nil {
+		t.Skip("docker's engine does not start: " + err.Error())
+	}
+	t.Cleanup(func() {
+		_ = engine.Process.Signal(syscall.SIGTERM)
+		done := make(chan struct{})
+		go func() { _ = engine.Wait(); close(done) }()
+		select {
+		case <-done:
+		case <-time.After(30 * time.Second):
+			_ = engine.Process.Kill()
+			<-done
+		}
+		_ = os.RemoveAll(dir)
+	})
+	p := &place{mask: masker(home, filepath.Join(dir, "data", "volumes"))}
+	p.run = func(line string) outcome {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, "/bin/sh", "-c", line)
+		cmd.Dir = home
+		cmd.Env = []string{"DOCKER_HOST=unix://" + socket, "HOME=" + home, "PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "DOCKER_CLI_HINTS=false"}
+		var out, errOut bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &errOut
+		err := cmd.Run()
+		var exit *exec.ExitError
+		code := 0
+		if errors.As(err, &exit) {
+			code = exit.ExitCode()
+		} else if err != nil {
+			code = -1
+			errOut.WriteString(err.Error())
+		}
+		return outcome{out.String(), errOut.String(), code}
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	for p.run("docker version -f '{{.Server.Version}}'").code != 0 {
+		if time.Now().After(deadline) {
+			t.Skip("docker's engine does not run here: " + lastLine(log.String()))
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	archive := harness.BusyboxImage(t).DockerArchive(t, filepath.Join(dir, "busybox.tar"))
+	if o := p.run("docker load -q -i " + archive); o.code != 0 {
+		t.Skip("docker cannot load an image here: " + o.stderr)
+	}
+	if o := p.run("docker run --rm --network none busybox true"); o.code != 0 {
+		t.Skip("docker cannot run a container here: " + o.stderr)
+	}
+	return p
+}
+
+func lastLine(s string) string {
+	s = strings.TrimSpace(s)
+	return s[strings.LastIndexByte(s, '\n')+1:]
+}
+
+// masks hide what is different each time.
+var masks = []struct {
+	re *regexp.Regexp
+	by string
+}{
+	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "<id>"},
+	{regexp.MustCompile(`\b[0-9a-f]{12}\b`), "<short>"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( ?[+-]\d{4} \w+|Z|[+-]\d\d:\d\d)?`), "<time>"},
+	{regexp.MustCompile(`(Less than a second|About a minute|About an hour|\d+ (seconds?|minutes|hours|days|weeks|months|years))`), "<span>"},
+	{regexp.MustCompile(`\(<span>\) `), ""},
+	{regexp.MustCompile(`execDuration=\d+, `), ""},
+	{regexp.MustCompile(` +\n`), "\n"},
+	{regexp.MustCompile(`"(time|timeNano)":\d+`), `"$1":0`},
+}
+
+// masker returns what masks the output of a place with these directories.
+// Runs of spaces become one column gap: their width depends on what is masked.
+func masker(home, volumes string) func(string) string {
+	return func(s string) string {
+		s = strings.NewReplacer(volumes, "<volumes>", home, "<home>").Replace(s)
+		for _, m := range masks {
+			s = m.re.ReplaceAllString(s, m.by)
+		}
+		return gaps.ReplaceAllString(s, "   ")
+	}
+}
+
+var gaps = regexp.MustCompile(` {3,}`)

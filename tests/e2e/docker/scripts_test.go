@@ -1,0 +1,473 @@
+package docker_test
+
+import "strings"
+
+// script is a user's session: its lines are run one after the other, each in a
+// shell of its own with the home as directory. A line with @ in front prepares
+// and is not compared.
+type script struct {
+	name  string
+	short bool // also without SKIFF_COMPARE
+	lines []string
+}
+
+func lines(text string) []string { return strings.Split(strings.TrimSpace(text), "\n") }
+
+// N is what makes docker 20.10 without iptables behave: no network.
+func scripts() []script {
+	list := []script{
+		{"run", true, lines(`
+docker run --rm --network none busybox echo hello
+docker run --rm --network none busybox sh -c 'echo out; echo err >&2; exit 3'
+docker run --rm --network none busybox nosuch
+docker run --rm --network none busybox /etc/passwd
+docker run --rm --network none busybox /nosuch/program
+docker run --rm --network none -w /made/here busybox pwd
+docker run --rm --network none -e A=1 -e B busybox env
+B=2 docker run --rm --network none -e B busybox sh -c 'echo $B'
+docker run --rm --network none -u 1000 busybox id
+docker run --rm --network none -u ana busybox id
+docker run --rm --network none -u nobody2 busybox id
+docker run --rm --network none -u 5:6 busybox id
+docker run --rm --network none --group-add 29 busybox id
+docker run --rm --network none --hostname box busybox hostname
+docker run --rm --network none -h box --domainname example.com busybox cat /proc/sys/kernel/domainname
+docker run --rm --network none --entrypoint echo busybox a b
+docker run --rm --network none --entrypoint '' busybox echo c
+docker run --rm --network none --read-only busybox touch /f
+docker run --rm --network none --tmpfs /t busybox sh -c 'touch /t/f && grep " /t " /proc/mounts | cut -d, -f1-4'
+docker run --rm --network none --shm-size 32m busybox sh -c 'df -k /dev/shm | tail -1 | awk "{print \$2}"'
+docker run --rm --network none --ulimit nofile=100:200 busybox sh -c 'ulimit -Sn; ulimit -Hn'
+docker run --rm --network none --sysctl net.ipv4.ip_forward=1 busybox cat /proc/sys/net/ipv4/ip_forward
+docker run --rm --network none --init busybox sh -c 'test $$ != 1 && echo reaped'
+docker run --rm --network none --cap-drop ALL busybox grep CapEff /proc/self/status
+docker run --rm --network none --cap-add SYS_TIME --cap-drop CHOWN busybox grep CapEff /proc/self/status
+docker run --rm --network none busybox grep CapBnd /proc/self/status
+docker run --rm --network none --security-opt no-new-privileges busybox grep NoNewPrivs /proc/self/status
+docker run --rm --network none --add-host db:10.0.0.1 busybox grep db /etc/hosts
+docker run --rm --network none --dns 9.9.9.9 --dns-search example.com --dns-option ndots:2 busybox cat /etc/resolv.conf
+echo input | docker run --rm -i --network none busybox cat
+docker run --rm --network none -t busybox tty
+docker run -d --rm --network none --name x busybox sleep 100
+docker run --name x --network none busybox true
+docker run --rm --network none --cidfile w/cid busybox true; cut -c1-64 w/cid
+docker run --rm --network none --cidfile w/cid busybox true
+docker run --rm --network none busybox kill -9 1
+docker run --rm --network none busybox sh -c 'kill -TERM $$; sleep 1; echo lived'
+docker run --rm --network none --label-file w/none busybox true
+docker run --rm --network none --env-file w/none busybox true
+docker run --rm --network none --oom-score-adj 500 busybox cat /proc/self/oom_score_adj
+docker run --rm --network none --uts host busybox true
+docker run --rm --network none --ipc none busybox sh -c 'ls /dev/shm 2>/dev/null; echo done'
+docker run --rm --network none --stop-signal NOSUCH busybox true
+`)},
+		{"refusals", true, lines(`
+docker run
+docker run --nosuch busybox
+docker run --rm --restart always busybox true
+docker run -d -a stdout busybox true
+docker run --name '!bad' busybox true
+docker run --network none -v relative:bad:mode busybox true
+docker run --network none -v /a:/b:nosuch busybox true
+docker run --network none -v /:/ busybox true
+docker run --network none -p 70000:1 busybox true
+docker run --network none -p abc busybox true
+docker run --network none --restart sometimes busybox true
+docker run --network none --restart on-failure:x busybox true
+docker run --network none -m 1k busybox true
+docker run --network none -m lots busybox true
+docker run --network none --cpus many busybox true
+docker run --network none --ulimit nofile busybox true
+docker run --network none --ulimit nosuch=1 busybox true
+docker run --network none --cap-add NOSUCH busybox true
+docker run --network none --mount type=nosuch,dst=/x busybox true
+docker run --network none --mount type=bind,src=/nosuch/dir,dst=/x busybox true
+docker run --network none --mount type=bind,dst=/x busybox true
+docker run --network none --mount src=x busybox true
+docker run --network none --mount type=volume,src=x busybox true
+docker run --network none --mount type=tmpfs,dst=/x,tmpfs-size=big busybox true
+docker run --network none --device /dev/nosuch busybox true
+docker run --network none --device '' busybox true
+docker run --network none --log-driver nosuch busybox true
+docker run --network none --log-opt nosuch=1 busybox true
+docker run --network none --security-opt nosuch=1 busybox true
+docker run --network none --pid nosuch busybox true
+docker run --network none --ipc nosuch busybox true
+docker run --network none --uts nosuch busybox true
+docker run --network none --cgroupns nosuch busybox true
+docker run --network nosuch busybox true
+docker run --network container:nosuch busybox true
+docker run --network none --volumes-from nosuch busybox true
+docker run --network none --volumes-from x:rx busybox true
+docker run --network none --no-healthcheck --health-cmd x busybox true
+docker run --network none --health-retries -1 --health-cmd x busybox true
+docker run --network none --stop-timeout soon busybox true
+docker run --network none --add-host bad busybox true
+docker run --network none --dns bad busybox true
+docker run --network none -e '' busybox true
+docker run --network none -w relative busybox true
+docker run --network none --pull sometimes busybox true
+docker run --network none --pull never nosuch:1 true
+docker run --network none --platform linux/s390x --pull never busybox true
+docker run --network none --sysctl kernel.hostname=x busybox true
+docker run --network none --isolation hyperv busybox true
+docker run --network none --gpus all busybox true
+docker run --network none --attach nothing busybox true
+docker run --network none --userns nosuch busybox true
+docker run --network none --runtime nosuch busybox true
+docker run --network none --mac-address x busybox true
+docker run --network none BadName true
+docker run --network none busybox:bad:tag true
+`)},
+		{"life", true, lines(`
+docker create --name it --network none busybox sh -c 'echo one; echo two >&2; exit 4'
+docker ps
+docker ps -a
+docker inspect -f '{{.State.Status}} {{.State.ExitCode}} {{.State.StartedAt}}' it
+docker start -a it
+docker ps -a
+docker wait it
+docker logs it
+docker logs -t it | cut -d' ' -f2
+docker logs --tail 1 it
+docker start nothing it
+docker stop it
+docker stop nothing
+docker kill it
+docker rename it
+docker rename it other
+docker rename other other
+docker rename nothing x
+docker inspect -f '{{.Name}}' other
+docker rm it
+docker rm other
+docker rm other
+docker rm -f other
+docker run -d --name up --network none busybox sleep 1000
+docker ps
+docker ps --format '{{.Names}} {{.Status}} {{.Command}} {{.Image}} {{.Ports}} {{.State}}'
+docker rm up
+docker create --name up busybox
+docker restart -t 0 up
+docker stop -t 0 up
+docker inspect -f '{{.State.ExitCode}}' up
+docker start up
+docker kill -s NOSUCH up
+docker kill -s 0x9 up
+docker kill up
+docker wait up
+docker kill up
+docker rm up
+`)},
+		{"pause", false, lines(`
+@docker run -d --name it --network none busybox sleep 1000
+docker pause it
+docker pause it
+docker ps
+docker exec it true
+docker start it
+docker attach it
+docker rm it
+docker unpause it
+docker unpause it
+docker pause nothing
+docker pause
+docker kill it
+docker unpause it
+docker pause it
+`)},
+		{"exec", true, lines(`
+@docker run -d --name it --network none -e A=1 -w /tmp busybox sleep 1000
+docker exec it echo hello
+docker exec it pwd
+docker exec -w /etc it pwd
+docker exec -e A=2 it sh -c 'echo $A'
+docker exec -u 1000 it id
+docker exec it sh -c 'exit 9'
+docker exec it nosuch
+docker exec it /etc/passwd
+docker exec -w /nosuch it pwd
+docker exec -w relative it pwd
+docker exec -u nosuch it id
+echo hi | docker exec -i it cat
+docker exec -d it true
+docker exec it
+docker exec
+docker exec nothing true
+docker exec -t it tty
+docker exec -it it tty
+@docker kill it
+docker exec it true
+`)},
+		{"ps", true, lines(`
+docker ps -a --no-trunc
+@docker create --name one -l k=v -l a.b=c busybox echo one
+@docker run -d --name two --network none --expose 80 --expose 8000-8002 -v data:/data busybox sleep 1000
+@docker run --name three --network none busybox false || true
+docker ps -a
+docker ps
+docker ps -q | wc -l
+docker ps -l
+docker ps -n 2
+docker ps -a --filter name=o
+docker ps -a --filter name=^/t --format '{{.Names}}'
+docker ps -a --filter status=exited --format '{{.Names}}'
+docker ps -a --filter status=nosuch
+docker ps -a --filter exited=1 --format '{{.Names}}'
+docker ps -a --filter exited=x
+docker ps -a --filter label=k --format '{{.Names}}'
+docker ps -a --filter label=k=w --format '{{.Names}}'
+docker ps -a --filter ancestor=busybox --format '{{.Names}}'
+docker ps -a --filter ancestor=nosuch --format '{{.Names}}'
+docker ps -a --filter before=two --format '{{.Names}}'
+docker ps -a --filter since=one --format '{{.Names}}'
+docker ps -a --filter since=nosuch
+docker ps -a --filter volume=data --format '{{.Names}}'
+docker ps -a --filter volume=/data --format '{{.Names}}'
+docker ps -a --filter network=none --format '{{.Names}}'
+docker ps -a --filter expose=80 --format '{{.Names}}'
+docker ps -a --filter expose=8001/tcp --format '{{.Names}}'
+docker ps -a --filter health=none --format '{{.Names}}'
+docker ps -a --filter is-task=false --format '{{.Names}}'
+docker ps -a --filter nosuch=1
+docker ps -a --filter bad
+docker ps -a --format '{{.ID}}|{{.Names}}|{{.Image}}|{{.Command}}|{{.CreatedAt}}|{{.RunningFor}}|{{.Ports}}|{{.State}}|{{.Status}}|{{.Mounts}}|{{.LocalVolumes}}|{{.Networks}}|{{.Labels}}'
+docker ps -a --format '{{.Label "k"}}' --filter name=one
+docker ps -a --format 'table {{.Names}}\t{{.State}}\t{{.Label "a.b"}}'
+docker ps -a --format raw --filter name=one
+docker ps -a --format '{{.Nope}}'
+docker ps -a --format '{{'
+docker ps -a --format '{{json .Names}}'
+docker ps -as --filter name=one --format '{{.Names}}'
+docker ps extra
+docker container ls -aq --filter name=nothing
+docker ps --nosuch
+`)},
+		{"inspect", false, lines(`
+docker inspect nothing
+docker inspect -f '{{.Id}}' nothing
+docker container inspect nothing
+docker image inspect nothing
+docker volume inspect nothing
+@docker create --name it --network none -e A=1 -l k=v -v /anonymous -v w:/w:ro --restart on-failure:2 --cap-add SYS_TIME -u 5 -w /x --stop-signal INT --stop-timeout 3 -t -i busybox echo hi
+docker inspect -f '{{.Id}}' it
+docker inspect -f '{{.Path}} {{.Args}} {{.Name}} {{.RestartCount}} {{.Driver}} {{.Platform}} {{.Image}}' it
+docker inspect -f '{{json .Config.Cmd}} {{json .Config.Entrypoint}} {{json .Config.Env}} {{json .Config.Labels}} {{json .Config.Volumes}}' it
+docker inspect -f '{{json .State}}' it
+docker inspect -f '{{json .HostConfig.RestartPolicy}} {{json .HostConfig.CapAdd}} {{json .HostConfig.CapDrop}} {{json .HostConfig.Binds}}' it
+docker inspect -f '{{json .HostConfig.PortBindings}} {{json .HostConfig.Dns}} {{json .HostConfig.DnsOptions}} {{json .HostConfig.ExtraHosts}} {{json .HostConfig.GroupAdd}}' it
+docker inspect -f '{{json .HostConfig.LogConfig}} {{.HostConfig.NetworkMode}} {{.HostConfig.IpcMode}} {{.HostConfig.ShmSize}} {{json .HostConfig.SecurityOpt}}' it
+docker inspect -f '{{json .HostConfig.Devices}} {{json .HostConfig.Ulimits}} {{json .HostConfig.DeviceRequests}} {{json .HostConfig.MaskedPaths}} {{json .HostConfig.ReadonlyPaths}}' it
+docker inspect -f '{{.Config.User}} {{.Config.WorkingDir}} {{.Config.Tty}} {{.Config.OpenStdin}} {{.Config.StdinOnce}} {{.Config.AttachStdin}} {{.Config.AttachStdout}} {{.Config.StopSignal}} {{.Config.StopTimeout}} {{.Config.Image}}' it
+docker inspect -f '{{range .Mounts}}{{.Type}} {{.Destination}} {{.Driver}} {{.Mode}} {{.RW}} {{.Propagation}};{{end}}' it
+docker inspect -f '{{json .NetworkSettings.Ports}} {{range $k, $v := .NetworkSettings.Networks}}{{$k}}{{end}}' it
+docker inspect -f '{{.HostsPath}}|{{.HostnamePath}}|{{.ResolvConfPath}}|{{.MountLabel}}|{{.ProcessLabel}}' it
+docker inspect -f '{{.ExecIDs}} {{json .ExecIDs}}' it
+docker inspect -f '{{.Nope}}' it
+docker inspect -f '{{' it
+docker inspect -f '{{.Config.Labels.k}} {{index .Config.Labels "k"}} {{len .Mounts}} {{lower .Name}} {{join .Args "-"}} {{upper "a"}} {{title "abc"}} {{split "a,b" ","}}' it
+docker inspect -f '{{println .Name}}' it
+docker inspect --type image it
+docker inspect --type nosuch it
+docker inspect --type volume it
+docker inspect -s -f '{{.SizeRw}}' it
+docker inspect -f json it | head -c 8
+docker inspect it nothing | head -2
+docker inspect
+docker inspect -f '{{.Config.Hostname}} {{.Config.Domainname}}' it
+docker inspect -f '{{.Os}} {{.Architecture}} {{.RepoTags}} {{.Config.Cmd}}' busybox
+`)},
+		{"logs", true, lines(`
+@docker run --name it --network none busybox sh -c 'for i in 1 2 3 4 5; do echo line $i; done; printf tail'
+docker logs it
+docker logs -n 2 it
+docker logs --tail all it
+docker logs --tail 0 it
+docker logs --tail x it
+docker logs --since 1h it | wc -l
+docker logs --since 2000-01-01T00:00:00 --until 2001-01-01 it
+docker logs --since nosuch it
+docker logs -f it
+docker logs --details it
+docker logs nothing
+docker logs
+@docker run --name none --network none --log-driver none busybox echo x
+docker logs none
+`)},
+		{"cp", false, lines(`
+@docker create --name it --network none busybox true
+@echo hello >w/file; mkdir -p w/dir/sub; echo deep >w/dir/sub/f
+docker cp w/file it:/tmp/
+docker cp it:/tmp/file - | tar -tf -
+docker cp w/dir it:/tmp/new
+docker cp w/dir it:/tmp/new
+docker cp it:/tmp/new w/back; find w/back | sort
+docker cp w/dir/. it:/tmp/flat
+docker cp it:/tmp/flat/. w/flat; find w/flat | sort
+docker cp it:/nosuch w/x
+docker cp w/nosuch it:/x
+docker cp w/file it:/nosuch/dir/
+docker cp w/file it:/nosuch/dir/file
+docker cp it:/tmp w/file
+docker cp w/dir it:/etc/passwd
+docker cp it:/a it:/b
+docker cp a b
+docker cp it:/etc/passwd w/copy; head -1 w/copy
+docker cp nothing:/x w/y
+docker cp w/file nothing:/y
+docker cp it:/etc/passwd
+docker cp '' it:/x
+tar -cf - -C w file | docker cp - it:/var
+docker cp it:/var/file - | tar -xOf -
+`)},
+		{"volume", true, lines(`
+docker volume ls
+docker volume create data
+docker volume create data
+docker volume create --label k=v --label e labelled
+docker volume create x
+docker volume create 'bad name'
+docker volume create -d nosuch other
+docker volume create a b
+docker volume ls
+docker volume ls -q
+docker volume ls --filter name=lab
+docker volume ls --filter label=k
+docker volume ls --filter label=k=w
+docker volume ls --filter dangling=true -q
+docker volume ls --filter dangling=maybe
+docker volume ls --filter nosuch=1
+docker volume ls --filter driver=local -q
+docker volume ls --format '{{.Name}} {{.Driver}} {{.Scope}} {{.Mountpoint}} {{.Labels}} {{.Label "k"}}'
+docker volume ls --format 'table {{.Name}}\t{{.Driver}}'
+docker volume ls --format json --filter name=data
+docker volume inspect data
+docker volume inspect -f '{{.Labels}} {{.Options}}' data labelled
+docker volume inspect data nothing
+@docker run -d --name it --network none -v data:/data busybox sleep 1000
+docker volume rm data
+docker volume ls -f dangling=false -q
+docker volume rm data labelled
+docker volume rm -f data
+docker volume rm -f nothing
+docker volume rm nothing
+@docker rm -f it
+docker volume rm data
+docker volume create -o type=tmpfs -o device=tmpfs -o o=size=1m,mode=0700 tmp
+docker volume inspect -f '{{json .Options}}' tmp
+docker run --rm --network none -v tmp:/t busybox sh -c 'grep " /t " /proc/mounts | cut -d" " -f1,3; df -k /t | tail -1 | awk "{print \$2}"; stat -c %a /t'
+docker volume rm tmp
+@mkdir w/src; echo here >w/src/f
+docker volume create -o type=none -o o=bind -o device=$PWD/w/src bound
+docker run --rm --network none -v bound:/b busybox cat /b/f
+docker volume create -o nosuch=1 odd
+docker volume create -o type=tmpfs half
+docker volume rm
+docker volume prune
+echo y | docker volume prune
+docker volume prune -f
+docker volume prune -f --filter nosuch=1
+docker volume nosuch
+`)},
+		{"mounts", false, lines(`
+@mkdir -p w/d; echo data >w/d/f; chmod -R a+rwX w
+docker run --rm --network none -v $PWD/w/d:/m busybox cat /m/f
+docker run --rm --network none -v $PWD/w/d:/m:ro busybox touch /m/g
+docker run --rm --network none -v $PWD/w/made:/m busybox ls -d /m; ls -d w/made
+docker run --rm --network none -v $PWD/w/d/f:/etc/motd busybox cat /etc/motd
+docker run --rm --network none -v $PWD/w/d:/m:ro,z busybox cat /m/f
+docker run --rm --network none -v $PWD/w/d:/m:rw,rslave busybox cat /m/f
+docker run --rm --network none --mount type=bind,src=$PWD/w/d,dst=/m,readonly busybox touch /m/g
+docker run --rm --network none --mount type=tmpfs,dst=/m,tmpfs-size=1m,tmpfs-mode=700 busybox sh -c 'df -k /m | tail -1 | awk "{print \$2}"; stat -c %a /m'
+docker run --rm --network none --mount type=volume,src=v1,dst=/etc busybox ls /etc
+docker run --rm --network none --mount type=volume,src=v2,dst=/etc,volume-nocopy busybox ls -A /etc
+docker run --rm --network none -v v3:/etc:nocopy busybox ls -A /etc
+docker run --rm --network none -v v4:/root busybox sh -c 'echo kept >/root/f'
+docker run --rm --network none -v v4:/x busybox cat /x/f
+@docker run --name src --network none -v v4:/one -v $PWD/w/d:/two busybox true
+docker run --rm --network none --volumes-from src busybox cat /one/f /two/f
+docker run --rm --network none --volumes-from src:ro busybox touch /one/g
+docker run --rm --network none -v $PWD/w/d:/m -v $PWD/w/d:/m busybox true
+docker run --rm --network none -v $PWD/w/d/f:/etc busybox true
+docker run --rm --network none --tmpfs /t:size=1m,mode=700 busybox sh -c 'df -k /t | tail -1 | awk "{print \$2}"; stat -c %a /t'
+docker run --rm --network none --tmpfs t busybox true
+docker volume ls -q
+`)},
+		{"events", false, lines(`
+@docker run --name it --network none -l k=v busybox sh -c 'exit 2' || true
+@docker rename it other
+@docker rm other
+@docker volume create data
+@docker volume rm data
+docker events --since 1m --until 0s --filter type=container --filter event=create --filter event=start --filter event=die --filter event=rename --filter event=destroy --filter label=k=v
+docker events --since 1m --until 0s --filter type=volume
+docker events --since 1m --until 0s --filter event=die --filter label=k=v --format '{{json .}}'
+docker events --since 1m --until 0s --filter event=die --filter label=k=v --format '{{.Action}} {{.Actor.Attributes.exitCode}} {{.Type}} {{.Scope}}'
+docker events --until 0s --since nosuch
+docker events --since 0s --until 1h
+docker events --until 0s --filter bad
+docker events --until 0s --format '{{'
+docker events extra
+`)},
+		{"top and others", false, lines(`
+@docker run -d --name it --network none busybox sleep 1000
+docker top it | awk 'NR==1{print; next}{print $8, $9}'
+docker top it -o pid,args | awk 'NR==1{print; next}{print $2, $3}'
+docker top it -eo args
+docker top nothing
+docker top
+docker port it
+docker port it 80
+docker port nothing
+docker stats --no-stream --format '{{.Name}} {{.NetIO}} {{.PIDs}}' it
+docker stats --no-stream nothing
+docker update it
+docker update --restart always it
+docker inspect -f '{{json .HostConfig.RestartPolicy}}' it
+docker update --restart nosuch it
+docker update nothing --restart no
+docker update --restart no it
+docker diff it
+docker wait nothing
+@docker kill it
+docker top it
+docker container prune </dev/null
+docker container prune -f
+docker container prune -f
+docker container prune -f --filter nosuch=1
+docker container nosuch
+docker nosuch
+docker container prune extra
+docker attach it
+docker attach
+docker export nothing
+`)},
+		{"images", true, lines(`
+docker images
+docker images -q
+docker images --format '{{.Repository}}:{{.Tag}} {{.Size}}'
+docker images nosuch
+docker images --filter reference='busy*' --format '{{.Repository}}'
+docker images --filter nosuch=1
+docker tag busybox example/app:1
+docker tag nosuch example/x
+docker tag busybox 'Bad/Name'
+docker images example/app
+docker rmi example/app:1
+docker rmi example/app:1
+docker rmi nosuch
+docker rmi
+docker tag busybox example/app:2
+docker rmi example/app
+docker rmi -f nosuch
+docker image inspect -f '{{.RepoTags}}' example/app:2
+docker image ls -q nosuch
+docker history nosuch
+docker load </dev/null
+docker load -i w/none
+docker import w/none
+docker rmi example/app:2
+`)},
+	}
+	return list
+}
