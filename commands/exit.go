@@ -96,7 +96,10 @@ func printError(e *env.Env, err error) {
 	var setup *failure.Setup
 	text := format.EscapeText(err.Error())
 	isSetup := errors.As(err, &setup)
-	local := errors.As(err, &said) && said.Local || isSetup && setup.Local
+	local := isSetup && setup.Local
+	if errors.As(err, &said) {
+		local = said.Local // who would have said it in docker's case
+	}
 	if e.Docker() {
 		text = runtimeWords(err, text)
 	}
@@ -141,6 +144,19 @@ func printChain(w io.Writer, err error) {
 	}
 }
 
+// setupCode is docker's: its client takes the exit code of a failed run from the
+// text (cli/command/container/run.go, toStatusError).
+func setupCode(text string) int {
+	contains := func(part string) bool { return strings.Contains(text, part) }
+	switch {
+	case contains("executable file not found"), contains("no such file or directory"):
+		return 127
+	case contains(syscall.EACCES.Error()), contains(syscall.EISDIR.Error()):
+		return 126
+	}
+	return 125
+}
+
 func exitCode(err error) int {
 	var setup *failure.Setup
 	var said *failure.Error
@@ -151,6 +167,8 @@ func exitCode(err error) int {
 		return setup.Code
 	case errors.As(err, &start) && start.Code != 0:
 		return start.Code
+	case isSetup && !setup.Local:
+		return setupCode(err.Error())
 	case isSetup:
 		return 125
 	case errors.As(err, &said) && said.Code != 0:

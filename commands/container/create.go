@@ -211,10 +211,10 @@ func claimCIDFile(path string) (cidFile, error) {
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if errors.Is(err, os.ErrExist) {
-		return cidFile{}, fmt.Errorf("container ID file found, make sure the other container isn't running or delete %s", path)
+		return cidFile{}, failure.Local("container ID file found, make sure the other container isn't running or delete %s", path)
 	}
 	if err != nil {
-		return cidFile{}, fmt.Errorf("failed to create the container ID file: %w", err)
+		return cidFile{}, failure.Local("failed to create the container ID file: %v", err)
 	}
 	return cidFile{path}, f.Close()
 }

@@ -91,7 +91,7 @@ func runExec(ctx context.Context, e *env.Env, o execOptions, exec executor) erro
 		return err
 	}
 	if s, err := c.Status(); err == nil && s.State == "paused" {
-		return failure.Engine(nil, "Container %s is paused, unpause the container before exec", c.Config.ID)
+		return failure.Engine(nil, "Container %s is paused, unpause the container before exec", o.Ref)
 	}
 	if !o.Process.Detach {
 		if err := o.Streams.check(e); err != nil {

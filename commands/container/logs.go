@@ -58,10 +58,10 @@ func parseLogs(c *cli.Context, now time.Time) (o logsOptions, err error) {
 		o.Read.Tail = n
 	}
 	if o.Read.Since, err = flags.ParseTime(c.String("since"), now); err != nil {
-		return o, failure.Engine(err, "invalid value for \"since\": %v", err)
+		return o, failure.Local("invalid value for \"since\": %v", err)
 	}
 	if o.Read.Until, err = flags.ParseTime(c.String("until"), now); err != nil {
-		return o, failure.Engine(err, "invalid value for \"until\": %v", err)
+		return o, failure.Local("invalid value for \"until\": %v", err)
 	}
 	return o, nil
 }

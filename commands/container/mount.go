@@ -104,7 +104,7 @@ func (p *mountPlan) addVolume(cfg *container.Config, v flags.Volume) error {
 		}
 		addConfigVolume(cfg, v.Destination)
 	default:
-		if err := p.named(&m, v.Source, nil); err != nil {
+		if err := p.named(&m, v.Source, nil, nil); err != nil {
 			return err
 		}
 		cfg.Host.Binds = append(cfg.Host.Binds, v.Raw)
@@ -151,9 +151,10 @@ func (p *mountPlan) addMount(spec container.MountSpec) error {
 			return invalid("bind source path does not exist: %s", m.Source)
 		}
 	case "volume":
-		var labels map[string]string
+		var labels, options map[string]string
 		m.Copy = true
 		if v := spec.VolumeOptions; v != nil {
+			options = v.Options
 			labels, m.Subpath, m.Copy = v.Labels, v.Subpath, !v.NoCopy && v.Subpath == ""
 			if m.Subpath != "" && (path.IsAbs(m.Subpath) || slices.Contains(strings.Split(m.Subpath, "/"), "..")) {
 				return invalid("invalid volume subpath %q: it must be relative and stay below the volume", m.Subpath)
@@ -165,7 +166,7 @@ func (p *mountPlan) addMount(spec container.MountSpec) error {
 			}
 			break
 		}
-		if err := p.named(&m, spec.Source, labels); err != nil {
+		if err := p.named(&m, spec.Source, labels, options); err != nil {
 			return err
 		}
 	case "tmpfs":
@@ -258,12 +259,23 @@ func (p *mountPlan) anonymous(m *container.Mount) error {
 	return nil
 }
 
-func (p *mountPlan) named(m *container.Mount, name string, labels map[string]string) error {
-	v, err := volume.Create(p.st, volume.Volume{Name: name, Labels: labels})
+func (p *mountPlan) named(m *container.Mount, name string, labels, options map[string]string) error {
+	v, err := volume.Create(p.st, volume.Volume{Name: name, Labels: labels, Options: options})
 	if err != nil {
 		return failure.Engine(err, "create %s: %v", name, err)
 	}
 	m.Type, m.Name, m.Source, m.Driver = "volume", v.Name, v.Mountpoint, "local"
+	b, err := v.Backing()
+	if err != nil {
+		return failure.Engine(err, "error while mounting volume %q: %v", name, err)
+	}
+	m.Tmpfs, m.Options = b.Tmpfs, b.Options
+	if b.Bind != "" {
+		if _, err := os.Stat(b.Bind); err != nil {
+			return failure.Engine(err, "failed to mount local volume: mount %s:%s, flags: 0x1000: %v", b.Bind, v.Mountpoint, errors.Unwrap(err))
+		}
+		m.Source, m.RW = b.Bind, m.RW && !b.ReadOnly
+	}
 	return nil
 }
 

@@ -181,12 +181,15 @@ func (o *createOptions) namespaces(c *cli.Context) (warnings []string, err error
 		allowed []string
 	}{
 		{h.PidMode, "--pid: invalid PID mode", []string{"", "host", "container"}},
-		{h.IpcMode, "invalid IPC mode: " + h.IpcMode, []string{"", "none", "private", "shareable", "host", "container"}},
+		{h.IpcMode, "", []string{"", "none", "private", "shareable", "host", "container"}},
 		{h.UTSMode, "--uts: invalid UTS mode", []string{"", "host"}},
 		{h.CgroupnsMode, "--cgroupns: invalid CGROUP mode", []string{"", "host", "private"}},
 	} {
 		kind, ref, isRef := strings.Cut(n.value, ":")
 		if !slices.Contains(n.allowed, kind) || isRef != (kind == "container") || isRef && ref == "" {
+			if n.err == "" {
+				return nil, failure.Engine(nil, "invalid IPC mode: %s", n.value)
+			}
 			return nil, errors.New(n.err)
 		}
 	}
@@ -197,8 +200,12 @@ func (o *createOptions) namespaces(c *cli.Context) (warnings []string, err error
 		return nil, errors.New("conflicting options: hostname and the network mode")
 	}
 	h.Runtime = "skiff"
-	if name := c.String("runtime"); name != "" && name != "skiff" {
+	switch name := c.String("runtime"); name {
+	case "", "skiff":
+	case "runc", "crun", "io.containerd.runc.v2":
 		warnings = append(warnings, "--runtime "+name+" is not supported; the built-in runtime is used.")
+	default:
+		return nil, failure.Engine(nil, "unknown or invalid runtime name: %s", name)
 	}
 	return warnings, nil
 }
@@ -217,7 +224,12 @@ func (o *createOptions) mounts(c *cli.Context) error {
 		seen[dest] = true
 		return nil
 	}
+	typed := map[string]bool{}
 	for _, raw := range c.StringSlice("volume") {
+		if typed[raw] {
+			continue // the very same twice is once, as with docker
+		}
+		typed[raw] = true
 		v, err := flags.ParseVolume(raw, dir)
 		if err != nil {
 			return err
@@ -230,6 +242,10 @@ func (o *createOptions) mounts(c *cli.Context) error {
 	for _, raw := range c.StringSlice("mount") {
 		m, err := flags.ParseMount(raw, dir)
 		if err != nil {
+			var said *failure.Error
+			if errors.As(err, &said) {
+				return err
+			}
 			return &failure.Value{Flag: "mount", Value: raw, Err: err}
 		}
 		if m.Target, err = flags.CheckDestination(m.Target); err != nil {
@@ -243,7 +259,7 @@ func (o *createOptions) mounts(c *cli.Context) error {
 	for _, raw := range c.StringSlice("tmpfs") {
 		dest, options, err := flags.ParseTmpfs(raw)
 		if err != nil {
-			return &failure.Value{Flag: "tmpfs", Value: raw, Err: err}
+			return failure.Engine(err, "%v", err)
 		}
 		if err := claim(dest); err != nil {
 			return err
@@ -260,7 +276,7 @@ func (o *createOptions) mounts(c *cli.Context) error {
 // that a warning cannot make good.
 func (o *createOptions) refuse(c *cli.Context) error {
 	if c.IsSet("gpus") {
-		return errors.New(`could not select device driver "" with capabilities: [[gpu]]`)
+		return failure.Engine(nil, `could not select device driver "" with capabilities: [[gpu]]`)
 	}
 	if c.Bool("use-api-socket") {
 		return errors.New("--use-api-socket is not supported: there is no API socket")
@@ -269,7 +285,7 @@ func (o *createOptions) refuse(c *cli.Context) error {
 		return fmt.Errorf("volume driver %q is not supported, only \"local\" is", driver)
 	}
 	if kind := c.String("isolation"); kind != "" && kind != "default" {
-		return fmt.Errorf("invalid isolation (%s): only \"default\" is supported", kind)
+		return failure.Engine(nil, "Invalid isolation: %q - linux only supports 'default'", kind)
 	}
 	if c.IsSet("storage-opt") {
 		o.Warnings = append(o.Warnings, "--storage-opt is not supported and has no effect.")

@@ -54,7 +54,11 @@ func runPort(e *env.Env, ref, port string) error {
 	}
 	bindings := published[withProto(strings.ToLower(port))]
 	if len(bindings) == 0 {
-		return failure.Local("no public port '%s' published for %s", port, ref)
+		text := "no public port '%s' published for %s"
+		if e.Docker() {
+			text = "Error: No public port '%s' published for %s"
+		}
+		return failure.Local(text, port, ref)
 	}
 	for _, b := range bindings {
 		if _, err := fmt.Fprintln(e.Out, net.JoinHostPort(b.HostIP, b.HostPort)); err != nil {

@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -22,7 +23,12 @@ func RenameCommand(e *env.Env) *cli.Command {
 			if err := flags.ExactArgs(c, 2); err != nil {
 				return err
 			}
-			return runRename(c.Context, e, c.Args().Get(0), strings.TrimPrefix(c.Args().Get(1), "/"))
+			err := runRename(c.Context, e, c.Args().Get(0), strings.TrimPrefix(c.Args().Get(1), "/"))
+			var said *failure.Error
+			if err != nil && e.Docker() && !(errors.As(err, &said) && said.Local) {
+				return failure.Several{err, failure.Local("Error: failed to rename container named %s", c.Args().Get(0))}
+			}
+			return err
 		},
 	}
 }
@@ -49,8 +55,7 @@ func runRename(ctx context.Context, e *env.Env, ref, name string) error {
 		return inWords(err, ref, nil)
 	}
 	if name == c.Config.Name {
-		return failure.Engine(nil, "Error when allocating new name: %v",
-			"Renaming a container with the same name as its current name")
+		return failure.Engine(nil, "Renaming a container with the same name as its current name")
 	}
 	before := c.Config.Name
 	if err := c.Rename(name); err != nil {

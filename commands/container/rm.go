@@ -2,6 +2,7 @@ package container
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/urfave/cli/v2"
 
@@ -51,8 +52,12 @@ func present(e *env.Env, refs []string) []string {
 	}
 	var left []string
 	for _, ref := range refs {
-		if _, err := container.Find(st, ref); !errors.Is(err, container.ErrNotFound) {
+		_, err := find(st, ref)
+		if !errors.Is(err, container.ErrNotFound) {
 			left = append(left, ref)
+		} else if e.Docker() {
+			// docker's client says so and minds as little.
+			fmt.Fprintln(e.Err, "Error response from daemon: "+err.Error())
 		}
 	}
 	return left

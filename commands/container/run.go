@@ -39,12 +39,17 @@ func RunCommand(e *env.Env) *cli.Command {
 			}
 			o, err := parseRun(c, e)
 			if err != nil {
+				if errors.Is(err, errAttachDetach) {
+					return err // as docker says it: without its name, exit code 1
+				}
 				return &failure.Setup{Command: "run", Err: err, Local: true}
 			}
 			return runRun(c.Context, e, o, lifecycle.Start)
 		},
 	}
 }
+
+var errAttachDetach = failure.Local("conflicting options: cannot specify both --attach and --detach")
 
 // parseRun reads the flags of run. Its errors make exit code 125.
 func parseRun(c *cli.Context, e *env.Env) (runOptions, error) {
@@ -55,7 +60,7 @@ func parseRun(c *cli.Context, e *env.Env) (runOptions, error) {
 		return o, err
 	}
 	if attached := len(c.StringSlice("attach")) > 0; o.Detach && attached {
-		return o, errors.New("conflicting options: cannot specify both --attach and --detach")
+		return o, errAttachDetach
 	} else if !attached && !o.Detach {
 		o.attachAll()
 	}

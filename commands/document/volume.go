@@ -20,11 +20,11 @@ type Volume struct {
 // OfVolume describes a volume.
 func OfVolume(v *volume.Volume) Volume {
 	labels := v.Labels
-	if v.Anonymous && labels == nil {
-		labels = map[string]string{"com.docker.volume.anonymous": ""}
+	if len(labels) == 0 {
+		labels = nil // as docker prints none
 	}
 	return Volume{
 		CreatedAt: v.CreatedAt.Format(time.RFC3339), Driver: "local", Labels: labels,
-		Mountpoint: v.Mountpoint, Name: v.Name, Scope: "local",
+		Mountpoint: v.Mountpoint, Name: v.Name, Scope: "local", Options: v.Options,
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"skiff/commands/failure"
 )
 
 // Lookup tells the caller's environment variables.
@@ -41,7 +43,7 @@ func Environment(files, values []string, caller Lookup) ([]string, error) {
 	for _, v := range values {
 		name, _, hasValue := strings.Cut(v, "=")
 		if name == "" {
-			return nil, fmt.Errorf("invalid environment variable: %s", v)
+			return nil, &failure.Value{Flag: "env", Value: v, Err: fmt.Errorf("invalid environment variable: %s", v)}
 		}
 		if strings.ContainsRune(v, 0) {
 			return nil, fmt.Errorf("invalid environment variable: %q contains a NUL byte", name)

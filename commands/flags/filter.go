@@ -1,7 +1,7 @@
 package flags
 
 import (
-	"fmt"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -19,7 +19,7 @@ func ParseFilters(values []string, allowed ...string) (Filters, error) {
 	for _, v := range values {
 		key, value, ok := strings.Cut(v, "=")
 		if !ok {
-			return nil, &failure.Value{Flag: "filter", Value: v, Err: fmt.Errorf("invalid argument format of filter")}
+			return nil, &failure.Value{Flag: "filter", Value: v, Err: errors.New("bad format of filter (expected name=value)")}
 		}
 		key = strings.ToLower(strings.TrimSpace(key))
 		if !slices.Contains(allowed, key) {

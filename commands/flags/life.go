@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"skiff/commands/failure"
 	"skiff/runtime/lifecycle"
 	"skiff/storage/container"
 )
@@ -42,7 +43,7 @@ func Life(c *cli.Context, p *container.Process, h *container.Host) (warnings []s
 	}
 	if p.StopSignal = c.String("stop-signal"); p.StopSignal != "" {
 		if _, err := ParseSignal(p.StopSignal); err != nil {
-			return nil, err
+			return nil, failure.Engine(err, "%v", err)
 		}
 	}
 	if c.IsSet("stop-timeout") {
@@ -78,14 +79,14 @@ func ParseRestart(s string) (container.RestartPolicy, error) {
 		p.Name = "no"
 	case "no", "always", "unless-stopped":
 		if p.MaximumRetryCount != 0 {
-			return p, errors.New("invalid restart policy: maximum retry count can only be used with 'on-failure'")
+			return p, failure.Engine(nil, "invalid restart policy: maximum retry count can only be used with 'on-failure'")
 		}
 	case "on-failure":
 		if p.MaximumRetryCount < 0 {
-			return p, errors.New("invalid restart policy: maximum retry count cannot be negative")
+			return p, failure.Engine(nil, "invalid restart policy: maximum retry count cannot be negative")
 		}
 	default:
-		return p, fmt.Errorf("invalid restart policy: unknown policy '%s'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'", name)
+		return p, failure.Engine(nil, "invalid restart policy: unknown policy '%s'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'", name)
 	}
 	return p, nil
 }
@@ -135,7 +136,7 @@ func logConfig(driver string, options []string) (container.LogConfig, error) {
 	case "journald", "syslog", "fluentd", "gelf", "awslogs", "splunk", "gcplogs", "etwlogs":
 		return conf, fmt.Errorf("log driver %q is not supported; json-file, local and none are", driver)
 	default:
-		return conf, fmt.Errorf("logger: no log driver named '%s' is registered", driver)
+		return conf, failure.Engine(nil, "error looking up logging plugin %s: plugin %q not found", driver, driver)
 	}
 	for _, o := range options {
 		key, value, ok := strings.Cut(o, "=")
@@ -145,7 +146,7 @@ func logConfig(driver string, options []string) (container.LogConfig, error) {
 		switch key {
 		case "max-size", "max-file", "compress", "mode", "max-buffer-size", "labels", "labels-regex", "env", "env-regex", "tag":
 		default:
-			return conf, fmt.Errorf("unknown log opt '%s' for %s log driver", key, conf.Type)
+			return conf, failure.Engine(nil, "unknown log opt '%s' for %s log driver", key, conf.Type)
 		}
 		conf.Config[key] = value
 	}

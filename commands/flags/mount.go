@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"skiff/commands/failure"
 	"skiff/commands/format"
 	"skiff/storage/container"
 )
@@ -51,7 +52,7 @@ func ParseVolume(raw, dir string) (Volume, error) {
 	case 3:
 		v.Source, v.Destination, v.Mode = parts[0], parts[1], parts[2]
 		if err := v.readMode(v.Mode); err != nil {
-			return v, err
+			return v, failure.Engine(err, "%v", err)
 		}
 	default:
 		return v, invalid
@@ -65,7 +66,11 @@ func ParseVolume(raw, dir string) (Volume, error) {
 	}
 	clean, err := CheckDestination(v.Destination)
 	if err != nil {
-		return v, fmt.Errorf("%w: %w", invalid, err)
+		kind := "volume"
+		if v.Bind() {
+			kind = "bind"
+		}
+		return v, failure.Engine(err, "%v: invalid mount config for type %q: %v", invalid, kind, err)
 	}
 	v.Destination = clean
 	return v, nil
@@ -210,7 +215,13 @@ func mountField(m *container.MountSpec, field, dir string) error {
 			return fmt.Errorf("volume driver %q is not supported, only \"local\" is", value)
 		}
 	case "volume-opt":
-		return errors.New("volume-opt is not supported: volumes are plain directories")
+		k, v, _ := strings.Cut(value, "=")
+		options := volumeOptions(m).Options
+		if options == nil {
+			options = map[string]string{}
+		}
+		options[k] = v
+		volumeOptions(m).Options = options
 	case "tmpfs-size":
 		n, err := format.ParseSize(value)
 		if err != nil {
@@ -245,7 +256,7 @@ func checkMount(m container.MountSpec) error {
 	case "image", "npipe", "cluster":
 		return fmt.Errorf("mount type %q is not supported", m.Type)
 	default:
-		return fmt.Errorf("mount type %q unknown", m.Type)
+		return failure.Engine(nil, "invalid mount config for type %q: mount type unknown", m.Type)
 	}
 	if m.Target == "" {
 		return errors.New("target is required")

@@ -82,7 +82,7 @@ func publish(c *cli.Context, p *container.Process, h *container.Host) error {
 	for _, s := range c.StringSlice("publish") {
 		bindings, err := ParsePublish(s)
 		if err != nil {
-			return fmt.Errorf("invalid publish opts format (should be name=value but got '%s'): %w", s, err)
+			return err
 		}
 		if h.PortBindings == nil {
 			h.PortBindings = map[string][]container.PortBinding{}
@@ -345,7 +345,7 @@ func parseNetwork(v string) (e container.Endpoint, err error) {
 func resolver(c *cli.Context, h *container.Host) error {
 	for _, a := range c.StringSlice("dns") {
 		if _, err := netip.ParseAddr(a); err != nil {
-			return &failure.Value{Flag: "dns", Value: a, Err: fmt.Errorf("%s is not an ip address", a)}
+			return &failure.Value{Flag: "dns", Value: a, Err: fmt.Errorf("IP address is not correctly formatted: %s", a)}
 		}
 		h.DNS = append(h.DNS, a)
 	}

@@ -143,7 +143,7 @@ func Resources(c *cli.Context, h *container.Host) (warnings []string, err error)
 		h.PidsLimit = &n
 	}
 	if err := checkResources(h); err != nil {
-		return nil, err
+		return nil, failure.Engine(err, "%v", err)
 	}
 	return append(cgroup.Warnings(h), unsupported(c)...), nil
 }

@@ -3,6 +3,7 @@ package flags
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -31,10 +32,10 @@ func SecurityFlags() []cli.Flag {
 
 // Security fills what h says about privileges.
 func Security(c *cli.Context, h *container.Host) (warnings []string, err error) {
-	if h.CapAdd, err = capabilities(c.StringSlice("cap-add")); err != nil {
+	if h.CapAdd, err = capabilities("CapAdd", c.StringSlice("cap-add")); err != nil {
 		return nil, err
 	}
-	if h.CapDrop, err = capabilities(c.StringSlice("cap-drop")); err != nil {
+	if h.CapDrop, err = capabilities("CapDrop", c.StringSlice("cap-drop")); err != nil {
 		return nil, err
 	}
 	h.Privileged, h.ReadonlyRootfs = c.Bool("privileged"), c.Bool("read-only")
@@ -65,7 +66,7 @@ func Security(c *cli.Context, h *container.Host) (warnings []string, err error) 
 	for _, d := range c.StringSlice("device") {
 		device, err := ParseDevice(d)
 		if err != nil {
-			return nil, &failure.Value{Flag: "device", Value: d, Err: err}
+			return nil, err
 		}
 		h.Devices = append(h.Devices, device)
 	}
@@ -73,7 +74,7 @@ func Security(c *cli.Context, h *container.Host) (warnings []string, err error) 
 }
 
 // capabilities returns names in the kernel's spelling, or ALL.
-func capabilities(names []string) ([]string, error) {
+func capabilities(field string, names []string) ([]string, error) {
 	var caps []string
 	for _, n := range names {
 		name := strings.ToUpper(strings.TrimSpace(n))
@@ -83,7 +84,7 @@ func capabilities(names []string) ([]string, error) {
 		}
 		name = "CAP_" + strings.TrimPrefix(name, "CAP_")
 		if !KnownCapability(name) {
-			return nil, fmt.Errorf("invalid capability: %q", n)
+			return nil, failure.Engine(nil, "invalid %s: unknown capability: %q", field, name)
 		}
 		caps = append(caps, name)
 	}
@@ -199,7 +200,9 @@ func ParseDevice(s string) (container.Device, error) {
 	parts := strings.Split(s, ":")
 	d.PathOnHost, d.PathInContainer = parts[0], parts[0]
 	switch {
-	case len(parts) > 3 || s == "":
+	case s == "":
+		return d, errors.New("bad format for path: ")
+	case len(parts) > 3:
 		return d, fmt.Errorf("invalid device specification: %s", s)
 	case len(parts) == 3:
 		d.PathInContainer, d.CgroupPermissions = parts[1], parts[2]

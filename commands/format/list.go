@@ -2,10 +2,13 @@ package format
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"text/template"
+
+	"skiff/commands/failure"
 )
 
 // Row is one line of a list: the values of docker's fields by name. Labels lie
@@ -44,6 +47,9 @@ type List struct {
 	Headings [][2]string
 	// Columns are the fields of the default table.
 	Columns []string
+	// Raw are the fields of the format raw, with docker's names: field, name. An
+	// empty name is docker's spare line. Without, every field is printed.
+	Raw [][2]string
 	// Quiet is the field that -q prints.
 	Quiet string
 }
@@ -64,12 +70,12 @@ func (l List) Print(w io.Writer, layout string, quiet bool, rows []Row) error {
 	case strings.HasPrefix(layout, "table "):
 		return l.customTable(w, strings.TrimSpace(layout[len("table "):]), rows)
 	}
-	t, err := Parse(layout)
+	t, err := parseList(layout)
 	if err != nil {
 		return err
 	}
 	for _, r := range rows {
-		text, err := execute(t, r)
+		text, err := executeList(t, r)
 		if err != nil {
 			return err
 		}
@@ -84,6 +90,23 @@ func (l List) Print(w io.Writer, layout string, quiet bool, rows []Row) error {
 // compute. "json" and "raw" ask for all.
 func Mentions(layout, field string) bool {
 	return layout == "json" || layout == "raw" || strings.Contains(layout, "."+field)
+}
+
+// parseList is Parse with docker's words for lists.
+func parseList(layout string) (*template.Template, error) {
+	t, err := Parse(layout)
+	if err != nil {
+		return nil, failure.Local("failed to parse template: %v", errors.Unwrap(err))
+	}
+	return t, nil
+}
+
+func executeList(t *template.Template, data any) (string, error) {
+	text, err := execute(t, data)
+	if err != nil {
+		return "", failure.Local("failed to execute template: %v", err)
+	}
+	return text, nil
 }
 
 func (l List) table(w io.Writer, rows []Row) error {
@@ -113,7 +136,7 @@ func (l List) heading() heading {
 }
 
 func (l List) customTable(w io.Writer, layout string, rows []Row) error {
-	t, err := Parse(layout)
+	t, err := parseList(layout)
 	if err != nil {
 		return err
 	}
@@ -130,13 +153,13 @@ func (l List) customTable(w io.Writer, layout string, rows []Row) error {
 		"upper":    func(s string) string { return s },
 		"truncate": func(s string, _ int) string { return s },
 	})
-	text, err := execute(head, l.heading())
+	text, err := executeList(head, l.heading())
 	if err != nil {
 		return err
 	}
 	lines := [][]string{strings.Split(text, "\t")}
 	for _, r := range rows {
-		text, err := execute(t, r.escaped())
+		text, err := executeList(t, r.escaped())
 		if err != nil {
 			return err
 		}
@@ -167,9 +190,18 @@ func (l List) quiet(w io.Writer, rows []Row) error {
 // each row.
 func (l List) raw(w io.Writer, rows []Row) error {
 	var b strings.Builder
-	for _, r := range rows {
+	fields := l.Raw
+	if fields == nil {
 		for _, p := range l.Headings {
-			fmt.Fprintf(&b, "%s: %s\n", strings.ToLower(p[0]), Escape(r[p[0]]))
+			fields = append(fields, [2]string{p[0], strings.ToLower(p[0])})
+		}
+	}
+	for _, r := range rows {
+		for _, p := range fields {
+			if p[1] != "" {
+				fmt.Fprintf(&b, "%s: %s", p[1], Escape(r[p[0]]))
+			}
+			b.WriteByte('\n')
 		}
 		b.WriteByte('\n')
 	}

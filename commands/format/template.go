@@ -35,7 +35,7 @@ func Parse(text string) (*template.Template, error) {
 func execute(t *template.Template, data any) (string, error) {
 	var b bytes.Buffer
 	if err := t.Execute(&b, data); err != nil {
-		return "", failure.Local("template parsing error: %v", err)
+		return "", err
 	}
 	parts := strings.Split(b.String(), ownEscape)
 	for i, p := range parts {
@@ -48,7 +48,7 @@ func execute(t *template.Template, data any) (string, error) {
 func Execute(w io.Writer, t *template.Template, data any) error {
 	text, err := execute(t, data)
 	if err != nil {
-		return err
+		return failure.Local("template parsing error: %v", err)
 	}
 	_, err = io.WriteString(w, text+"\n")
 	return err
@@ -135,7 +135,7 @@ func Document(w io.Writer, layout string, document any) error {
 	}
 	text, err := execute(t, plain)
 	if err != nil {
-		return err
+		return failure.Local("template parsing error: %v", err)
 	}
 	_, err = io.WriteString(w, text+"\n")
 	return err

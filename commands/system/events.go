@@ -2,6 +2,7 @@ package system
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -62,14 +63,14 @@ func parseEvents(c *cli.Context, now time.Time) (o eventsOptions, err error) {
 		return o, err
 	}
 	if o.Since, err = flags.ParseTime(c.String("since"), now); err != nil {
-		return o, failure.Engine(err, "%v", err)
+		return o, failure.Local("%v", err)
 	}
 	if o.Until, err = flags.ParseTime(c.String("until"), now); err != nil {
-		return o, failure.Engine(err, "%v", err)
+		return o, failure.Local("%v", err)
 	}
 	if !o.Since.IsZero() && !o.Until.IsZero() && o.Since.After(o.Until) {
-		return o, failure.Engine(nil, "`since` time (%d.%09d) cannot be after `until` time (%d.%09d)",
-			o.Since.Unix(), o.Since.Nanosecond(), o.Until.Unix(), o.Until.Nanosecond())
+		return o, failure.Engine(nil, "`since` time (%d) cannot be after `until` time (%d)",
+			o.Since.Unix(), o.Until.Unix())
 	}
 	return o, nil
 }
@@ -133,7 +134,7 @@ func eventPrinter(w io.Writer, layout string, zone *time.Location) (func(*event.
 	}
 	t, err := format.Parse(layout)
 	if err != nil {
-		return nil, err
+		return nil, &failure.Error{Text: "Error parsing format: " + errors.Unwrap(err).Error(), Code: 64, Local: true, Cause: err}
 	}
 	t.Option("missingkey=default") // not every event has every attribute
 	return func(e *event.Event) error { return format.Execute(w, t, documentOf(e)) }, nil

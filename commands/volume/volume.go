@@ -2,6 +2,7 @@
 package volume
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -14,12 +15,16 @@ import (
 	"skiff/commands/flags"
 	"skiff/storage"
 	"skiff/storage/container"
+	"skiff/storage/lock"
 	"skiff/storage/volume"
 )
 
 // Commands are the members of the management group `volume`.
 func Commands(e *env.Env) []*cli.Command {
-	return []*cli.Command{CreateCommand(e), InspectCommand(e), ListCommand(e), RemoveCommand(e)}
+	return []*cli.Command{
+		CreateCommand(e), ExistsCommand(e), ExportCommand(e), ImportCommand(e), InspectCommand(e), ListCommand(e),
+		PruneCommand(e), RemoveCommand(e),
+	}
 }
 
 // CreateCommand makes a volume; one that exists is a success.
@@ -61,8 +66,12 @@ func parseCreate(c *cli.Context) (v volume.Volume, err error) {
 	if d := c.String("driver"); d != "local" {
 		return v, failure.Engine(nil, `create %s: error looking up volume plugin %s: plugin "%s" not found`, v.Name, d, d)
 	}
-	if len(c.StringSlice("opt")) > 0 {
-		return v, errors.New("--opt is not supported: volumes are plain directories")
+	for _, o := range c.StringSlice("opt") {
+		key, value, _ := strings.Cut(o, "=")
+		if v.Options == nil {
+			v.Options = map[string]string{}
+		}
+		v.Options[key] = value
 	}
 	v.Labels, err = flags.Labels(nil, c.StringSlice("label"))
 	return v, err
@@ -129,16 +138,22 @@ func RemoveCommand(e *env.Env) *cli.Command {
 			if err := flags.MinArgs(c, 1); err != nil {
 				return err
 			}
-			return runRemove(e, c.Args().Slice(), c.Bool("force"))
+			return runRemove(c.Context, e, c.Args().Slice(), c.Bool("force"))
 		},
 	}
 }
 
-func runRemove(e *env.Env, names []string, force bool) error {
+func runRemove(ctx context.Context, e *env.Env, names []string, force bool) error {
 	st, err := e.Store()
 	if err != nil {
 		return err
 	}
+	// No container may be made with a volume that is just found to be unused.
+	held, err := lock.Exclusive(ctx, st.ImagesLock())
+	if err != nil {
+		return err
+	}
+	defer held.Release()
 	users, err := usersOf(st)
 	if err != nil {
 		return err

@@ -163,7 +163,7 @@ func monitorConfig(ctx context.Context, c *container.Container, network network,
 		return nil, err
 	}
 	for _, m := range cfg.Mounts {
-		if m.Copy && m.Source != "" {
+		if m.Copy && m.Source != "" && !m.Tmpfs {
 			in.Copies = append(in.Copies, message.Copy{Path: m.Destination, To: m.Source})
 		}
 	}

@@ -37,8 +37,15 @@ func Kill(ctx context.Context, c *container.Container, sig syscall.Signal) error
 		}
 		return fmt.Errorf("send signal %d: %w", sig, err)
 	}
-	if sig == unix.SIGKILL || sig == 0 {
+	switch sig {
+	case 0:
 		return nil
+	case unix.SIGKILL:
+		// As docker: it is dead when kill has returned.
+		if _, err := waitProcess(ctx, fd, -1); err != nil {
+			return err
+		}
+		return waitReleased(ctx, c)
 	}
 	return goOn(ctx, c)
 }

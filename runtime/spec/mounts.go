@@ -93,7 +93,12 @@ func ipcMounts(cfg *container.Config, f *Facts) ([]rspec.Mount, error) {
 
 func userMount(m *container.Mount) rspec.Mount {
 	out := rspec.Mount{Destination: m.Destination, Type: "bind", Source: m.Source}
-	if m.Type == "tmpfs" {
+	if m.Tmpfs {
+		out.Type, out.Source, out.Options = "tmpfs", "tmpfs", slices.Clone(m.Options)
+		if m.Copy {
+			out.Options = append(out.Options, "tmpcopyup")
+		}
+	} else if m.Type == "tmpfs" {
 		out.Type, out.Source = "tmpfs", "tmpfs"
 		out.Options = append([]string{"nosuid", "nodev", "noexec"}, m.Options...)
 	} else {
@@ -111,7 +116,7 @@ func userMount(m *container.Mount) rspec.Mount {
 	}
 	if !m.RW {
 		out.Options = append(out.Options, "ro")
-		if m.Type != "tmpfs" && !m.NonRecursive {
+		if out.Type != "tmpfs" && !m.NonRecursive {
 			out.Options = append(out.Options, "rro")
 		}
 	}

@@ -235,6 +235,7 @@ type VolumeOptions struct {
 	NoCopy  bool              `json:"NoCopy,omitempty"`
 	Labels  map[string]string `json:"Labels,omitempty"`
 	Subpath string            `json:"Subpath,omitempty"`
+	Options map[string]string `json:"Options,omitempty"` // of the driver, for a volume that is made
 }
 
 // TmpfsOptions are the options of a tmpfs mount.
@@ -260,6 +261,8 @@ type Mount struct {
 	Anonymous bool `json:"Anonymous,omitempty"`
 	// Copy fills an empty volume from the image on first use.
 	Copy bool `json:"Copy,omitempty"`
+	// Tmpfs: the volume is a file system in memory, made at each start.
+	Tmpfs bool `json:"Tmpfs,omitempty"`
 	// Subpath is a directory within the volume to mount instead of its root.
 	Subpath string `json:"Subpath,omitempty"`
 	// Options are tmpfs mount options ("size=64m,mode=1777").

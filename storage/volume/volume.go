@@ -40,6 +40,8 @@ type Volume struct {
 	CreatedAt time.Time         `json:"CreatedAt"`
 	Labels    map[string]string `json:"Labels"`
 	Name      string            `json:"Name"`
+	// Options are those of docker's local driver, see Backing.
+	Options map[string]string `json:"Options,omitempty"`
 	// Anonymous volumes were made for a container that named none.
 	Anonymous bool `json:"Anonymous,omitempty"`
 	// Mountpoint is the directory with the contents.
@@ -92,6 +94,9 @@ func Create(st *storage.Store, v Volume) (*Volume, error) {
 	}
 	if have, err := Inspect(st, v.Name); !errors.Is(err, ErrNotFound) {
 		return have, err
+	}
+	if _, err := backing(v.Options); err != nil {
+		return nil, err
 	}
 	v.Version, v.CreatedAt, v.Mountpoint = Version, time.Now().UTC().Truncate(time.Second), Path(st, v.Name)
 	if err := publish(st, v); err != nil {
@@ -157,6 +162,13 @@ func Inspect(st *storage.Store, name string) (*Volume, error) {
 		return nil, fmt.Errorf("read volume %s: %w", name, err)
 	}
 	v.Name, v.Mountpoint = name, Path(st, name)
+	if v.Anonymous {
+		// docker's mark of volumes that nobody named.
+		if v.Labels == nil {
+			v.Labels = map[string]string{}
+		}
+		v.Labels["com.docker.volume.anonymous"] = ""
+	}
 	return &v, nil
 }
 

@@ -15,6 +15,24 @@ import (
 // is skipped where the engine does not start.
 func NewDocker(t *testing.T) func(t *testing.T, args ...string) string {
 	t.Helper()
+	host, _ := DockerEngine(t)
+	return func(t *testing.T, args ...string) string {
+		t.Helper()
+		client := exec.Command("docker", args...)
+		client.Env = append(os.Environ(), "DOCKER_HOST="+host)
+		out, err := client.CombinedOutput()
+		if err != nil {
+			t.Fatalf("docker %v: %v\n%s", args, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+}
+
+// DockerEngine starts a docker engine of its own for as long as the test lasts
+// and returns its address, for DOCKER_HOST, and its directory: the data root is
+// data/ in it. What is said of NewDocker holds.
+func DockerEngine(t *testing.T) (host, dir string) {
+	t.Helper()
 	// A path of its own, short enough for a socket's (unix(7)).
 	dir, err := os.MkdirTemp("/tmp", "skiff-dk-")
 	if err != nil {
@@ -25,7 +43,7 @@ func NewDocker(t *testing.T) func(t *testing.T, args ...string) string {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	host := "unix://" + dir + "/d.sock"
+	host = "unix://" + dir + "/d.sock"
 	// What the engine mounts goes with its namespace.
 	cmd := exec.Command("unshare", "--mount", "--propagation", "private", "dockerd", "-H", host,
 		"--data-root", dir+"/data", "--exec-root", dir+"/exec", "-p", dir+"/pid",
@@ -53,16 +71,6 @@ func NewDocker(t *testing.T) func(t *testing.T, args ...string) string {
 			t.Log(err)
 		}
 	})
-	docker := func(t *testing.T, args ...string) string {
-		t.Helper()
-		client := exec.Command("docker", args...)
-		client.Env = append(os.Environ(), "DOCKER_HOST="+host)
-		out, err := client.CombinedOutput()
-		if err != nil {
-			t.Fatalf("docker %v: %v\n%s", args, err, out)
-		}
-		return strings.TrimSpace(string(out))
-	}
 	if !within(15*time.Second, func() bool {
 		client := exec.Command("docker", "version")
 		client.Env = append(os.Environ(), "DOCKER_HOST="+host)
@@ -71,5 +79,5 @@ func NewDocker(t *testing.T) func(t *testing.T, args ...string) string {
 		said, _ := os.ReadFile(log.Name())
 		t.Skipf("needs a docker engine; this one does not start: %.2000s", said)
 	}
-	return docker
+	return host, dir
 }

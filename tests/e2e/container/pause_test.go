@@ -46,7 +46,7 @@ func TestPause_StopsEveryProcess(t *testing.T) {
 	harness.Equal(t, "the file of a paused container changes", s.OK("cp", "it:/parent", "-") == before, true)
 
 	s.Skiff("pause", "it").Exits(1).Complains("container " + id + " is already paused")
-	s.Skiff("exec", "it", "true").Exits(1).Complains("Container " + id + " is paused, unpause the container before exec")
+	s.Skiff("exec", "it", "true").Exits(1).Complains("Container it is paused, unpause the container before exec")
 	s.Skiff("start", "it").Exits(1).Complains("cannot start a paused container, try unpause instead")
 	s.Skiff("attach", "it").Exits(1).Complains("You cannot attach to a paused container, unpause it first")
 	s.Skiff("rm", "it").Exits(1).Complains(`cannot remove container "it": container is paused and must be unpaused first`)

@@ -16,7 +16,6 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -48,6 +47,7 @@ func TestDocker_SaysTheSame(t *testing.T) {
 	s := harness.New(t)
 	skiff := ours(s)
 	docker := theirs(t)
+	both(docker, skiff, cleanUp)
 	seen := map[string]bool{}
 	full := os.Getenv("SKIFF_COMPARE") != ""
 	compared, agreed := 0, 0
@@ -128,42 +128,18 @@ func ours(s *harness.Session) *place {
 // theirs starts docker's engine with a root and a socket of its own.
 func theirs(t *testing.T) *place {
 	t.Helper()
-	dir, err := os.MkdirTemp("/var/tmp", "skiff-dockerd.")
-	if err != nil {
-		t.Fatal(err)
-	}
+	host, dir := harness.DockerEngine(t)
 	home := filepath.Join(dir, "home")
 	if err := os.MkdirAll(home, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	socket := filepath.Join(dir, "d.sock")
-	var log bytes.Buffer
-	engine := exec.Command("dockerd", "-H", "unix://"+socket, "--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"),
-		"-p", filepath.Join(dir, "pid"), "--iptables=false", "--ip-masq=false", "--ip6tables=false", "--bridge=none")
-	engine.Stdout, engine.Stderr = &log, &log
-	engine.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
-	if err := engine.Start(); err != nil {
-		t.Skip("docker's engine does not start: " + err.Error())
-	}
-	t.Cleanup(func() {
-		_ = engine.Process.Signal(syscall.SIGTERM)
-		done := make(chan struct{})
-		go func() { _ = engine.Wait(); close(done) }()
-		select {
-		case <-done:
-		case <-time.After(30 * time.Second):
-			_ = engine.Process.Kill()
-			<-done
-		}
-		_ = os.RemoveAll(dir)
-	})
 	p := &place{mask: masker(home, filepath.Join(dir, "data", "volumes"))}
 	p.run = func(line string) outcome {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, "/bin/sh", "-c", line)
 		cmd.Dir = home
-		cmd.Env = []string{"DOCKER_HOST=unix://" + socket, "HOME=" + home, "PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "DOCKER_CLI_HINTS=false"}
+		cmd.Env = []string{"DOCKER_HOST=" + host, "HOME=" + home, "PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "DOCKER_CLI_HINTS=false"}
 		var out, errOut bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &errOut
 		err := cmd.Run()
@@ -177,13 +153,6 @@ func theirs(t *testing.T) *place {
 		}
 		return outcome{out.String(), errOut.String(), code}
 	}
-	deadline := time.Now().Add(20 * time.Second)
-	for p.run("docker version -f '{{.Server.Version}}'").code != 0 {
-		if time.Now().After(deadline) {
-			t.Skip("docker's engine does not run here: " + lastLine(log.String()))
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
 	archive := harness.BusyboxImage(t).DockerArchive(t, filepath.Join(dir, "busybox.tar"))
 	if o := p.run("docker load -q -i " + archive); o.code != 0 {
 		t.Skip("docker cannot load an image here: " + o.stderr)
@@ -192,11 +161,6 @@ func theirs(t *testing.T) *place {
 		t.Skip("docker cannot run a container here: " + o.stderr)
 	}
 	return p
-}
-
-func lastLine(s string) string {
-	s = strings.TrimSpace(s)
-	return s[strings.LastIndexByte(s, '\n')+1:]
 }
 
 // masks hide what is different each time.
@@ -209,7 +173,9 @@ var masks = []struct {
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( ?[+-]\d{4} \w+|Z|[+-]\d\d:\d\d)?`), "<time>"},
 	{regexp.MustCompile(`(Less than a second|About a minute|About an hour|\d+ (seconds?|minutes|hours|days|weeks|months|years))`), "<span>"},
 	{regexp.MustCompile(`\(<span>\) `), ""},
-	{regexp.MustCompile(`execDuration=\d+, `), ""},
+	{regexp.MustCompile(`"?execDuration"?[=:]"?\d+"?, ?`), ""},
+	{regexp.MustCompile(`"execDuration":"\d+",`), ""},
+	{regexp.MustCompile(`time \(\d+\)`), "time (<seconds>)"},
 	{regexp.MustCompile(` +\n`), "\n"},
 	{regexp.MustCompile(`"(time|timeNano)":\d+`), `"$1":0`},
 }
@@ -222,6 +188,7 @@ func masker(home, volumes string) func(string) string {
 		for _, m := range masks {
 			s = m.re.ReplaceAllString(s, m.by)
 		}
+		s = strings.ReplaceAll(s, "SRun '", "Run '") // a slip of that version of docker's client
 		return gaps.ReplaceAllString(s, "   ")
 	}
 }

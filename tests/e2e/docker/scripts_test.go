@@ -249,7 +249,7 @@ docker inspect -f '{{.Id}}' nothing
 docker container inspect nothing
 docker image inspect nothing
 docker volume inspect nothing
-@docker create --name it --network none -e A=1 -l k=v -v /anonymous -v w:/w:ro --restart on-failure:2 --cap-add SYS_TIME -u 5 -w /x --stop-signal INT --stop-timeout 3 -t -i busybox echo hi
+@docker create --name it --network none -e A=1 -l k=v -v /anonymous -v ww:/w:ro --restart on-failure:2 --cap-add SYS_TIME -u 5 -w /x --stop-signal INT --stop-timeout 3 -t -i busybox echo hi
 docker inspect -f '{{.Id}}' it
 docker inspect -f '{{.Path}} {{.Args}} {{.Name}} {{.RestartCount}} {{.Driver}} {{.Platform}} {{.Image}}' it
 docker inspect -f '{{json .Config.Cmd}} {{json .Config.Entrypoint}} {{json .Config.Env}} {{json .Config.Labels}} {{json .Config.Volumes}}' it
@@ -394,15 +394,16 @@ docker run --rm --network none --tmpfs t busybox true
 docker volume ls -q
 `)},
 		{"events", false, lines(`
+@sleep 0.1; date +%s.%N >w/since
 @docker run --name it --network none -l k=v busybox sh -c 'exit 2' || true
 @docker rename it other
-@docker rm other
+@docker rm other; sleep 0.5
 @docker volume create data
 @docker volume rm data
-docker events --since 1m --until 0s --filter type=container --filter event=create --filter event=start --filter event=die --filter event=rename --filter event=destroy --filter label=k=v
-docker events --since 1m --until 0s --filter type=volume
-docker events --since 1m --until 0s --filter event=die --filter label=k=v --format '{{json .}}'
-docker events --since 1m --until 0s --filter event=die --filter label=k=v --format '{{.Action}} {{.Actor.Attributes.exitCode}} {{.Type}} {{.Scope}}'
+docker events --since $(cat w/since) --until 0s --filter type=container --filter event=create --filter event=start --filter event=die --filter event=rename --filter event=destroy --filter label=k=v
+docker events --since $(cat w/since) --until 0s --filter type=volume
+docker events --since $(cat w/since) --until 0s --filter event=die --filter label=k=v --format '{{json .}}'
+docker events --since $(cat w/since) --until 0s --filter event=die --filter label=k=v --format '{{.Action}} {{.Actor.Attributes.exitCode}} {{.Type}} {{.Scope}}'
 docker events --until 0s --since nosuch
 docker events --since 0s --until 1h
 docker events --until 0s --filter bad
