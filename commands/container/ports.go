@@ -16,7 +16,7 @@ import (
 // ones with the address of this machine, exposed ones alone, neighbours joined
 // where both sides have the same numbers: 0.0.0.0:8080->80/tcp, 8000-8002/tcp.
 func portsText(cfg *container.Config, published []network.Port, s container.Status) string {
-	if !s.Running() {
+	if !s.Running() || !hasPorts(cfg) {
 		return ""
 	}
 	type span struct {
@@ -88,4 +88,10 @@ func comparePorts(a, b network.Port) int {
 		}
 	}
 	return 0
+}
+
+// hasPorts reports whether docker tells of ports in the container's network.
+func hasPorts(cfg *container.Config) bool {
+	mode := cfg.Host.NetworkMode
+	return mode != "none" && mode != "host" && !strings.HasPrefix(mode, "container:")
 }
