@@ -436,12 +436,28 @@ __skiff_command() {
 		values='--filter'
 		;;
 	'volume')
-		words='create inspect ls rm'
+		words='create exists export import inspect ls prune rm'
 		flags='--help'
 		;;
 	'volume create')
 		flags='--driver --help --label --opt'
 		values='--driver -d --label --opt -o'
+		;;
+	'volume exists')
+		flags='--help'
+		kind=volume
+		once=1
+		;;
+	'volume export')
+		flags='--help --output'
+		values='--output -o'
+		kind=volume
+		once=1
+		;;
+	'volume import')
+		flags='--help'
+		kind=volume
+		once=1
 		;;
 	'volume inspect')
 		flags='--format --help'
@@ -451,6 +467,10 @@ __skiff_command() {
 	'volume ls')
 		flags='--filter --format --help --quiet'
 		values='--filter -f --format'
+		;;
+	'volume prune')
+		flags='--all --filter --force --help'
+		values='--filter'
 		;;
 	'volume rm')
 		flags='--force --help'

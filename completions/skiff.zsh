@@ -1150,8 +1150,12 @@ _skiff() {
 	'volume')
 		commands=(
 			'create:Create a volume'
+			'exists:Tell by the exit code whether a volume exists 0 or 1'
+			'export:Export the contents of a volume as a tar archive'
+			'import:Import the contents of a tar archive into a volume'
 			'inspect:Display detailed information on one or more volumes'
 			'ls:List volumes'
+			'prune:Remove unused local volumes'
 			'rm:Remove one or more volumes'
 		)
 		[[ $PREFIX == -* ]] || { _describe command commands; return }
@@ -1167,6 +1171,22 @@ _skiff() {
 			'--opt[Set driver specific options]:value:_files' \
 			'*:file:_files'
 		;;
+	'volume exists')
+		_arguments -s \
+			'--help[Print usage]' \
+			'1:volume:__skiff_names volume' '*:file:_files'
+		;;
+	'volume export')
+		_arguments -s \
+			'--help[Print usage]' \
+			'--output[Write to a file, instead of STDOUT]:value:_files' \
+			'1:volume:__skiff_names volume' '*:file:_files'
+		;;
+	'volume import')
+		_arguments -s \
+			'--help[Print usage]' \
+			'1:volume:__skiff_names volume' '*:file:_files'
+		;;
 	'volume inspect')
 		_arguments -s \
 			'--format[Format output using a custom template]:value:_files' \
@@ -1179,6 +1199,14 @@ _skiff() {
 			'--format[Format output using a custom template]:value:_files' \
 			'--help[Print usage]' \
 			'--quiet[Only display volume names]' \
+			'*:file:_files'
+		;;
+	'volume prune')
+		_arguments -s \
+			'--all[Remove all unused volumes, not just anonymous ones]' \
+			'--filter[Provide filter values (e.g. "label=<label>")]:value:_files' \
+			'--force[Do not prompt for confirmation]' \
+			'--help[Print usage]' \
 			'*:file:_files'
 		;;
 	'volume rm')
@@ -1518,7 +1546,7 @@ __skiff_has() {
 	'network') [[ ' connect create disconnect inspect ls prune rm ' == *" $2 "* ]] ;;
 	'runtime') [[ ' create delete exec kill list run spec start state ' == *" $2 "* ]] ;;
 	'system') [[ ' df events info prune ' == *" $2 "* ]] ;;
-	'volume') [[ ' create inspect ls rm ' == *" $2 "* ]] ;;
+	'volume') [[ ' create exists export import inspect ls prune rm ' == *" $2 "* ]] ;;
 	*) false ;;
 	esac
 }
