@@ -207,7 +207,8 @@ func (p *mountPlan) addFrom(ref string) error {
 			continue
 		}
 		m.RW = m.RW && mode != "ro"
-		m.Copy = false
+		// It stays the other's: it does not go with this container.
+		m.Copy, m.Anonymous = false, false
 		p.add(m)
 	}
 	return nil

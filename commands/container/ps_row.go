@@ -38,8 +38,16 @@ var psLayout = format.List{
 	Columns: []string{"ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"},
 	Quiet:   "ID",
 	Raw: [][2]string{
-		{"ID", "container_id"}, {"Image", "image"}, {"Command", "command"}, {"CreatedAt", "created_at"}, {"State", "state"},
-		{"Status", "status"}, {"Names", "names"}, {"Labels", "labels"}, {"Ports", "ports"}, {"", ""},
+		{"ID", "container_id"},
+		{"Image", "image"},
+		{"Command", "command"},
+		{"CreatedAt", "created_at"},
+		{"State", "state"},
+		{"Status", "status"},
+		{"Names", "names"},
+		{"Labels", "labels"},
+		{"Ports", "ports"},
+		{"", ""},
 	},
 }
 

@@ -41,7 +41,7 @@ func Remove(ctx context.Context, c *container.Container, o RemoveOptions) error 
 		return err
 	}
 	defer sweep(c.Store)
-	volumes := c.AnonymousVolumes()
+	volumes := c.UnusedVolumes()
 	if err := c.Remove(); err != nil {
 		return err
 	}

@@ -95,7 +95,7 @@ func userMount(m *container.Mount) rspec.Mount {
 	out := rspec.Mount{Destination: m.Destination, Type: "bind", Source: m.Source}
 	if m.Tmpfs {
 		out.Type, out.Source, out.Options = "tmpfs", "tmpfs", slices.Clone(m.Options)
-		if m.Copy {
+		if m.Copy && m.RW {
 			out.Options = append(out.Options, "tmpcopyup")
 		}
 	} else if m.Type == "tmpfs" {

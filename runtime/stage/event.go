@@ -1,10 +1,12 @@
 package stage
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"skiff/storage/event"
@@ -64,6 +66,24 @@ func (m *monitor) nameLink() string {
 
 // name is the container's name without docker's slash.
 func (m *monitor) name() string { return filepath.Base(m.nameLink()) }
+
+// keepShared drops from what goes with the container the volumes that another
+// container has taken over (--volumes-from): their configurations name them.
+func (m *monitor) keepShared() {
+	if len(m.cfg.Trash) == 0 {
+		return
+	}
+	configs, _ := filepath.Glob(filepath.Join(filepath.Dir(m.cfg.Dir), "*", "config.json")) // a constant pattern
+	for _, path := range configs {
+		data, err := os.ReadFile(path)
+		if err != nil || filepath.Dir(path) == m.cfg.Dir {
+			continue
+		}
+		m.cfg.Trash = slices.DeleteFunc(m.cfg.Trash, func(dir string) bool {
+			return bytes.Contains(data, []byte(filepath.Base(dir)))
+		})
+	}
+}
 
 // removed are the events of a container that vanished with its volumes.
 func (m *monitor) removed() []event.Event {

@@ -320,6 +320,7 @@ func (m *monitor) remove() string {
 	if err := os.Rename(m.cfg.Dir, trash); err != nil {
 		return ""
 	}
+	m.keepShared()
 	for _, dir := range m.cfg.Trash {
 		_ = os.RemoveAll(dir)
 	}

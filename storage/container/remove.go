@@ -1,10 +1,12 @@
 package container
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // Trash is where the container's directory is moved to vanish in one step; what
@@ -16,6 +18,31 @@ func (c *Container) NameLink() string { return filepath.Join(c.Store.Names(), c.
 
 // RunningLink is the container's entry in Store.Running.
 func (c *Container) RunningLink() string { return filepath.Join(c.Store.Running(), c.Config.ID) }
+
+// UnusedVolumes returns AnonymousVolumes without those that another container
+// has taken over with --volumes-from.
+func (c *Container) UnusedVolumes() []string {
+	dirs := c.AnonymousVolumes()
+	if len(dirs) == 0 {
+		return nil
+	}
+	ids, err := IDs(c.Store)
+	if err != nil {
+		return nil // one too many is better than one too few
+	}
+	for _, id := range ids {
+		if id == c.Config.ID {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(c.Store.Containers(), id, configFile))
+		if err != nil {
+			continue
+		}
+		// The names are random and long: where one stands the volume is meant.
+		dirs = slices.DeleteFunc(dirs, func(dir string) bool { return bytes.Contains(data, []byte(filepath.Base(dir))) })
+	}
+	return dirs
+}
 
 // AnonymousVolumes returns the directories of the volumes that nobody named.
 func (c *Container) AnonymousVolumes() []string {

@@ -79,7 +79,7 @@ func sweepOne(st *storage.Store, id string) error {
 			return err
 		}
 	}
-	volumes := c.AnonymousVolumes()
+	volumes := c.UnusedVolumes()
 	if err := c.Remove(); err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}

@@ -101,4 +101,11 @@ func TestVolumesFrom_TakesOver(t *testing.T) {
 	s.OK("run", "--network", "none", "--name", "second", "--volumes-from", "from", img, "true")
 	s.OK("rm", "-v", "second")
 	s.Skiff("run", "--rm", "--network", "none", "--volumes-from", "from", img, "cat", "/a/f").Exits(0).Prints("a")
+	// And stays for those that still have it.
+	s.OK("run", "-d", "--rm", "--name", "owner", "--network", "none", "-v", "/b", img, "sh", "-c", "echo b >/b/f; sleep 1000")
+	s.OK("create", "--name", "user", "--network", "none", "--volumes-from", "owner", img, "cat", "/b/f")
+	s.OK("kill", "owner")
+	s.OK("create", "--name", "third", "--network", "none", "--volumes-from", "user", img, "true")
+	s.Skiff("start", "-a", "user").Exits(0).Prints("b")
+	s.OK("rm", "-v", "user", "third")
 }
