@@ -84,7 +84,11 @@ func usageError(e *env.Env, path []*cli.Command, err error) (text string, code i
 	case errors.Is(err, errUnknownCommand):
 		text = fmt.Sprintf("%s: %v\n\n", e.Program, strings.Replace(err.Error(), ": ", ": "+name+" ", 1))
 		if len(path) > 0 {
-			text += "Usage:  " + name + "\n\n"
+			usage := name
+			if path[len(path)-1].Name == "volume" {
+				usage += " COMMAND" // docker's, for this noun alone
+			}
+			text += "Usage:  " + usage + "\n\n"
 		}
 		return text + run, 1
 	}
@@ -163,9 +167,9 @@ func exitCode(err error) int {
 	var start *lifecycle.StartError
 	isSetup := errors.As(err, &setup)
 	switch {
-	case isSetup && setup.Code != 0:
+	case isSetup && setup.Code != 0 && setup.Code != 125:
 		return setup.Code
-	case errors.As(err, &start) && start.Code != 0:
+	case errors.As(err, &start) && start.Code != 0 && (start.Code != 125 || !isSetup):
 		return start.Code
 	case isSetup && !setup.Local:
 		return setupCode(err.Error())

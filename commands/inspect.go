@@ -39,7 +39,7 @@ func inspectCommand(e *env.Env) *cli.Command {
 			}
 			kind := c.String("type")
 			if !slices.Contains([]string{"", "container", "image", "network", "volume"}, kind) {
-				return failure.Local("%q is not a valid value for --type", kind)
+				return failure.Local(`unknown type: %q: must be one of "container", "image", "network", "volume"`, kind)
 			}
 			st, err := e.Store()
 			if err != nil {

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"slices"
 	"strings"
 
-	"skiff/commands/flags"
 	"skiff/storage/container"
 	"skiff/storage/image"
 )
@@ -124,7 +124,14 @@ func mergeEnv(from, own []string) []string {
 		}
 		base = append(base, e)
 	}
-	merged := flags.Merge(base, own)
+	// As docker: the user's first, then what the image has beside them.
+	merged := slices.Clone(own)
+	for _, e := range base {
+		name, _, _ := strings.Cut(e, "=")
+		if !slices.ContainsFunc(own, func(o string) bool { return strings.HasPrefix(o, name+"=") }) {
+			merged = append(merged, e)
+		}
+	}
 	for _, e := range merged {
 		hasPath = hasPath || strings.HasPrefix(e, "PATH=")
 	}

@@ -58,7 +58,7 @@ func TestConfigure_MergesTheRest(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := cfg.Config
-	if want := []string{"PATH=/bin", "LANG=de", "A=1"}; !reflect.DeepEqual(p.Env, want) {
+	if want := []string{"LANG=de", "A=1", "PATH=/bin"}; !reflect.DeepEqual(p.Env, want) {
 		t.Errorf("env %q, want %q", p.Env, want)
 	}
 	if want := map[string]string{"a": "image", "b": "own"}; !reflect.DeepEqual(p.Labels, want) {

@@ -114,7 +114,10 @@ func publish(ctx context.Context, st *storage.Store, from source, o createOption
 	defer held.Release()
 	img, err := from.resolve(o.Image)
 	if err == nil && !fetched && !suits(img, o.Platform) {
-		err = image.ErrNotFound
+		err = &otherPlatform{name: o.Image, wanted: o.Platform, have: platform(img.Config)}
+	}
+	if _, bad := image.ParseReference(o.Image); err != nil && bad != nil {
+		err = failure.Local("%v", bad) // docker's client looks at the name
 	}
 	if err != nil {
 		return nil, err
@@ -149,6 +152,17 @@ func publish(ctx context.Context, st *storage.Store, from source, o createOption
 		}
 	}
 }
+
+// otherPlatform says that the image is here, but for another platform: as good
+// as absent, unless nothing may be fetched.
+type otherPlatform struct{ name, wanted, have string }
+
+func (o *otherPlatform) Error() string {
+	return fmt.Sprintf("image with reference %s was found but does not match the specified platform: wanted %s, actual: %s",
+		o.name, o.wanted, o.have)
+}
+
+func (o *otherPlatform) Unwrap() error { return image.ErrNotFound }
 
 // resolveModes turns container:<name> into container:<id> wherever a namespace
 // is shared, because a name may be given to another container later.

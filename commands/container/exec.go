@@ -3,7 +3,6 @@ package container
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path"
 	"strconv"
 	"strings"
@@ -69,7 +68,7 @@ func parseExec(c *cli.Context, e *env.Env) (execOptions, error) {
 		},
 	}
 	if dir := o.Process.WorkingDir; dir != "" && !path.IsAbs(dir) {
-		return o, fmt.Errorf("Cwd must be an absolute path")
+		return o, &failure.Error{Code: 126, Text: "OCI runtime exec failed: exec failed: Cwd must be an absolute path: unknown"}
 	}
 	o.Streams = streams{
 		Stdin: o.Process.Stdin, Stdout: true, Stderr: true, Tty: o.Process.Tty, DetachKeys: detachKeys(c),

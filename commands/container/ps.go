@@ -108,7 +108,7 @@ func runPs(_ context.Context, e *env.Env, o psOptions) error {
 	}
 	layout := psLayout
 	if o.Size {
-		layout.Raw = append(layout.Raw[:len(layout.Raw)-1:len(layout.Raw)-1], [2]string{"Size", "size"}, [2]string{})
+		layout.Raw = append(layout.Raw[:len(layout.Raw):len(layout.Raw)], [2]string{"Size", "size"})
 		layout.Columns = append(layout.Columns[:len(layout.Columns):len(layout.Columns)], "Size")
 	}
 	return errors.Join(layout.Print(e.Out, o.Format, o.Quiet, rows), broken)

@@ -47,7 +47,6 @@ var psLayout = format.List{
 		{"Names", "names"},
 		{"Labels", "labels"},
 		{"Ports", "ports"},
-		{"", ""},
 	},
 }
 

@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -33,7 +34,7 @@ type source interface {
 func bring(ctx context.Context, e *env.Env, from source, o createOptions, missing error) error {
 	ref, err := image.ParseReference(o.Image)
 	if err != nil {
-		return err
+		return failure.Local("%v", err)
 	}
 	ref = ref.WithDefaultTag()
 	rootless.EndTurn() // this takes long
@@ -41,7 +42,10 @@ func bring(ctx context.Context, e *env.Env, from source, o createOptions, missin
 	if o.Quiet {
 		out = io.Discard
 	}
+	var other *otherPlatform
 	switch {
+	case o.Pull == "never" && errors.As(missing, &other):
+		return failure.Engine(missing, "%v", other)
 	case o.Pull == "never":
 		return failure.Engine(missing, "No such image: %s", ref.Familiar())
 	case missing != nil:

@@ -25,7 +25,7 @@ func UpdateCommand(e *env.Env) *cli.Command {
 		if c.IsSet("restart") {
 			p, err := flags.ParseRestart(c.String("restart"))
 			if err != nil {
-				return failure.Local("%v", err)
+				return err
 			}
 			policy = &p
 		}

@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"skiff/runtime/network"
+	"skiff/runtime/spec"
 	"skiff/storage/container"
 )
 
 // Container is docker's inspect document of a container.
 type Container struct {
 	ID              string `json:"Id"`
-	Created         time.Time
+	Created         stamp
 	Path            string
 	Args            []string
 	State           state
@@ -45,6 +46,9 @@ type Container struct {
 	ImageManifestDescriptor *struct{} `json:",omitempty"`
 }
 
+// stamp is a time as docker's documents have it, a string: RFC 3339.
+type stamp string
+
 type state struct {
 	Status     string
 	Running    bool
@@ -55,8 +59,8 @@ type state struct {
 	Pid        int
 	ExitCode   int
 	Error      string
-	StartedAt  time.Time
-	FinishedAt time.Time
+	StartedAt  stamp
+	FinishedAt stamp
 	Health     *health `json:",omitempty"`
 }
 
@@ -152,11 +156,11 @@ type Sizes struct{ Writable, All int64 }
 func OfContainer(c *container.Container, s container.Status, sizes *Sizes) Container {
 	cfg, r := c.Config, s.Recorded
 	d := Container{
-		ID: cfg.ID, Created: cfg.Created, Path: cfg.Path, Args: cfg.Args,
+		ID: cfg.ID, Created: stamp(cfg.Created.Format(time.RFC3339Nano)), Path: cfg.Path, Args: cfg.Args,
 		State: state{
 			Status: s.State, Running: s.Running() || s.State == "restarting", Paused: s.State == "paused",
 			Restarting: s.State == "restarting", OOMKilled: r.OOMKilled, Dead: s.State == "dead",
-			Pid: s.Pid, ExitCode: r.ExitCode, Error: r.Error, StartedAt: r.StartedAt, FinishedAt: r.FinishedAt,
+			Pid: s.Pid, ExitCode: r.ExitCode, Error: r.Error, StartedAt: stamp(r.StartedAt.Format(time.RFC3339Nano)), FinishedAt: stamp(r.FinishedAt.Format(time.RFC3339Nano)),
 		},
 		Image:        cfg.ImageID,
 		LogPath:      filepath.Join(c.Dir(), container.LogFile),
@@ -164,7 +168,7 @@ func OfContainer(c *container.Container, s container.Status, sizes *Sizes) Conta
 		RestartCount: r.Restarts,
 		Driver:       "overlay2",
 		Platform:     "linux",
-		HostConfig:   host{Host: cfg.Host},
+		HostConfig:   hostOf(&cfg.Host),
 		GraphDriver: graphDriver{Name: "overlay2", Data: map[string]string{
 			"ID":       cfg.ID,
 			"UpperDir": filepath.Join(c.Dir(), container.UpperDir), "WorkDir": filepath.Join(c.Dir(), container.WorkDir),
@@ -190,6 +194,44 @@ func OfContainer(c *container.Container, s container.Status, sizes *Sizes) Conta
 		d.State.Health = &health{Status: "starting", Log: []struct{}{}}
 	}
 	return d
+}
+
+// hostOf fills what docker never leaves null.
+func hostOf(from *container.Host) host {
+	h := host{Host: *from}
+	if h.PortBindings == nil {
+		h.PortBindings = map[string][]container.PortBinding{}
+	}
+	for _, list := range []*[]string{
+		&h.DNS, &h.DNSOptions, &h.DNSSearch,
+	} {
+		if *list == nil {
+			*list = []string{}
+		}
+	}
+	if h.BlkioWeightDevice == nil {
+		h.BlkioWeightDevice = []container.WeightDevice{}
+	}
+	for _, list := range []*[]container.ThrottleDevice{
+		&h.BlkioDeviceReadBps, &h.BlkioDeviceWriteBps, &h.BlkioDeviceReadIOps, &h.BlkioDeviceWriteIOps,
+	} {
+		if *list == nil {
+			*list = []container.ThrottleDevice{}
+		}
+	}
+	if h.Devices == nil {
+		h.Devices = []container.Device{}
+	}
+	if h.Ulimits == nil {
+		h.Ulimits = []container.Ulimit{}
+	}
+	if !h.Privileged && h.MaskedPaths == nil {
+		h.MaskedPaths = spec.MaskedPaths()
+	}
+	if !h.Privileged && h.ReadonlyPaths == nil {
+		h.ReadonlyPaths = spec.ReadonlyPaths()
+	}
+	return h
 }
 
 func lowerDirs(c *container.Container) string {

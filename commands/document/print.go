@@ -2,6 +2,7 @@ package document
 
 import (
 	"bytes"
+	"errors"
 	"io"
 
 	"skiff/commands/env"
@@ -32,10 +33,17 @@ func write(w io.Writer, layout string, found []any) error {
 	if layout == "" {
 		return format.Indented(w, found)
 	}
+	if layout == "json" {
+		return format.Compact(w, found)
+	}
 	// A template that fails half-way must not leave half a document.
 	var b bytes.Buffer
 	for _, d := range found {
 		if err := format.Document(&b, layout, d); err != nil {
+			var said *failure.Error
+			if b.Len() == 0 && !(errors.As(err, &said) && said.Code != 0) {
+				b.WriteByte('\n') // docker's
+			}
 			_, writeErr := w.Write(b.Bytes())
 			if writeErr != nil {
 				return writeErr

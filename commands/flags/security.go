@@ -138,7 +138,7 @@ func securityOpt(h *container.Host, o string) (warning string, err error) {
 	case "no-new-privileges":
 		if ok {
 			if _, err := strconv.ParseBool(value); err != nil {
-				return "", fmt.Errorf("invalid --security-opt 2: %q", o)
+				return "", failure.Engine(nil, "invalid --security-opt 2: %q", o)
 			}
 		}
 	case "seccomp":
@@ -158,14 +158,14 @@ func securityOpt(h *container.Host, o string) (warning string, err error) {
 		}
 	case "systempaths":
 		if value != "unconfined" {
-			return "", fmt.Errorf("invalid --security-opt 2: %q", o)
+			return "", failure.Engine(nil, "invalid --security-opt 2: %q", o)
 		}
 		h.MaskedPaths, h.ReadonlyPaths = []string{}, []string{}
 		return "", nil
 	case "writable-cgroups":
 		warning = "--security-opt writable-cgroups is not supported and has no effect."
 	default:
-		return "", fmt.Errorf("invalid --security-opt 2: %q", o)
+		return "", failure.Engine(nil, "invalid --security-opt 2: %q", o)
 	}
 	h.SecurityOpt = append(h.SecurityOpt, o)
 	return warning, nil

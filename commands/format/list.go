@@ -47,8 +47,8 @@ type List struct {
 	Headings [][2]string
 	// Columns are the fields of the default table.
 	Columns []string
-	// Raw are the fields of the format raw, with docker's names: field, name. An
-	// empty name is docker's spare line. Without, every field is printed.
+	// Raw are the fields of the format raw, with docker's names: field, name. Without,
+	// every field is printed.
 	Raw [][2]string
 	// Quiet is the field that -q prints.
 	Quiet string
@@ -198,10 +198,7 @@ func (l List) raw(w io.Writer, rows []Row) error {
 	}
 	for _, r := range rows {
 		for _, p := range fields {
-			if p[1] != "" {
-				fmt.Fprintf(&b, "%s: %s", p[1], Escape(r[p[0]]))
-			}
-			b.WriteByte('\n')
+			fmt.Fprintf(&b, "%s: %s\n", p[1], Escape(r[p[0]]))
 		}
 		b.WriteByte('\n')
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"text/template"
 
@@ -129,6 +130,14 @@ func Document(w io.Writer, layout string, document any) error {
 	if err != nil {
 		return err
 	}
+	// As docker: first the document as it is, with its own names and order, then
+	// as what its JSON says.
+	if typed, err := t.Clone(); err == nil && reflect.Indirect(reflect.ValueOf(document)).Kind() == reflect.Struct {
+		if text, err := execute(typed.Option("missingkey=default"), document); err == nil {
+			_, err = io.WriteString(w, text+"\n")
+			return err
+		}
+	}
 	plain, err := plainValue(document)
 	if err != nil {
 		return err
@@ -176,6 +185,15 @@ func numbers(v any) any {
 		return f
 	}
 	return v
+}
+
+// Compact prints documents as one array on one line.
+func Compact[T any](w io.Writer, documents []T) error {
+	if len(documents) == 0 {
+		_, err := io.WriteString(w, "[]\n")
+		return err
+	}
+	return encodeJSON(w, documents, "", false)
 }
 
 // Indented prints documents as docker's inspect does: one array, four spaces.

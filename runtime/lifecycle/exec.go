@@ -81,7 +81,11 @@ func execProcess(c *container.Container, o *ExecOptions) (*message.Process, erro
 	if in.Filter, err = filter(c, &cfg.Host, s.Process.Capabilities.Bounding); err != nil {
 		return nil, err
 	}
-	return launch.Process(s.Process, in)
+	p, err := launch.Process(s.Process, in)
+	if err == nil {
+		p.CwdExists = true // as docker: run makes the directory, exec does not
+	}
+	return p, err
 }
 
 func firstOf(a, b string) string {

@@ -73,10 +73,11 @@ func (m *monitor) keepShared() {
 	if len(m.cfg.Trash) == 0 {
 		return
 	}
-	configs, _ := filepath.Glob(filepath.Join(filepath.Dir(m.cfg.Dir), "*", "config.json")) // a constant pattern
-	for _, path := range configs {
-		data, err := os.ReadFile(path)
-		if err != nil || filepath.Dir(path) == m.cfg.Dir {
+	all := filepath.Dir(m.cfg.Dir)
+	entries, _ := os.ReadDir(all)
+	for _, e := range entries {
+		data, err := os.ReadFile(filepath.Join(all, e.Name(), "config.json"))
+		if err != nil || e.Name() == m.cfg.ID {
 			continue
 		}
 		m.cfg.Trash = slices.DeleteFunc(m.cfg.Trash, func(dir string) bool {

@@ -50,7 +50,7 @@ func enter(p *message.Process, terminal int) (*executable, error) {
 	if err := closeOnExec(3 + p.KeepFDs); err != nil {
 		return nil, err
 	}
-	if err := changeDir(p.Cwd, id); err != nil {
+	if err := changeDir(p.Cwd, p.CwdExists); err != nil {
 		return nil, err
 	}
 	if p.Umask >= 0 {
@@ -165,11 +165,11 @@ func ownStreams(uid int, terminal bool) error {
 
 // changeDir makes the working directory, as docker does, and enters it. It
 // refuses a directory outside the root.
-func changeDir(dir string, id *identity) error {
+func changeDir(dir string, exists bool) error {
 	if dir == "" {
 		dir = "/"
 	}
-	if err := unix.Chdir(dir); errors.Is(err, unix.ENOENT) {
+	if err := unix.Chdir(dir); errors.Is(err, unix.ENOENT) && !exists {
 		if err := makeDirs(dir); err != nil {
 			return fmt.Errorf("make working directory %q: %w", dir, err)
 		}

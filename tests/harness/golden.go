@@ -30,9 +30,19 @@ func Golden(t *testing.T, name, got string) {
 	for _, m := range masks {
 		got = m.expression.ReplaceAllString(got, m.replacement)
 	}
-	path := filepath.Join("testdata", name+".golden")
+	goldenFile(t, filepath.Join("testdata", name+".golden"), got)
+}
+
+// GoldenDocument compares a text with a file of the source tree, as it is.
+func GoldenDocument(t *testing.T, got string, path ...string) {
+	t.Helper()
+	goldenFile(t, Source(path...), got)
+}
+
+func goldenFile(t *testing.T, path, got string) {
+	t.Helper()
 	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {

@@ -301,6 +301,8 @@ type Process struct {
 	Args []string
 	Env  []string
 	Cwd  string
+	// CwdExists: a working directory that is not there is an error; else it is made.
+	CwdExists bool
 	// UserSpec is docker's -u, resolved against the root's own /etc/passwd and
 	// /etc/group; HasIDs says that UID, GID and Groups are given instead.
 	UserSpec   string

@@ -1,5 +1,58 @@
 package docker_test
 
-// differences are the lines whose outcomes may differ, with the reason. A line
-// that does not differ any more must not be listed.
-func differences() map[string]string { return map[string]string{} }
+// The reasons that several lines share.
+const (
+	words28  = "docker 28's wording; the engine of the comparison is 20.10"
+	exec2010 = "20.10 answers on standard output and always with 126; this is docker 28's"
+	noFields = "the row is not a Go type of docker's, so the template's error names none"
+)
+
+// differences are the lines whose outcomes may differ, as "script: line", the
+// second time with " #2" behind, with the reason. A line that does not differ any more must not be listed.
+// docs/docker-comparison.md is made of it: go test ./tests/e2e/docker -update.
+func differences() map[string]string {
+	d := map[string]string{}
+	add := func(reason string, lines ...string) {
+		for _, l := range lines {
+			d[l] = reason
+		}
+	}
+	add(words28,
+		"run: docker run --rm --network none busybox nosuch",
+		"run: docker run --rm --network none busybox /etc/passwd",
+		"run: docker run --rm --network none busybox /nosuch/program",
+		"run: docker run --rm --network none --stop-signal NOSUCH busybox true",
+		"refusals: docker run --network none --restart sometimes busybox true",
+		"refusals: docker run --network none --ipc nosuch busybox true",
+		"refusals: docker run --network none --runtime nosuch busybox true",
+		"life: docker kill it", "life: docker rm up", "life: docker kill -s NOSUCH up", "life: docker kill -s 0x9 up", "life: docker kill up #2",
+		"pause: docker rm it", "pause: docker pause it #2", "pause: docker pause it #3",
+		"exec: docker exec it true",
+		"ps: docker ps -a --filter status=nosuch", "ps: docker ps -a --filter since=nosuch", "ps: docker ps -a --filter nosuch=1",
+		"ps: docker ps -a --filter exited=x",
+		"inspect: docker image inspect nothing", "inspect: docker inspect --type image it",
+		"volume: docker volume ls --filter dangling=maybe", "volume: docker volume ls --filter nosuch=1",
+		"volume: docker volume prune -f --filter nosuch=1",
+		"top and others: docker update --restart nosuch it", "top and others: docker top it",
+		"top and others: docker container prune -f --filter nosuch=1",
+		"images: docker images --filter nosuch=1",
+	)
+	add(exec2010,
+		"exec: docker exec it nosuch", "exec: docker exec it /etc/passwd", "exec: docker exec -w /nosuch it pwd",
+		"exec: docker exec -w relative it pwd", "exec: docker exec -u nosuch it id")
+	add(noFields, "ps: docker ps -a --format '{{.Nope}}'")
+	add("later advisories made the list longer",
+		"inspect: docker inspect -f '{{json .HostConfig.Devices}} {{json .HostConfig.Ulimits}} {{json .HostConfig.DeviceRequests}} "+
+			"{{json .HostConfig.MaskedPaths}} {{json .HostConfig.ReadonlyPaths}}' it")
+	add("only what exists here is offered as a type", "inspect: docker inspect --type nosuch it")
+	add("since docker 23 only anonymous volumes are pruned unless --all; 20.10 pruned all",
+		"volume: docker volume prune", "volume: echo y | docker volume prune")
+	add("our containers have a mount namespace of their own, in which every mount may be a slave",
+		"mounts: docker run --rm --network none -v $PWD/w/d:/m:rw,rslave busybox cat /m/f")
+	add("docker puts a link /etc/mtab into every container; the image's /etc stays as it is here",
+		"mounts: docker run --rm --network none --mount type=volume,src=v1,dst=/etc busybox ls /etc")
+	add("the same ending without runc's internals",
+		"mounts: docker run --rm --network none -v $PWD/w/d/f:/etc busybox true")
+	add("20.10's answer names a temporary file of its own", "images: docker load </dev/null")
+	return d
+}
