@@ -150,7 +150,7 @@ func TestStats_MeasuresContainers(t *testing.T) {
 	s.Skiff("stats", "--no-stream", "-a", "--format", "{{.Name}} {{.CPUPerc}} {{.MemUsage}} {{.PIDs}}", "--no-trunc").Exits(0).Says("off -- -- / -- --")
 	s.Skiff("stats", "--no-stream", "--no-trunc", "--format", "{{.ID}} {{.Container}}").Prints(id + " " + id)
 	s.Skiff("stats", "--no-stream", "nothing").Exits(1).Complains("No such container: nothing")
-	s.Skiff("stats", "--no-stream", "--format", "{{.Nope}}", "it").Exits(1).Complains("template parsing error")
+	s.Skiff("stats", "--no-stream", "--format", "{{.Nope}}", "it").Exits(1).Complains("failed to execute template")
 }
 
 func TestStats_RedrawsOnATerminal(t *testing.T) {

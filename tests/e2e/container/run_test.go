@@ -155,7 +155,7 @@ func TestRun_FailsAsDockerDoes(t *testing.T) {
 		{"a destination that is not absolute", "-v " + home + "/dir:rel IMG true", 125, "rel"},
 		{"an unknown user", "-u nosuch IMG true", 125, "unable to find user nosuch: no matching entries in passwd file"},
 		{"an unknown capability", "--cap-add NOSUCH IMG true", 125, "NOSUCH"},
-		{"detached and attached", "-d -a stdout IMG true", 125, "conflicting options: cannot specify both --attach and --detach"},
+		{"detached and attached", "-d -a stdout IMG true", 1, "conflicting options: cannot specify both --attach and --detach"},
 		{"--rm with a restart policy", "--rm --restart always IMG true", 125, "conflicting options: cannot specify both --restart and --rm"},
 		{"a bad platform", "--platform linux/nosuch IMG true", 125, ""},
 		{"an environment file that is not there", "--env-file nosuch IMG true", 125, "nosuch"},
