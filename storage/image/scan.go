@@ -5,6 +5,22 @@ import (
 	"iter"
 )
 
+// Elements returns the values of a file of records, each as its bytes, without
+// decoding them: who rewrites the file copies most of it.
+func Elements(array []byte) iter.Seq[[]byte] { return elements(array) }
+
+// Field returns the string of a key of a record, "" when it has none or one with
+// escapes in it.
+func Field(object []byte, key string) string {
+	for name, value := range members(object) {
+		if name == key {
+			text, _ := plainString(value)
+			return text
+		}
+	}
+	return ""
+}
+
 // elements returns the values of a JSON array, each as its bytes. It trusts the
 // writer: what is not an array has no elements, and each value is checked only
 // when it is decoded.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	cstorage "github.com/containers/storage"
@@ -50,9 +51,52 @@ func (s *session) heal() error {
 	if err := s.deleteLayersExceptUnder(whole); err != nil {
 		return fmt.Errorf("heal store: %w", err)
 	}
+	if err := s.deleteStrays(); err != nil {
+		return fmt.Errorf("heal store: %w", err)
+	}
 	// Last, because they are how the next command knows that there is something
 	// to heal.
 	return temp.SweepTransfers(s.st)
+}
+
+// deleteStrays deletes the directories of layers and images that have no record
+// any more: whoever removed them died in between.
+func (s *session) deleteStrays() error {
+	layers, err := s.store.Layers()
+	if err != nil {
+		return err
+	}
+	images, err := s.store.Images()
+	if err != nil {
+		return err
+	}
+	known := make(map[string]bool, len(layers)+len(images))
+	for i := range layers {
+		known[layers[i].ID] = true
+	}
+	for i := range images {
+		known[images[i].ID] = true
+	}
+	var failed error
+	for _, table := range []string{"overlay", layerTable.dir, imageTable.dir} {
+		entries, err := os.ReadDir(filepath.Join(s.st.Graph(), table))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			failed = errors.Join(failed, err)
+		}
+		for _, e := range entries {
+			id, _, _ := strings.Cut(e.Name(), ".")
+			if len(id) != 64 || known[id] {
+				continue
+			}
+			if table == imageTable.dir {
+				err = os.RemoveAll(filepath.Join(s.st.Graph(), table, id))
+			} else {
+				err = s.dropLayerFiles(id)
+			}
+			failed = errors.Join(failed, err)
+		}
+	}
+	return failed
 }
 
 // emptyStaging deletes every staging directory.

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/containers/image/v5/docker/reference"
-	cstorage "github.com/containers/storage"
 
 	"skiff/storage/courier/message"
 )
@@ -20,10 +19,10 @@ const shortID = 12
 // daemon/images/image_delete.go, because scripts depend on which combination
 // of names, containers and force removes what.
 type removal struct {
-	*session
 	want  *message.Remove
 	names []string // that the image still has
 	done  []message.Removed
+	gone  bool // the image goes, too
 }
 
 // remove takes a name from an image, and deletes the image with its last name.
@@ -32,20 +31,46 @@ func (s *session) remove(ctx context.Context, want *message.Remove) (message.Res
 	if err := s.beginRemoval(ctx); err != nil {
 		return message.Result{}, err
 	}
-	img, err := s.store.Image(want.ID)
+	img, err := s.imageRecord(want.ID)
 	if err != nil {
+		return message.Result{}, err
+	}
+	if img == nil {
 		return message.Result{}, noSuchImage(want.ID)
 	}
-	r := &removal{session: s, want: want, names: sortedNames(img.Names)}
+	r := &removal{want: want, names: sortedNames(img.names)}
 	if want.Reference != "" {
 		err = r.byName()
 	} else {
 		err = r.byID()
 	}
-	if len(r.done) > 0 {
-		err = errors.Join(err, s.syncRecords())
+	if err != nil {
+		return message.Result{}, err
 	}
-	return message.Result{Removed: r.done}, err
+	return s.carryOut(img, r)
+}
+
+// carryOut does what the rules came to.
+func (s *session) carryOut(img *imageRecord, r *removal) (message.Result, error) {
+	untagged := make([]string, 0, len(r.done))
+	for _, d := range r.done {
+		untagged = append(untagged, d.Untagged)
+	}
+	if err := s.dropNames(img.id, untagged, r.gone); err != nil {
+		return message.Result{}, err
+	}
+	result := message.Result{Removed: r.done}
+	if r.gone {
+		result.Removed = append(result.Removed, message.Removed{Deleted: "sha256:" + img.id})
+		layers, err := s.dropLayers([]string{img.top})
+		for _, id := range layers {
+			result.Removed = append(result.Removed, message.Removed{Deleted: "sha256:" + id})
+		}
+		if err != nil {
+			return result, err
+		}
+	}
+	return result, s.syncRecords()
 }
 
 // prune removes images and, unless a transfer is under way, layers without one.
@@ -61,20 +86,19 @@ func (s *session) prune(ctx context.Context, want *message.Prune) (message.Resul
 			failed = errors.Join(failed, err)
 			break
 		}
-		img, err := s.store.Image(id)
-		if errors.Is(err, cstorage.ErrImageUnknown) {
+		img, err := s.imageRecord(id)
+		if err == nil && img == nil {
 			continue // somebody else was faster
 		}
-		r := &removal{session: s, want: &message.Remove{ID: id, Force: true}}
 		if err == nil {
-			r.names = sortedNames(img.Names)
-			err = r.byID()
+			r := &removal{want: &message.Remove{ID: id, Force: true}, names: sortedNames(img.names)}
+			var one message.Result
+			if err = r.byID(); err == nil {
+				one, err = s.carryOut(img, r)
+			}
+			result.Removed = append(result.Removed, one.Removed...)
 		}
-		result.Removed = append(result.Removed, r.done...)
 		failed = errors.Join(failed, err)
-	}
-	if len(result.Removed) > 0 {
-		failed = errors.Join(failed, s.syncRecords())
 	}
 	s.transfer.Release()
 	_, err := s.healAlone()
@@ -88,24 +112,18 @@ func (r *removal) byName() error {
 		return conflict(fmt.Sprintf("conflict: unable to delete %s (must be forced) - container %s is using its referenced image %s",
 			familiar(r.want.Reference), short(r.want.Users[0].ID), short(r.want.ID)))
 	}
-	if err := r.untag(r.want.Reference); err != nil {
-		return err
-	}
+	r.untag(r.want.Reference)
 	repository, digested := splitName(r.want.Reference)
 	if !digested && !slices.ContainsFunc(r.names, func(n string) bool { name, d := splitName(n); return name == repository && !d }) {
 		// Digests of a repository without a tag left go with the last tag.
 		for _, name := range slices.Clone(r.names) {
 			if of, d := splitName(name); of == repository && d {
-				if err := r.untag(name); err != nil {
-					return err
-				}
+				r.untag(name)
 			}
 		}
 	}
-	if len(r.names) > 0 || len(r.want.Users) > 0 {
-		return nil
-	}
-	return r.delete()
+	r.gone = len(r.names) == 0 && len(r.want.Users) == 0
+	return nil
 }
 
 // byID removes the image with all its names. Forced while a stopped container
@@ -119,14 +137,10 @@ func (r *removal) byID() error {
 		return conflict(fmt.Sprintf("conflict: unable to delete %s (must be forced) - image is referenced in multiple repositories", short(r.want.ID)))
 	}
 	for _, name := range slices.Clone(r.names) {
-		if err := r.untag(name); err != nil {
-			return err
-		}
+		r.untag(name)
 	}
-	if len(r.want.Users) > 0 {
-		return nil
-	}
-	return r.delete()
+	r.gone = len(r.want.Users) == 0
+	return nil
 }
 
 // checkUsers refuses an image that a container stands on: always when it runs,
@@ -147,29 +161,9 @@ func (r *removal) checkUsers() error {
 	return nil
 }
 
-func (r *removal) untag(name string) error {
-	if err := r.store.RemoveNames(r.want.ID, []string{name}); err != nil {
-		return fmt.Errorf("untag %s: %w", familiar(name), err)
-	}
+func (r *removal) untag(name string) {
 	r.names = slices.DeleteFunc(r.names, func(n string) bool { return n == name })
 	r.done = append(r.done, message.Removed{Untagged: name})
-	return nil
-}
-
-// delete removes the image and the layers that only it stands on.
-func (r *removal) delete() error {
-	layers, err := r.store.DeleteImage(r.want.ID, true)
-	if errors.Is(err, cstorage.ErrNotAnImage) || errors.Is(err, cstorage.ErrImageUnknown) {
-		return nil // somebody else was faster: it is gone
-	}
-	if err != nil {
-		return fmt.Errorf("delete image %s: %w", short(r.want.ID), err)
-	}
-	r.done = append(r.done, message.Removed{Deleted: "sha256:" + r.want.ID})
-	for _, layer := range layers {
-		r.done = append(r.done, message.Removed{Deleted: "sha256:" + layer})
-	}
-	return nil
 }
 
 // singleReference reports whether the names are at most one tag and the

@@ -78,7 +78,11 @@ func serve(ctx context.Context, request *message.Request, report func(message.Ev
 		return result, err
 	}
 	st := &storage.Store{Dir: request.StoreDir}
-	s, err := begin(st, report)
+	open := begin
+	if request.Tag != nil || request.Remove != nil || request.Prune != nil {
+		open = beginRecords
+	}
+	s, err := open(st, report)
 	if err != nil {
 		return message.Result{}, err
 	}

@@ -30,7 +30,7 @@ const (
 // session is one request being served.
 type session struct {
 	st       *storage.Store
-	store    cstorage.Store
+	store    cstorage.Store // nil after beginRecords, until something is healed
 	report   func(message.Event)
 	temp     *temp.Dir  // nil until beginTransfer
 	transfer *lock.Lock // nil until beginTransfer
@@ -46,6 +46,15 @@ func begin(st *storage.Store, report func(message.Event)) (*session, error) {
 		return nil, err
 	}
 	return &session{st: st, store: store, report: report}, nil
+}
+
+// beginRecords is begin for what changes records only: opening the store costs
+// more than that.
+func beginRecords(st *storage.Store, report func(message.Event)) (*session, error) {
+	if err := temp.Sweep(st); err != nil {
+		return nil, err
+	}
+	return &session{st: st, report: report}, nil
 }
 
 // end removes what the session put aside and returns failure, the session's own
@@ -77,6 +86,11 @@ func (s *session) healAlone() (bool, error) {
 		return false, err
 	}
 	defer alone.Release()
+	if s.store == nil {
+		if s.store, err = openStore(s.st); err != nil {
+			return false, err
+		}
+	}
 	return true, s.heal()
 }
 

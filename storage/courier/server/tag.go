@@ -9,10 +9,10 @@ import (
 
 // tag gives an image another name, taking it from the image that had it.
 func (s *session) tag(_ context.Context, want *message.Tag) (message.Result, error) {
-	if !s.whole(want.ID) {
-		return message.Result{}, noSuchImage(want.ID)
+	if err := s.moveName(want.ID, want.Reference); err != nil {
+		return message.Result{}, err
 	}
-	if err := s.rename(want.ID, []string{want.Reference}); err != nil {
+	if err := s.syncRecords(); err != nil {
 		return message.Result{}, err
 	}
 	return message.Result{ID: want.ID}, nil
