@@ -32,6 +32,7 @@ STAGE := runtime/embedded/stage.bin
 NETWORK := runtime/embedded/network.bin
 COURIER := storage/courier/embedded/courier.bin
 HELLO := storage/courier/server/hello.bin
+DOCKERFILE := build/dockerfile/embedded/dockerfile.bin
 
 # A release is a tag; between releases the program says its own idea of it.
 VERSION := $(patsubst v%,%,$(shell git describe --tags --abbrev=0 2>/dev/null))
@@ -76,7 +77,7 @@ define sources
 	echo; } | sed '/^$$/d' > .cache/$(1).d
 endef
 
--include $(wildcard .cache/$(STAGE).d .cache/$(NETWORK).d .cache/$(HELLO).d .cache/$(COURIER).d .cache/$(BIN).d)
+-include $(wildcard .cache/$(STAGE).d .cache/$(NETWORK).d .cache/$(HELLO).d .cache/$(COURIER).d .cache/$(DOCKERFILE).d .cache/$(BIN).d)
 
 $(STAGE):
 	CGO_ENABLED=0 $(GO) build -tags 'osusergo netgo' -ldflags '$(LDFLAGS)' -o $@ ./runtime/stage/program
@@ -100,7 +101,12 @@ $(COURIER): $(HELLO)
 	$(call sources,$@,./storage/courier,-tags '$(TAGS)')
 	@touch $@
 
-$(BIN): $(STAGE) $(NETWORK) $(COURIER) .cache/version
+$(DOCKERFILE):
+	CGO_ENABLED=0 $(GO) build -tags 'osusergo netgo' -ldflags '$(LDFLAGS)' -o $@ ./build/dockerfile/program
+	$(call sources,$@,./build/dockerfile/program)
+	@touch $@
+
+$(BIN): $(STAGE) $(NETWORK) $(COURIER) $(DOCKERFILE) .cache/version
 	CGO_ENABLED=1 $(GO) build -tags '$(TAGS)' \
 		-ldflags '$(LDFLAGS) $(VERSION_FLAGS) $(STATIC_FLAGS)' -o $@ .
 	$(call sources,$@,.,-tags '$(TAGS)')
@@ -191,4 +197,4 @@ completions: $(BIN) ## write completions/ from the command tree
 	$(BIN) completion fish > completions/skiff.fish
 
 clean: ## remove what was built
-	rm -rf bin dist .cache $(STAGE) $(NETWORK) $(HELLO) $(COURIER)
+	rm -rf bin dist .cache $(STAGE) $(NETWORK) $(HELLO) $(COURIER) $(DOCKERFILE)

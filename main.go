@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	dockerfile "skiff/build/dockerfile/embedded"
 	"skiff/commands"
 	"skiff/commands/env"
 	stage "skiff/runtime/embedded"
@@ -18,6 +19,7 @@ func main() {
 	// One file, several programs: it may have been started as another of them.
 	stage.Dispatch()
 	courier.Dispatch()
+	dockerfile.Dispatch()
 	os.Exit(run())
 }
 

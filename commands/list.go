@@ -3,6 +3,7 @@ package commands
 import (
 	"github.com/urfave/cli/v2"
 
+	"skiff/commands/build"
 	"skiff/commands/container"
 	"skiff/commands/env"
 	"skiff/commands/image"
@@ -21,6 +22,7 @@ func commandList(e *env.Env) []*cli.Command {
 		container.RunCommand(e),
 		container.ExecCommand(e),
 		container.PsCommand(e),
+		build.Command(e),
 		image.PullCommand(e),
 		image.PushCommand(e),
 		image.ImagesCommand(e),

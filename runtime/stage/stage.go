@@ -24,6 +24,7 @@ const (
 	RoleInit    Role = "skiff:init"
 	RoleExec    Role = "skiff:exec"
 	RoleCreate  Role = "skiff:create"
+	RoleStep    Role = "skiff:step"
 )
 
 // controlFD is the descriptor that every role finds its parent's socket on.
@@ -42,6 +43,8 @@ func main(r Role) func(message.Conn) int {
 		return execMain
 	case RoleCreate:
 		return createMain
+	case RoleStep:
+		return stepMain
 	}
 	return nil
 }

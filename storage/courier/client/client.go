@@ -58,6 +58,12 @@ func Commit(ctx context.Context, st *storage.Store, want message.Commit) (messag
 	return call(ctx, st, message.Request{Commit: &want}, nil, nil)
 }
 
+// Build makes an image of the layers that a build's steps left. Directories that
+// may be moved are gone afterwards, also after an error.
+func Build(ctx context.Context, st *storage.Store, want message.Build) (message.Result, error) {
+	return call(ctx, st, message.Request{Build: &want}, nil, nil)
+}
+
 // Tag moves a name to an image.
 func Tag(ctx context.Context, st *storage.Store, want message.Tag) error {
 	_, err := call(ctx, st, message.Request{Tag: &want}, nil, nil)

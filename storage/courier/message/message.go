@@ -41,6 +41,7 @@ type Request struct {
 	Import   *Import   `json:"import,omitempty"`
 	Commit   *Commit   `json:"commit,omitempty"`
 	Save     *Save     `json:"save,omitempty"`
+	Build    *Build    `json:"build,omitempty"`
 	Tag      *Tag      `json:"tag,omitempty"`
 	Remove   *Remove   `json:"remove,omitempty"`
 	Prune    *Prune    `json:"prune,omitempty"`
@@ -143,6 +144,36 @@ type Commit struct {
 	Message   string `json:"message,omitempty"`
 	// Reference is normalized and tagged, or empty for an untagged image.
 	Reference string `json:"reference,omitempty"`
+}
+
+// Build makes an image of what the steps of a build left.
+type Build struct {
+	// Config is the image's configuration without its rootfs.
+	Config  json.RawMessage `json:"config"`
+	Created time.Time       `json:"created"`
+	// Base are layers of the store below the new ones, topmost first; DiffIDs are
+	// theirs, bottom first.
+	Base    []string `json:"base,omitempty"`
+	DiffIDs []string `json:"diffIds,omitempty"`
+	// Layers are the new ones, bottom first.
+	Layers []StepLayer `json:"layers,omitempty"`
+	// Names are normalized and tagged.
+	Names []string `json:"names,omitempty"`
+}
+
+// StepLayer is the writable layer that a step of a build filled.
+type StepLayer struct {
+	Dir string `json:"dir"`
+	// Move says that nobody else uses Dir: it becomes the layer, and is gone.
+	Move bool `json:"move,omitempty"`
+	// DiffID is the layer's, if it is known.
+	DiffID string `json:"diffId,omitempty"`
+}
+
+// BuiltLayer is what became of a StepLayer.
+type BuiltLayer struct {
+	DiffID string `json:"diffId"`
+	ID     string `json:"id"` // in the store
 }
 
 // Tag gives the image ID the name Reference, taking it from another image if
@@ -272,6 +303,8 @@ type Result struct {
 	// Digest is the registry's for what was asked for: of an index, if it was
 	// one.
 	Digest string `json:"digest,omitempty"`
+	// Layers are those of a build, bottom first.
+	Layers []BuiltLayer `json:"layers,omitempty"`
 	// Changed is false when a pull found everything in place.
 	Changed bool `json:"changed,omitempty"`
 	// Loaded are the images of a load in the archive's order.

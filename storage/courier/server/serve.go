@@ -98,6 +98,8 @@ func serve(ctx context.Context, request *message.Request, report func(message.Ev
 		return s.save(ctx, os.Stdin, request.Save)
 	case request.Commit != nil:
 		return s.commit(ctx, request.Commit)
+	case request.Build != nil:
+		return s.build(ctx, request.Build)
 	case request.Tag != nil:
 		return s.tag(ctx, request.Tag)
 	case request.Remove != nil:

@@ -1,0 +1,463 @@
+// Package build is the commands that make images of Dockerfiles, and those about
+// the cache of that.
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"skiff/build"
+	"skiff/build/dockerfile"
+	"skiff/commands/env"
+	"skiff/commands/failure"
+	"skiff/commands/flags"
+	"skiff/storage/courier/client"
+	"skiff/storage/courier/configuration"
+	"skiff/storage/courier/message"
+	"skiff/storage/image"
+)
+
+// options is what the user asked for.
+type options struct {
+	build.Options
+	Path     string // the context as typed
+	File     string
+	Quiet    bool
+	Progress string
+	IIDFile  string
+	Metadata string
+	Warnings []string
+}
+
+// Command makes an image of a Dockerfile.
+func Command(e *env.Env) *cli.Command {
+	return &cli.Command{
+		Name:      "build",
+		Usage:     "Start a build",
+		ArgsUsage: "[OPTIONS] PATH | URL | -",
+		Flags:     buildFlags(),
+		Action: func(c *cli.Context) error {
+			o, err := parse(c, e)
+			if err != nil {
+				return err
+			}
+			return run(c.Context, e, o)
+		},
+	}
+}
+
+func buildFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringSliceFlag{Name: "add-host", Usage: `Add a custom host-to-IP mapping (format: "host:ip")`},
+		&cli.StringSliceFlag{Name: "build-arg", Usage: "Set build-time variables"},
+		&cli.StringSliceFlag{Name: "build-context", Usage: `Additional build contexts (e.g., name=path)`},
+		&cli.StringFlag{Name: "builder", Usage: "Override the configured builder instance; there is only one", Hidden: true},
+		&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: `Name of the Dockerfile (default: "PATH/Dockerfile")`},
+		&cli.BoolFlag{Name: "force-rm", Usage: "Always remove intermediate containers; none are ever left", Hidden: true},
+		&cli.StringFlag{Name: "iidfile", Usage: "Write the image ID to a file"},
+		&cli.StringSliceFlag{Name: "label", Usage: "Set metadata for an image"},
+		&cli.BoolFlag{Name: "load", Usage: `Shorthand for "--output=type=docker"; images are always loaded`},
+		&cli.StringFlag{Name: "metadata-file", Usage: "Write build result metadata to a file"},
+		&cli.StringFlag{Name: "network", Value: "default", Usage: `Set the networking mode for the "RUN" instructions during build`},
+		&cli.BoolFlag{Name: "no-cache", Usage: "Do not use cache when building the image"},
+		&cli.StringSliceFlag{Name: "no-cache-filter", Usage: "Do not cache specified stages"},
+		&cli.StringFlag{Name: "platform", Usage: "Set target platform for build"},
+		&cli.StringFlag{Name: "progress", Value: "auto", Usage: `Set type of progress output ("auto", "none", "plain", "quiet")`},
+		&cli.BoolFlag{Name: "pull", Usage: "Always attempt to pull all referenced images"},
+		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "Suppress the build output and print image ID on success"},
+		&cli.BoolFlag{Name: "rm", Value: true, Usage: "Remove intermediate containers; none are ever left", Hidden: true},
+		&cli.StringSliceFlag{Name: "secret", Usage: `Secret to expose to the build (format: "id=mysecret[,src=/local/secret]")`},
+		&cli.StringFlag{Name: "shm-size", Usage: "Shared memory size for build containers"},
+		&cli.StringSliceFlag{Name: "ssh", Usage: `SSH agent socket to expose to the build (format: "default|<id>[=<socket>]")`},
+		&cli.StringSliceFlag{Name: "tag", Aliases: []string{"t"}, Usage: `Name and optionally a tag (format: "name:tag")`},
+		&cli.StringFlag{Name: "target", Usage: "Set the target build stage to build"},
+	}
+}
+
+func parse(c *cli.Context, e *env.Env) (*options, error) {
+	if err := flags.ExactArgs(c, 1); err != nil {
+		return nil, err
+	}
+	o := &options{
+		Path: c.Args().First(), File: c.String("file"), Quiet: c.Bool("quiet"), Progress: c.String("progress"),
+		IIDFile: c.String("iidfile"), Metadata: c.String("metadata-file"),
+	}
+	o.Target, o.NoCache, o.NoCacheFor, o.Pull = c.String("target"), c.Bool("no-cache"), c.StringSlice("no-cache-filter"), c.Bool("pull")
+	o.Network = c.String("network")
+	switch o.Network {
+	case "default", "none", "host":
+	default:
+		return nil, failure.Local("network mode %q not supported by buildkit - you can define a custom network for your builder using the network driver-opt in buildx create", o.Network)
+	}
+	switch o.Progress {
+	case "auto", "plain", "none", "quiet":
+	case "tty":
+		o.Warnings = append(o.Warnings, "progress of type tty is not supported yet; plain is used")
+	default:
+		return nil, failure.Local("invalid progress mode %s", o.Progress)
+	}
+	if o.Platform = c.String("platform"); o.Platform == "" {
+		o.Platform = e.Getenv("DOCKER_DEFAULT_PLATFORM")
+	}
+	if strings.Contains(o.Platform, ",") {
+		return nil, failure.Local("building for several platforms at once is not supported yet: build each one alone")
+	}
+	for _, t := range c.StringSlice("tag") {
+		ref, err := image.ParseReference(t)
+		if err != nil || ref.Digest != "" {
+			return nil, failure.Local("invalid tag %q: invalid reference format", t)
+		}
+		o.Tags = append(o.Tags, ref.WithDefaultTag().String())
+	}
+	o.Args = make(map[string]string)
+	for _, a := range c.StringSlice("build-arg") {
+		key, value, given := strings.Cut(a, "=")
+		if !given {
+			var ok bool
+			if value, ok = lookup(e, key); !ok {
+				continue
+			}
+		}
+		o.Args[key] = value
+	}
+	if text, ok := o.Args["SOURCE_DATE_EPOCH"]; ok {
+		seconds, err := epoch(text)
+		if err != nil {
+			return nil, failure.Local("invalid SOURCE_DATE_EPOCH: %s", text)
+		}
+		o.Epoch = &seconds
+	} else if text := e.Getenv("SOURCE_DATE_EPOCH"); text != "" {
+		seconds, err := epoch(text)
+		if err != nil {
+			return nil, failure.Local("invalid SOURCE_DATE_EPOCH: %s", text)
+		}
+		o.Epoch = &seconds
+		o.Args["SOURCE_DATE_EPOCH"] = text
+	}
+	for _, l := range c.StringSlice("label") {
+		key, value, _ := strings.Cut(l, "=")
+		o.Labels = append(o.Labels, dockerfile.Pair{Key: key, Value: value})
+	}
+	for _, h := range c.StringSlice("add-host") {
+		if !strings.ContainsAny(h, ":=") {
+			return nil, failure.Local("invalid host %s", h)
+		}
+		o.ExtraHosts = append(o.ExtraHosts, strings.Replace(h, "=", ":", 1))
+	}
+	if text := c.String("shm-size"); text != "" {
+		n, err := build.ParseBytes(text)
+		if err != nil {
+			return nil, failure.Local("invalid argument %q for \"--shm-size\" flag: %v", text, err)
+		}
+		o.ShmSize = n
+	} else {
+		o.ShmSize = 64 << 20
+	}
+	var err error
+	if o.Contexts, err = parseContexts(c.StringSlice("build-context")); err != nil {
+		return nil, err
+	}
+	if o.Secrets, err = parseSecrets(e, c.StringSlice("secret")); err != nil {
+		return nil, err
+	}
+	if o.SSH, err = parseAgents(e, c.StringSlice("ssh")); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+func lookup(e *env.Env, key string) (string, bool) {
+	for _, kv := range e.Environ() {
+		if name, value, _ := strings.Cut(kv, "="); name == key {
+			return value, true
+		}
+	}
+	return "", false
+}
+
+func parseContexts(list []string) (map[string]string, error) {
+	out := make(map[string]string)
+	for _, c := range list {
+		name, value, ok := strings.Cut(c, "=")
+		if !ok || name == "" || value == "" {
+			return nil, failure.Local("invalid context value: %s, expected key=value", c)
+		}
+		switch {
+		case strings.HasPrefix(value, "docker-image://"):
+		case strings.Contains(value, "://"):
+			return nil, failure.Local("build context %s: only directories and docker-image:// are supported yet", value)
+		default:
+			info, err := os.Stat(value)
+			if err != nil || !info.IsDir() {
+				return nil, failure.Local("failed to get build context %s: %s is not a directory", name, value)
+			}
+			if value, err = filepath.Abs(value); err != nil {
+				return nil, err
+			}
+		}
+		out[name] = value
+	}
+	return out, nil
+}
+
+// secret is one --secret.
+type secret struct{ id, file, env string }
+
+func parseSecrets(e *env.Env, list []string) (map[string][]byte, error) {
+	out := make(map[string][]byte)
+	for _, text := range list {
+		var s secret
+		kind := ""
+		for _, f := range strings.Split(text, ",") {
+			key, value, ok := strings.Cut(f, "=")
+			if !ok {
+				return nil, failure.Local("invalid field '%s' must be a key=value pair", f)
+			}
+			switch strings.ToLower(key) {
+			case "type":
+				if kind = value; value != "file" && value != "env" {
+					return nil, failure.Local("unsupported secret type %q", value)
+				}
+			case "id":
+				s.id = value
+			case "src", "source":
+				s.file = value
+			case "env":
+				s.env = value
+			default:
+				return nil, failure.Local("unexpected key '%s' in '%s'", key, f)
+			}
+		}
+		if s.id == "" {
+			return nil, failure.Local("secret %q has no id", text)
+		}
+		if kind == "env" && s.env == "" {
+			s.env, s.file = s.file, ""
+		}
+		if s.env == "" && s.file == "" {
+			if _, ok := lookup(e, s.id); ok && kind != "file" {
+				s.env = s.id
+			} else {
+				s.file = s.id
+			}
+		}
+		if s.env != "" {
+			value, _ := lookup(e, s.env)
+			out[s.id] = []byte(value)
+			continue
+		}
+		data, err := os.ReadFile(s.file)
+		if err != nil {
+			return nil, failure.Local("failed to read secret %s: %v", s.id, err)
+		}
+		out[s.id] = data
+	}
+	return out, nil
+}
+
+func parseAgents(e *env.Env, list []string) (map[string]string, error) {
+	out := make(map[string]string)
+	for _, text := range list {
+		id, socket, given := strings.Cut(text, "=")
+		if !given {
+			socket = e.Getenv("SSH_AUTH_SOCK")
+		}
+		if socket == "" {
+			return nil, failure.Local("invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set")
+		}
+		info, err := os.Stat(socket)
+		if err != nil {
+			return nil, failure.Local("failed to stat ssh agent socket: %v", err)
+		}
+		if info.Mode()&os.ModeSocket == 0 {
+			return nil, failure.Local("%s is not a socket: private keys are not read, start an agent (ssh-agent) and add the key to it", socket)
+		}
+		out[id] = socket
+	}
+	return out, nil
+}
+
+func run(ctx context.Context, e *env.Env, o *options) error {
+	for _, w := range o.Warnings {
+		fmt.Fprintln(e.Err, "WARNING: "+w)
+	}
+	if err := load(e, o); err != nil {
+		return failure.Local("%v", err)
+	}
+	st, err := e.Store()
+	if err != nil {
+		return err
+	}
+	quiet := o.Quiet || o.Progress == "none" || o.Progress == "quiet"
+	var out io.Writer = e.Err
+	if quiet {
+		out = io.Discard
+	}
+	p := newPlain(out, e.Clock)
+	p.header(`building with "default" instance using skiff driver`)
+	o.Watch = p
+	o.Fetch = func(ctx context.Context, ref image.Reference, platform string) error {
+		if ref.String() == "docker.io/skiff/hello:latest" {
+			_, err := client.LoadEmbedded(ctx, st)
+			return err
+		}
+		registries, err := configuration.Read(e.Getenv)
+		if err != nil {
+			return err
+		}
+		_, err = client.Pull(ctx, st, message.Pull{Reference: ref.String(), Platform: platform, Registries: registries}, nil)
+		return err
+	}
+	result, err := build.Build(ctx, st, o.Options)
+	if err != nil {
+		if ctx.Err() != nil {
+			fmt.Fprintln(e.Err, "ERROR: failed to solve: Canceled: context canceled")
+			return context.Canceled
+		}
+		explain(e.Err, err)
+		return failure.Status(1)
+	}
+	if o.IIDFile != "" {
+		if err := os.WriteFile(o.IIDFile, []byte("sha256:"+result.ImageID), 0o644); err != nil {
+			return failure.Local("failed to write image ID file: %v", err)
+		}
+	}
+	if o.Metadata != "" {
+		if err := writeMetadata(o, result); err != nil {
+			return failure.Local("failed to write metadata file: %v", err)
+		}
+	}
+	if quiet && o.Progress != "none" {
+		fmt.Fprintln(e.Out, "sha256:"+result.ImageID)
+	}
+	return nil
+}
+
+// explain prints why a build failed, as buildx does.
+func explain(w io.Writer, err error) {
+	var f *build.Failure
+	if errors.As(err, &f) {
+		if f.Step != "" {
+			fmt.Fprintf(w, "------\n > %s:\n", f.Step)
+			for _, line := range f.Log {
+				fmt.Fprintln(w, line)
+			}
+			fmt.Fprintln(w, "------")
+		}
+		if text := f.Excerpt(); text != "" {
+			fmt.Fprint(w, text)
+		}
+	}
+	text := err.Error()
+	if !strings.HasPrefix(text, "failed to solve: ") {
+		text = "failed to solve: " + text
+	}
+	fmt.Fprintln(w, "ERROR: "+text)
+	var h interface{ Hint() string }
+	if errors.As(err, &h) && h.Hint() != "" {
+		fmt.Fprintln(w, "hint: "+h.Hint())
+	}
+}
+
+// load reads the Dockerfile and finds the context.
+func load(e *env.Env, o *options) error {
+	if o.Path == "-" {
+		if o.File == "-" {
+			return errors.New("invalid argument: can't use stdin for both build context and dockerfile")
+		}
+		data, err := io.ReadAll(io.LimitReader(e.In, maxDockerfile+1))
+		if err != nil {
+			return fmt.Errorf("failed to read from standard input: %w", err)
+		}
+		o.Dockerfile, o.Name = data, "Dockerfile"
+		return checkSize(data)
+	}
+	if strings.Contains(o.Path, "://") || strings.HasPrefix(o.Path, "git@") {
+		return fmt.Errorf("build context %s: URLs are not supported yet", o.Path)
+	}
+	info, err := os.Stat(o.Path)
+	if err != nil {
+		return fmt.Errorf("unable to prepare context: path %q not found", o.Path)
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("unable to prepare context: context must be a directory: %s", o.Path)
+	}
+	if o.Context, err = filepath.Abs(o.Path); err != nil {
+		return err
+	}
+	if o.Context, err = filepath.EvalSymlinks(o.Context); err != nil {
+		return err
+	}
+	name := o.File
+	switch name {
+	case "-":
+		if o.Dockerfile, err = io.ReadAll(io.LimitReader(e.In, maxDockerfile+1)); err != nil {
+			return fmt.Errorf("failed to read from standard input: %w", err)
+		}
+		o.Name = "Dockerfile"
+	case "":
+		name = filepath.Join(o.Path, "Dockerfile")
+		fallthrough
+	default:
+		o.Name = filepath.Base(name)
+		if o.Dockerfile, err = readFile(name); err != nil {
+			if errors.Is(err, os.ErrNotExist) {
+				return fmt.Errorf("failed to solve: failed to read dockerfile: open %s: no such file or directory", o.Name)
+			}
+			return fmt.Errorf("failed to solve: failed to read dockerfile: %w", err)
+		}
+	}
+	if err := checkSize(o.Dockerfile); err != nil {
+		return err
+	}
+	// That of the Dockerfile wins over that of the context.
+	for _, ignore := range []string{name + ".dockerignore", filepath.Join(o.Context, ".dockerignore")} {
+		if name == "-" && ignore == "-.dockerignore" {
+			continue
+		}
+		if o.Ignore, err = readFile(ignore); err == nil || !errors.Is(err, os.ErrNotExist) {
+			break
+		}
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("read .dockerignore: %w", err)
+	}
+	return nil
+}
+
+// maxDockerfile bounds a Dockerfile, in bytes: BuildKit's bound is 16 MB too.
+const maxDockerfile = 16 << 20
+
+func checkSize(data []byte) error {
+	if len(data) > maxDockerfile {
+		return fmt.Errorf("the Dockerfile is larger than %d bytes", maxDockerfile)
+	}
+	if len(strings.TrimSpace(string(data))) == 0 {
+		return errors.New("failed to solve: the Dockerfile cannot be empty")
+	}
+	return nil
+}
+
+func readFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxDockerfile+1))
+}
+
+// epoch reads seconds since 1970.
+func epoch(text string) (time.Time, error) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	return time.Unix(n, 0).UTC(), err
+}
