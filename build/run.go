@@ -84,6 +84,9 @@ func (e *evaluation) run(c *command) error {
 		return w.execute(args, script, env, network, mounts, &output)
 	})
 	if err != nil {
+		if c.trigger {
+			title = "ONBUILD " + title
+		}
 		return &Failure{Err: err, Step: fmt.Sprintf("[%s] %s", e.where(), title), Log: output.tail(), Start: c.Start, End: c.End}
 	}
 	e.remark("RUN "+strings.Join(text, " ")+" # buildkit", l)
