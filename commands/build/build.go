@@ -298,7 +298,7 @@ func run(ctx context.Context, e *env.Env, o *options) error {
 		return err
 	}
 	quiet := o.Quiet || o.Progress == "none" || o.Progress == "quiet"
-	var out io.Writer = e.Err
+	out := e.Err
 	if quiet {
 		out = io.Discard
 	}

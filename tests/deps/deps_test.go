@@ -89,7 +89,7 @@ var graphs = []struct {
 		reason: "it runs before anything else and everything stands on it",
 	},
 	{
-		pkg:    module,
+		pkg: module,
 		// What expands variables is harmless; what parses is not.
 		forbid: []string{
 			"github.com/containers/image", "github.com/moby/buildkit/frontend/dockerfile/parser",

@@ -162,11 +162,15 @@ func (a *adoption) ApplyDiff(dest string, _ *archive.TarOptions, _ *graphdriver.
 	diff := newMeter(&blobReader{ctx: a.ctx, r: blob})
 	buffered := bufio.NewWriterSize(split, 64<<10)
 	watch := &tarWatch{Packer: tarsplit.NewJSONPacker(buffered)}
-	stream, err := asm.NewInputTarStream(diff, watch, tarsplit.NewDiscardFilePutter())
+	stream, read, err := asm.NewInputTarStreamWithDone(diff, watch, tarsplit.NewDiscardFilePutter())
 	if err != nil {
 		return staged{}, err
 	}
+	defer stream.Close()
 	if _, err := io.Copy(io.Discard, stream); err != nil {
+		return staged{}, err
+	}
+	if err := <-read; err != nil {
 		return staged{}, err
 	}
 	if err := buffered.Flush(); err != nil {

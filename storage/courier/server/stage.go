@@ -200,16 +200,23 @@ func (u *unpacking) ApplyDiff(dest string, options *archive.TarOptions, _ *graph
 	diff := newMeter(plain)
 	buffered := bufio.NewWriterSize(split, 64<<10)
 	watch := &tarWatch{Packer: tarsplit.NewJSONPacker(buffered)}
-	stream, err := asm.NewInputTarStream(diff, watch, tarsplit.NewDiscardFilePutter())
+	stream, read, err := asm.NewInputTarStreamWithDone(diff, watch, tarsplit.NewDiscardFilePutter())
 	if err != nil {
 		return staged{}, u.explain(err)
 	}
+	defer stream.Close()
 	if err := chrootarchive.UntarUncompressed(stream, dest, options); watch.refused.Load() {
 		return staged{}, message.Fail(message.ErrInvalid, "failed to register layer: "+errNoOwner.Error())
 	} else if err != nil {
 		return staged{}, u.explain(err)
 	}
 	// The tar may end before the blob does; the digests cover all of it.
+	if _, err := io.Copy(io.Discard, stream); err != nil {
+		return staged{}, u.explain(err)
+	}
+	if err := <-read; err != nil {
+		return staged{}, u.explain(err)
+	}
 	if _, err := io.Copy(io.Discard, diff); err != nil {
 		return staged{}, u.explain(err)
 	}
