@@ -46,7 +46,7 @@ __skiff_command() {
 	words='' flags='' values='' kind='' once=''
 	case $1 in
 	'')
-		words='run exec ps pull push images login logout search version info buildx container healthcheck image manifest network runtime system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait'
+		words='run exec ps build pull push images login logout search version info buildx container healthcheck image manifest network runtime system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait'
 		flags='--config --context --debug --help --host --log-level --version'
 		values='--config --context -c --host -H --log-level -l'
 		;;
@@ -65,6 +65,10 @@ __skiff_command() {
 	'ps')
 		flags='--all --filter --format --help --last --latest --no-trunc --quiet --size'
 		values='--filter -f --format --last -n'
+		;;
+	'build')
+		flags='--add-host --build-arg --build-context --file --help --iidfile --label --load --metadata-file --network --no-cache --no-cache-filter --platform --progress --pull --quiet --secret --shm-size --ssh --tag --target'
+		values='--add-host --build-arg --build-context --file -f --iidfile --label --metadata-file --network --no-cache-filter --platform --progress --secret --shm-size --ssh --tag -t --target'
 		;;
 	'pull')
 		flags='--all-tags --help --platform --quiet'

@@ -27,6 +27,7 @@ _skiff() {
 			'run:Create and run a new container from an image'
 			'exec:Execute a command in a running container'
 			'ps:List containers'
+			'build:Start a build'
 			'pull:Download an image from a registry'
 			'push:Upload an image to a registry'
 			'images:List images'
@@ -213,6 +214,31 @@ _skiff() {
 			'--no-trunc[Dont truncate output]' \
 			'--quiet[Only display container IDs]' \
 			'--size[Display total file sizes]' \
+			'*:file:_files'
+		;;
+	'build')
+		_arguments -s \
+			'--add-host[Add a custom host-to-IP mapping (format "hostip")]:value:_files' \
+			'--build-arg[Set build-time variables]:value:_files' \
+			'--build-context[Additional build contexts (e.g., name=path)]:value:_files' \
+			'--file[Name of the Dockerfile (default "PATH/Dockerfile")]:value:_files' \
+			'--help[Print usage]' \
+			'--iidfile[Write the image ID to a file]:value:_files' \
+			'--label[Set metadata for an image]:value:_files' \
+			'--load[Shorthand for "--output=type=docker"; images are always loaded]' \
+			'--metadata-file[Write build result metadata to a file]:value:_files' \
+			'--network[Set the networking mode for the "RUN" instructions during build]:value:_files' \
+			'--no-cache[Do not use cache when building the image]' \
+			'--no-cache-filter[Do not cache specified stages]:value:_files' \
+			'--platform[Set target platform for build]:value:_files' \
+			'--progress[Set type of progress output ("auto", "none", "plain", "quiet")]:value:_files' \
+			'--pull[Always attempt to pull all referenced images]' \
+			'--quiet[Suppress the build output and print image ID on success]' \
+			'--secret[Secret to expose to the build (format "id=mysecret(,src=/local/secret)")]:value:_files' \
+			'--shm-size[Shared memory size for build containers]:value:_files' \
+			'--ssh[SSH agent socket to expose to the build (format "default|<id>(=<socket>)")]:value:_files' \
+			'--tag[Name and optionally a tag (format "nametag")]:value:_files' \
+			'--target[Set the target build stage to build]:value:_files' \
 			'*:file:_files'
 		;;
 	'pull')
@@ -1536,7 +1562,7 @@ _skiff() {
 # Whether a group has a command.
 __skiff_has() {
 	case $1 in
-	'') [[ ' run exec ps pull push images login logout search version info buildx container healthcheck image manifest network runtime system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait ' == *" $2 "* ]] ;;
+	'') [[ ' run exec ps build pull push images login logout search version info buildx container healthcheck image manifest network runtime system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait ' == *" $2 "* ]] ;;
 	'buildx') [[ ' imagetools ' == *" $2 "* ]] ;;
 	'buildx imagetools') [[ ' create inspect ' == *" $2 "* ]] ;;
 	'container') [[ ' attach commit clone cp create diff exec export exists inspect kill logs ls pause port prune rename restart rm run start stats stop top unpause update wait ' == *" $2 "* ]] ;;

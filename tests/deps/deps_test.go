@@ -53,7 +53,7 @@ var direct = []struct {
 	},
 	{
 		"skiff/build",
-		[]string{"skiff/build", "skiff/commands"},
+		[]string{"skiff/build", "skiff/commands", module},
 		"commands -> build -> runtime -> storage -> rootless",
 	},
 	{
