@@ -130,15 +130,15 @@ type request struct {
 // do sends r until there is an answer worth having, and returns it if its
 // status is below 400, else an *Error. The caller closes the body.
 func (c *Client) do(ctx context.Context, r request, wait *Backoff) (*http.Response, error) {
-	if err := c.contact(ctx, wait, r.open); err != nil {
-		return nil, err
-	}
 	if wait == nil {
 		wait = c.options.Patience.Backoff(nil)
 	}
+	if err := c.contact(ctx, wait, r.open); err != nil {
+		return nil, err
+	}
 	authorized := false
 	for {
-		answer, err := c.send(ctx, r)
+		answer, err := c.send(ctx, r, wait.stall())
 		var after time.Duration
 		switch {
 		case err != nil:
@@ -173,8 +173,8 @@ func (c *Client) do(ctx context.Context, r request, wait *Backoff) (*http.Respon
 	}
 }
 
-// send sends r once.
-func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
+// send sends r once. The answer may stand still for stall.
+func (c *Client) send(ctx context.Context, r request, stall time.Duration) (*http.Response, error) {
 	c.mu.Lock()
 	base := c.base
 	c.mu.Unlock()
@@ -222,7 +222,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 		cancel(nil)
 		return nil, err
 	}
-	answer.Body = &movingBody{body: answer.Body, cancel: cancel, limit: c.options.Patience.Stall}
+	answer.Body = &movingBody{body: answer.Body, cancel: cancel, limit: stall}
 	return answer, nil
 }
 

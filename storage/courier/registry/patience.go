@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -52,7 +53,9 @@ type Backoff struct {
 	patience Patience
 	tried    int
 	waited   time.Duration
-	report   func(wait time.Duration, why error)
+	// silent is how long nothing came since something last did.
+	silent time.Duration
+	report func(wait time.Duration, why error)
 }
 
 // Backoff returns a fresh count. report, which may be nil, is told before each
@@ -62,13 +65,25 @@ func (p Patience) Backoff(report func(wait time.Duration, why error)) *Backoff {
 }
 
 // Progress says that the last try got further than those before it.
-func (b *Backoff) Progress() { b.tried = 0 }
+func (b *Backoff) Progress() { b.tried, b.silent = 0, 0 }
+
+// stall is how long the next transfer may stand still. A registry that falls
+// silent again and again is given up after Header and Stall together.
+func (b *Backoff) stall() time.Duration {
+	return min(b.patience.Stall, max(b.patience.Header+b.patience.Stall-b.silent, b.patience.Pause))
+}
 
 // Wait waits before the next try, at least for after, and reports whether there
 // should be one: not when ctx has ended, too many have failed, or the waiting
 // would be longer than it is worth.
 func (b *Backoff) Wait(ctx context.Context, why error, after time.Duration) bool {
-	if b.tried >= tries {
+	switch {
+	case errors.Is(why, ErrStalled):
+		b.silent += b.stall()
+	case timedOut(why):
+		b.silent += b.patience.Header
+	}
+	if b.tried >= tries || b.silent >= b.patience.Header+b.patience.Stall {
 		return false
 	}
 	pause := b.patience.Pause << b.tried
@@ -150,19 +165,23 @@ type movingBody struct {
 	cancel context.CancelCauseFunc
 	limit  time.Duration
 	timer  *time.Timer
+	// stalled stays set: the connection is cut then.
+	stalled atomic.Bool
 }
 
 func (b *movingBody) Read(p []byte) (int, error) {
-	stalled := false
 	if b.timer == nil {
-		b.timer = time.AfterFunc(b.limit, func() { b.cancel(ErrStalled) })
+		b.timer = time.AfterFunc(b.limit, func() {
+			b.stalled.Store(true)
+			b.cancel(ErrStalled)
+		})
 	} else {
 		b.timer.Reset(b.limit)
 	}
 	n, err := b.body.Read(p)
 	// Only the time in which we wait for the registry counts.
-	stalled = !b.timer.Stop()
-	if err != nil && stalled {
+	b.timer.Stop()
+	if err != nil && !errors.Is(err, io.EOF) && b.stalled.Load() {
 		err = ErrStalled
 	}
 	return n, err

@@ -118,6 +118,26 @@ func TestBackoff_EndsByTriesAndByTime(t *testing.T) {
 	}
 }
 
+// A registry that falls silent whenever it is asked is given up in bounded time:
+// after 90 seconds with the patience that users have.
+func TestBackoff_EndsBySilence(t *testing.T) {
+	b := Patience{Pause: time.Microsecond}.Backoff(nil)
+	var silent time.Duration
+	for {
+		silent += b.stall()
+		if !b.Wait(t.Context(), ErrStalled, 0) {
+			break
+		}
+	}
+	if silent != 90*time.Second {
+		t.Errorf("given up after %v of silence", silent)
+	}
+	b.Progress()
+	if got := b.stall(); got != 60*time.Second {
+		t.Errorf("after progress: got %v", got)
+	}
+}
+
 func TestTemporary(t *testing.T) {
 	for _, tt := range []struct {
 		err  error

@@ -43,6 +43,31 @@ func TestRegistriesConf_NamesMirrors(t *testing.T) {
 	s.Skiff("pull", "busybox:1").Exits(1).Complains("registry docker.io is blocked in ")
 }
 
+// A mirror that is down, or that has lost its blobs, keeps nobody from the
+// registry itself.
+func TestRegistriesConf_BadMirrorsAreSkipped(t *testing.T) {
+	s := harness.New(t)
+	r := registry.New(t)
+	_, blobs := r.Add("app", "1", harness.Busybox(t).Tar(t))
+	config := fmt.Sprintf(`[[registry]]
+location = "%[1]s/ok"
+insecure = true
+[[registry.mirror]]
+location = "127.0.0.1:1/down"
+[[registry.mirror]]
+location = "%[1]s/loop"
+insecure = true
+`, r.Address)
+	s.Do(strings.NewReader(config), "/bin/sh", "-c", "mkdir -p ~/.config/containers && cat > ~/.config/containers/registries.conf").Exits(0)
+	s.Skiff("pull", "-q", r.Address+"/ok/app:1").Exits(0)
+	for _, d := range blobs {
+		if r.Gets("loop", d) == 0 || r.Gets("ok", d) != 1 {
+			t.Errorf("blob %s: asked %d times at the mirror, %d at the registry", d, r.Gets("loop", d), r.Gets("ok", d))
+		}
+	}
+	s.OK("rmi", r.Address+"/ok/app:1")
+}
+
 func TestDaemonJSON_ErrorsNameThePlace(t *testing.T) {
 	s := harness.New(t)
 	for _, test := range []struct{ text, want string }{
