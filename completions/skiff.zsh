@@ -127,6 +127,7 @@ _skiff() {
 			'--group-add[Add additional groups to join]:value:_files' \
 			'--health-cmd[Command to run to check health]:value:_files' \
 			'--health-interval[Time between running the check (ms|s|m|h) (default 0s)]:value:_files' \
+			'--health-on-failure[What to do with an unhealthy container none, kill, restart, stop]:value:_files' \
 			'--health-retries[Consecutive failures needed to report unhealthy]:value:_files' \
 			'--health-start-interval[Time between running the check during the start period (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-start-period[Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)]:value:_files' \
@@ -176,6 +177,7 @@ _skiff() {
 			'--stop-timeout[Timeout (in seconds) to stop a container]:value:_files' \
 			'--storage-opt[Storage driver options for the container]:value:_files' \
 			'--sysctl[Sysctl options]:value:_files' \
+			'--timeout[Seconds after which the container is killed]:value:_files' \
 			'--tmpfs[Mount a tmpfs directory]:value:_files' \
 			'--tty[Allocate a pseudo-TTY]' \
 			'--ulimit[Ulimit options]:value:_files' \
@@ -457,6 +459,7 @@ _skiff() {
 			'--group-add[Add additional groups to join]:value:_files' \
 			'--health-cmd[Command to run to check health]:value:_files' \
 			'--health-interval[Time between running the check (ms|s|m|h) (default 0s)]:value:_files' \
+			'--health-on-failure[What to do with an unhealthy container none, kill, restart, stop]:value:_files' \
 			'--health-retries[Consecutive failures needed to report unhealthy]:value:_files' \
 			'--health-start-interval[Time between running the check during the start period (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-start-period[Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)]:value:_files' \
@@ -505,6 +508,7 @@ _skiff() {
 			'--stop-timeout[Timeout (in seconds) to stop a container]:value:_files' \
 			'--storage-opt[Storage driver options for the container]:value:_files' \
 			'--sysctl[Sysctl options]:value:_files' \
+			'--timeout[Seconds after which the container is killed]:value:_files' \
 			'--tmpfs[Mount a tmpfs directory]:value:_files' \
 			'--tty[Allocate a pseudo-TTY]' \
 			'--ulimit[Ulimit options]:value:_files' \
@@ -662,6 +666,7 @@ _skiff() {
 			'--group-add[Add additional groups to join]:value:_files' \
 			'--health-cmd[Command to run to check health]:value:_files' \
 			'--health-interval[Time between running the check (ms|s|m|h) (default 0s)]:value:_files' \
+			'--health-on-failure[What to do with an unhealthy container none, kill, restart, stop]:value:_files' \
 			'--health-retries[Consecutive failures needed to report unhealthy]:value:_files' \
 			'--health-start-interval[Time between running the check during the start period (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-start-period[Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)]:value:_files' \
@@ -711,6 +716,7 @@ _skiff() {
 			'--stop-timeout[Timeout (in seconds) to stop a container]:value:_files' \
 			'--storage-opt[Storage driver options for the container]:value:_files' \
 			'--sysctl[Sysctl options]:value:_files' \
+			'--timeout[Seconds after which the container is killed]:value:_files' \
 			'--tmpfs[Mount a tmpfs directory]:value:_files' \
 			'--tty[Allocate a pseudo-TTY]' \
 			'--ulimit[Ulimit options]:value:_files' \
@@ -1296,6 +1302,7 @@ _skiff() {
 			'--group-add[Add additional groups to join]:value:_files' \
 			'--health-cmd[Command to run to check health]:value:_files' \
 			'--health-interval[Time between running the check (ms|s|m|h) (default 0s)]:value:_files' \
+			'--health-on-failure[What to do with an unhealthy container none, kill, restart, stop]:value:_files' \
 			'--health-retries[Consecutive failures needed to report unhealthy]:value:_files' \
 			'--health-start-interval[Time between running the check during the start period (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-start-period[Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)]:value:_files' \
@@ -1344,6 +1351,7 @@ _skiff() {
 			'--stop-timeout[Timeout (in seconds) to stop a container]:value:_files' \
 			'--storage-opt[Storage driver options for the container]:value:_files' \
 			'--sysctl[Sysctl options]:value:_files' \
+			'--timeout[Seconds after which the container is killed]:value:_files' \
 			'--tmpfs[Mount a tmpfs directory]:value:_files' \
 			'--tty[Allocate a pseudo-TTY]' \
 			'--ulimit[Ulimit options]:value:_files' \

@@ -98,7 +98,7 @@ func (m *matcher) shows(c *container.Container, s container.Status) bool {
 		f.Any("network", func(n string) bool { return n == cfg.Host.NetworkMode || slices.Contains(networkNames(cfg), n) }) &&
 		f.Any("publish", func(p string) bool { _, ok := cfg.Host.PortBindings[withProto(p)]; return ok }) &&
 		f.Any("expose", func(p string) bool { _, ok := cfg.Config.ExposedPorts[withProto(p)]; return ok && hasPorts(cfg) }) &&
-		f.Any("health", func(h string) bool { return h == "none" }) &&
+		f.Any("health", func(h string) bool { return h == healthText(s) }) &&
 		f.Any("is-task", func(v string) bool { return v == "false" || v == "0" }) &&
 		f.Any("isolation", func(v string) bool { return v == "default" || v == "" })
 }

@@ -12,7 +12,6 @@ import (
 	"skiff/commands/failure"
 	"skiff/commands/flags"
 	"skiff/runtime/lifecycle"
-	"skiff/storage/container"
 )
 
 // HealthCommand is the management group `healthcheck`.
@@ -46,7 +45,7 @@ func runHealthcheck(ctx context.Context, e *env.Env, ref string) error {
 	if err != nil {
 		return err
 	}
-	args := healthCommand(&c.Config.Config)
+	args := c.Config.Config.Healthcheck.Command(c.Config.Config.Shell)
 	if args == nil {
 		return failure.Engine(nil, "container %s has no defined healthcheck", c.Config.ID)
 	}
@@ -69,25 +68,6 @@ func runHealthcheck(ctx context.Context, e *env.Env, ref string) error {
 	if err != nil || code != 0 {
 		fmt.Fprintln(e.Out, "unhealthy")
 		return failure.Status(1)
-	}
-	return nil
-}
-
-// healthCommand is what a health check executes, nil when there is none.
-func healthCommand(p *container.Process) []string {
-	check := p.Healthcheck
-	if check == nil || len(check.Test) < 2 {
-		return nil
-	}
-	switch check.Test[0] {
-	case "CMD":
-		return check.Test[1:]
-	case "CMD-SHELL":
-		shell := p.Shell
-		if len(shell) == 0 {
-			shell = []string{"/bin/sh", "-c"}
-		}
-		return append(shell[:len(shell):len(shell)], check.Test[1])
 	}
 	return nil
 }

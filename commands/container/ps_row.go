@@ -74,7 +74,7 @@ func psRow(e *env.Env, images *imageNames, o psOptions, c *container.Container, 
 		"LocalVolumes": strconv.Itoa(localVolumes(cfg.Mounts)),
 		"Networks":     strings.Join(networkNames(cfg), ","),
 		"Platform":     cfg.ImagePlatform,
-		"HealthStatus": "",
+		"HealthStatus": healthText(s),
 	}
 	for k, v := range cfg.Config.Labels {
 		row[format.LabelKey(k)] = v

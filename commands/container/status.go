@@ -6,7 +6,16 @@ import (
 
 	"skiff/commands/format"
 	"skiff/storage/container"
+	"skiff/storage/container/state"
 )
+
+// healthText is docker's word for a container's health.
+func healthText(s container.Status) string {
+	if s.Health == nil {
+		return "none"
+	}
+	return s.Health.Status
+}
 
 // statusText is docker's STATUS column.
 func statusText(s container.Status, now time.Time) string {
@@ -14,8 +23,13 @@ func statusText(s container.Status, now time.Time) string {
 	switch s.State {
 	case "running", "paused":
 		text := "Up " + format.Duration(now.Sub(r.StartedAt))
-		if s.State == "paused" {
+		switch {
+		case s.State == "paused":
 			text += " (Paused)"
+		case s.Health != nil && s.Health.Status == state.Starting:
+			text += " (health: starting)"
+		case s.Health != nil:
+			text += " (" + s.Health.Status + ")"
 		}
 		return text
 	case "restarting":

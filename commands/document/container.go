@@ -12,6 +12,7 @@ import (
 	"skiff/runtime/network"
 	"skiff/runtime/spec"
 	"skiff/storage/container"
+	rstate "skiff/storage/container/state"
 )
 
 // Container is docker's inspect document of a container.
@@ -61,13 +62,7 @@ type state struct {
 	Error      string
 	StartedAt  stamp
 	FinishedAt stamp
-	Health     *health `json:",omitempty"`
-}
-
-type health struct {
-	Status        string
-	FailingStreak int
-	Log           []struct{}
+	Health     *rstate.Health `json:",omitempty"`
 }
 
 // host is what docker's HostConfig has beyond our model.
@@ -190,9 +185,7 @@ func OfContainer(c *container.Container, s container.Status, sizes *Sizes) Conta
 	if sizes != nil {
 		d.SizeRw, d.SizeRootFs = &sizes.Writable, &sizes.All
 	}
-	if check := cfg.Config.Healthcheck; check != nil && len(check.Test) > 0 && check.Test[0] != "NONE" && s.Running() {
-		d.State.Health = &health{Status: "starting", Log: []struct{}{}}
-	}
+	d.State.Health = s.Health
 	return d
 }
 

@@ -3,6 +3,7 @@ package flags
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,12 +24,14 @@ func LifeFlags() []cli.Flag {
 		&cli.IntFlag{Name: "health-retries", Usage: "Consecutive failures needed to report unhealthy"},
 		&cli.DurationFlag{Name: "health-start-interval", Usage: "Time between running the check during the start period (ms|s|m|h) (default 0s)"},
 		&cli.DurationFlag{Name: "health-start-period", Usage: "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)"},
+		&cli.StringFlag{Name: "health-on-failure", Usage: "What to do with an unhealthy container: none, kill, restart, stop"},
 		&cli.DurationFlag{Name: "health-timeout", Usage: "Maximum time to allow one check to run (ms|s|m|h) (default 0s)"},
 		&cli.BoolFlag{Name: "no-healthcheck", Usage: "Disable any container-specified HEALTHCHECK"},
 		&cli.StringFlag{Name: "log-driver", Usage: "Logging driver for the container"},
 		&cli.StringSliceFlag{Name: "log-opt", Usage: "Log driver options"},
 		&cli.StringFlag{Name: "restart", Value: "no", Usage: "Restart policy to apply when a container exits"},
 		&cli.StringFlag{Name: "stop-signal", Usage: "Signal to stop the container"},
+		&cli.IntFlag{Name: "timeout", Usage: "Seconds after which the container is killed"},
 		&cli.IntFlag{Name: "stop-timeout", Usage: "Timeout (in seconds) to stop a container"},
 	}
 }
@@ -53,8 +56,14 @@ func Life(c *cli.Context, p *container.Process, h *container.Host) (warnings []s
 	if p.Healthcheck, err = health(c); err != nil {
 		return nil, err
 	}
-	if c.IsSet("health-cmd") {
-		warnings = append(warnings, "--health-cmd: the check is kept in the configuration but not run yet.")
+	if h.HealthOnFailure = c.String("health-on-failure"); !slices.Contains([]string{"", "none", "kill", "restart", "stop"}, h.HealthOnFailure) {
+		return nil, fmt.Errorf("invalid action %q for --health-on-failure: one of none, kill, restart and stop", h.HealthOnFailure)
+	}
+	if h.HealthOnFailure == "restart" && h.AutoRemove {
+		return nil, errors.New("conflicting options: --health-on-failure=restart and --rm")
+	}
+	if h.Timeout = c.Int("timeout"); h.Timeout < 0 {
+		return nil, errors.New("--timeout cannot be negative")
 	}
 	h.LogConfig, err = logConfig(c.String("log-driver"), c.StringSlice("log-opt"))
 	return warnings, err

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -182,6 +183,10 @@ func monitorConfig(ctx context.Context, c *container.Container, network network,
 	if p := cfg.Host.RestartPolicy; p.Name != "no" {
 		m.Restart = message.Restart{Name: p.Name, Max: p.MaximumRetryCount}
 	}
+	if m.Health, err = healthConfig(c); err != nil {
+		return nil, err
+	}
+	m.Timeout = time.Duration(cfg.Host.Timeout) * time.Second
 	if m.AutoRemove {
 		m.Trash = c.AnonymousVolumes()
 	}
@@ -266,7 +271,7 @@ func startMonitor(c *container.Container, m *message.Monitor, ahead *Ahead) (Ses
 		closeAll(root)
 		return nil, startError(err)
 	}
-	err = conn.SendConfig(message.MonitorConfig, m)
+	err = sendMonitor(conn, m)
 	if err == nil {
 		err = conn.SendLaunch(&m.Launch, root...)
 	}
@@ -283,6 +288,19 @@ func startMonitor(c *container.Container, m *message.Monitor, ahead *Ahead) (Ses
 		return nil, nil
 	}
 	return newStream(conn, c), nil
+}
+
+// sendMonitor sends the configuration, with what a health check needs.
+func sendMonitor(conn message.Conn, m *message.Monitor) error {
+	if m.Health == nil || m.Health.Joiner == "" {
+		return conn.SendConfig(message.MonitorConfig, m)
+	}
+	self, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	defer self.Close()
+	return conn.SendConfig(message.MonitorConfig, m, int(self.Fd()))
 }
 
 // limit gives the container its control group, if it gets one.

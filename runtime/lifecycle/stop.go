@@ -147,7 +147,7 @@ const noteWait = 2 * time.Second
 // noteEnd tells the monitor of a container with a restart policy that its next end
 // is its last, and reports whether it has heard.
 func noteEnd(c *container.Container) bool {
-	if name := c.Config.Host.RestartPolicy.Name; name == "" || name == "no" {
+	if h := &c.Config.Host; !restarted(h.RestartPolicy) && h.HealthOnFailure != "restart" {
 		return false
 	}
 	conn, err := dial(c)

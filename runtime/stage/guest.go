@@ -15,6 +15,7 @@ import (
 type guest struct {
 	pid, pidfd int
 	client     *client // nil when it does not care any more
+	ended      func(code int)
 }
 
 // maxDescriptors is how many descriptors one message brings at most: a program,
@@ -94,6 +95,9 @@ func (g *guest) end() {
 	code := wait(g.pid)
 	unix.Close(g.pidfd)
 	g.pidfd = -1
+	if g.ended != nil {
+		g.ended(code)
+	}
 	if g.client != nil && !g.client.gone {
 		g.client.tell(message.Exited, message.Exit{Code: code})
 		g.client.over = true

@@ -44,6 +44,11 @@ type monitor struct {
 	last     bool
 	delay    time.Duration
 	restarts int
+	// once says that it is started again whatever its policy; killAt when it is
+	// killed, zero for never.
+	once   bool
+	killAt time.Time
+	health health
 }
 
 func monitorMain(front message.Conn) int {
@@ -52,8 +57,13 @@ func monitorMain(front message.Conn) int {
 		m.cloneAhead(os.Args[1])
 	}
 	defer m.dismiss()
-	if _, err := front.Expect(message.MonitorConfig, &m.cfg); err != nil {
+	fds, err := front.Expect(message.MonitorConfig, &m.cfg)
+	if err != nil {
 		return 125
+	}
+	m.health = health{cfg: m.cfg.Health, joiner: -1}
+	if len(fds) > 0 {
+		m.health.joiner = fds[0]
 	}
 	given, err := front.RecvLaunch(&m.cfg.Launch)
 	if err != nil {
@@ -227,6 +237,10 @@ func (m *monitor) recordStart() error {
 		return fmt.Errorf("poststart hook: %w", err)
 	}
 	m.started()
+	m.health.begin(m.cfg.Dir)
+	if m.killAt = (time.Time{}); m.cfg.Timeout > 0 {
+		m.killAt = m.state.StartedAt.Add(m.cfg.Timeout)
+	}
 	return nil
 }
 

@@ -96,6 +96,8 @@ func (r *relay) run(m *monitor) {
 			r.service(m, c)
 		}
 		r.bury()
+		m.health.tend(m)
+		m.expire()
 		r.feed()
 		if r.mayRead() || ended {
 			r.read(m, &r.out, message.Stdout, logdriver.Stdout, ended)
@@ -149,6 +151,14 @@ func (r *relay) wait(m *monitor) bool {
 	timeout := -1
 	if !r.settled {
 		timeout = settleAfter
+	}
+	add(m.health.output(), unix.POLLIN)
+	timeout = m.health.timeout(timeout)
+	if !m.killAt.IsZero() {
+		left := int(max(time.Until(m.killAt), 0).Milliseconds()) + 1
+		if timeout < 0 || left < timeout {
+			timeout = left
+		}
 	}
 	n, err := unix.Poll(r.polls, timeout)
 	if err == nil && !r.settled && (n == 0 || r.moved > settleBytes) {

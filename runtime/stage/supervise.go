@@ -21,8 +21,13 @@ const (
 
 // again decides whether the container, which has ended, is started again.
 func (m *monitor) again() bool {
+	once := m.once
+	m.once = false
 	if m.last || m.cfg.AutoRemove {
 		return false
+	}
+	if once {
+		return true
 	}
 	switch p := m.cfg.Restart; p.Name {
 	case "always", "unless-stopped":
@@ -96,6 +101,14 @@ func (m *monitor) noteEnd(c *client) {
 		_ = state.Write(m.cfg.Dir, m.state, atomicfile.Volatile)
 	}
 	c.tell(message.EndNoted, struct{}{})
+}
+
+// expire kills a container whose time is over.
+func (m *monitor) expire() {
+	if !m.killAt.IsZero() && !time.Now().Before(m.killAt) {
+		m.killAt = time.Time{}
+		_ = unix.PidfdSendSignal(m.child.pidfd, unix.SIGKILL, nil, 0)
+	}
 }
 
 func (m *monitor) changePolicy(body []byte) {

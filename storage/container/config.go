@@ -1,6 +1,7 @@
 package container
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -104,6 +105,24 @@ type Healthcheck struct {
 	Retries       int           `json:"Retries,omitempty"`
 }
 
+// Command returns what the check executes, nil when there is none. shell is the
+// image's, empty for docker's.
+func (h *Healthcheck) Command(shell []string) []string {
+	if h == nil || len(h.Test) < 2 {
+		return nil
+	}
+	switch h.Test[0] {
+	case "CMD":
+		return h.Test[1:]
+	case "CMD-SHELL":
+		if len(shell) == 0 {
+			shell = []string{"/bin/sh", "-c"}
+		}
+		return append(slices.Clone(shell), h.Test[1])
+	}
+	return nil
+}
+
 // Host is docker's "HostConfig": what concerns this machine.
 type Host struct {
 	Binds           []string                 `json:"Binds"` // -v as typed, sources made absolute
@@ -154,6 +173,11 @@ type Host struct {
 	BlkioDeviceReadIOps  []ThrottleDevice `json:"BlkioDeviceReadIOps"`
 	BlkioDeviceWriteIOps []ThrottleDevice `json:"BlkioDeviceWriteIOps"`
 	CgroupParent         string           `json:"CgroupParent"`
+	// Timeout is the time in seconds after which it is killed, 0 never.
+	Timeout int `json:"Timeout,omitempty"`
+	// HealthOnFailure is what an unhealthy container gets: none (or empty), kill,
+	// restart, stop.
+	HealthOnFailure string `json:"HealthcheckOnFailureAction,omitempty"`
 	// CgroupMode is --cgroups: enabled (or empty), split, disabled, no-conmon.
 	CgroupMode    string            `json:"CgroupMode,omitempty"`
 	Ulimits       []Ulimit          `json:"Ulimits"`

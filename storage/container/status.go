@@ -21,6 +21,8 @@ type Status struct {
 	State    string // docker's word: created, running, paused, restarting, exited, dead
 	Pid      int    // of the container's init, 0 unless running
 	Recorded state.State
+	// Health is nil for a container without a check, and one that does not run.
+	Health *state.Health
 }
 
 // Running reports whether the container has a living process.
@@ -69,6 +71,10 @@ func (c *Container) Status() (Status, error) {
 		out.State = "restarting"
 	case st.StartedAt.IsZero():
 		out.State = "created"
+	}
+	if out.Running() && c.Config.Config.Healthcheck.Command(nil) != nil {
+		h := state.ReadHealth(c.Dir())
+		out.Health = &h
 	}
 	return out, nil
 }

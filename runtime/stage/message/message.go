@@ -1,5 +1,7 @@
 package message
 
+import "time"
+
 // Type says what a message means; its body is JSON unless noted. Configurations
 // are in the form of Encode.
 type Type byte
@@ -104,6 +106,11 @@ type Monitor struct {
 	Cgroups []string
 	OOM     string
 	Restart Restart
+	// Health is the container's check, nil without. A descriptor that comes along
+	// is the program that Health.Joiner is a role of.
+	Health *Health
+	// Timeout ends the container, 0 never (--timeout).
+	Timeout time.Duration
 	Events  Events
 }
 
@@ -124,6 +131,20 @@ type VolumeUse struct {
 type Restart struct {
 	Name string // no or empty, always, unless-stopped, on-failure
 	Max  int    // on-failure: how often, 0 for ever
+}
+
+// Health says how a container's health is checked.
+type Health struct {
+	Process                                       Process
+	Filter                                        []byte // for it, see Process.Seccomp
+	Interval, Timeout, StartPeriod, StartInterval time.Duration
+	Retries                                       int
+	OnFailure                                     string // none or empty, kill, restart, stop
+	StopSignal                                    int
+	StopTimeout                                   time.Duration
+	// Joiner is argv[0] of the program that enters a nested user namespace; empty
+	// where there is none.
+	Joiner string
 }
 
 // Log says where a container's output is kept.

@@ -1,0 +1,82 @@
+package container_test
+
+import (
+	"strings"
+	"testing"
+
+	"skiff/tests/harness"
+)
+
+func TestHealth_FollowsTheChecks(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	s.OK("run", "-d", "--name", "it", "--health-cmd", "echo looked; test ! -e /ill", "--health-interval", "100ms", "--health-retries", "2",
+		img, "sleep", "1000")
+	status := func() string { return s.Inspect("it", "{{.State.Health.Status}}") }
+	s.Eventually("it is healthy", func() bool { return status() == "healthy" })
+	if got := s.OK("ps", "--format", "{{.Status}}"); !strings.HasSuffix(got, " (healthy)") {
+		t.Errorf("ps: got %q", got)
+	}
+	s.Eventually("five checks are kept", func() bool { return s.Inspect("it", "{{len .State.Health.Log}}") == "5" })
+	if got := s.Inspect("it", "{{(index .State.Health.Log 0).Output}}{{(index .State.Health.Log 0).ExitCode}}"); got != "looked\n0" {
+		t.Errorf("log: got %q", got)
+	}
+	s.OK("exec", "it", "touch", "/ill")
+	s.Eventually("it is unhealthy", func() bool { return status() == "unhealthy" })
+	if got := s.OK("ps", "-q", "--filter", "health=unhealthy", "--format", "{{.Names}}"); got == "" {
+		t.Error("the filter does not find it")
+	}
+	if got := s.Inspect("it", "{{.State.Health.FailingStreak}}"); got < "2" {
+		t.Errorf("streak: got %s", got)
+	}
+	s.OK("exec", "it", "rm", "/ill")
+	s.Eventually("it is healthy again", func() bool { return status() == "healthy" && s.Inspect("it", "{{.State.Health.FailingStreak}}") == "0" })
+	events := s.OK("events", "--since", "1h", "--until", "0s", "--filter", "container=it", "--filter", "event=health_status", "--format", "{{.Action}}")
+	if want := "health_status: healthy\nhealth_status: unhealthy\nhealth_status: healthy"; events != want {
+		t.Errorf("events: got %q, want %q", events, want)
+	}
+	s.Skiff("healthcheck", "run", "it").Exits(0)
+}
+
+func TestHealth_StartsAndFails(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	for _, test := range []struct{ name, flags, want string }{
+		{"starting counts no failures", "--health-cmd false --health-start-period 1h --health-start-interval 50ms --health-interval 50ms --health-retries 1", "starting 0 1"},
+		{"too slow", "--health-cmd 'sleep 100' --health-timeout 200ms --health-interval 50ms --health-retries 1", "unhealthy 1 -1"},
+		{"not there", "--health-cmd /nosuch --health-interval 50ms --health-retries 1", "unhealthy 1 127"},
+	} {
+		s.Shell("skiff run -d --name it " + test.flags + " " + img + " sleep 1000").Exits(0)
+		s.Eventually(test.name, func() bool {
+			return strings.HasPrefix(s.Inspect("it", "{{.State.Health.Status}} {{len .State.Health.Log}}"), strings.Fields(test.want)[0]) &&
+				s.Inspect("it", "{{len .State.Health.Log}}") != "0"
+		})
+		if got := s.Inspect("it", "{{with index .State.Health.Log 0}}{{.ExitCode}}{{end}}"); got != strings.Fields(test.want)[2] {
+			t.Errorf("%s: exit code %s, want %s", test.name, got, test.want)
+		}
+		s.OK("rm", "-f", "it")
+	}
+	s.OK("run", "-d", "--name", "none", "--no-healthcheck", img, "sleep", "1000")
+	if got := s.Inspect("none", "{{json .State}}"); strings.Contains(got, "Health") {
+		t.Errorf("without a check: got %s", got)
+	}
+}
+
+func TestHealth_ActsOnAnUnhealthyContainer(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	bad := []string{"--health-cmd", "test -e /well", "--health-interval", "100ms", "--health-retries", "1", img, "sleep", "1000"}
+	s.OK(append([]string{"run", "-d", "--name", "kill", "--health-on-failure", "kill"}, bad...)...)
+	s.Eventually("it is killed", func() bool { return s.Inspect("kill", "{{.State.Status}} {{.State.ExitCode}}") == "exited 137" })
+	s.OK(append([]string{"run", "-d", "--name", "again", "--health-on-failure", "restart"}, bad...)...)
+	s.Eventually("it is started again", func() bool { return restarts(s, "again") >= 1 })
+	s.OK("rm", "-f", "again")
+	s.OK(append([]string{"run", "-d", "--name", "keep", "--userns", "keep-id"}, bad...)...)
+	s.Eventually("a check enters a user namespace of its own", func() bool { return s.Inspect("keep", "{{.State.Health.Status}}") == "unhealthy" })
+	if got := s.Inspect("keep", "{{(index .State.Health.Log 0).ExitCode}}"); got != "1" {
+		t.Errorf("keep-id: exit code %s", got)
+	}
+	s.OK("run", "-d", "--name", "short", "--timeout", "1", img, "sleep", "1000")
+	s.Eventually("its time is over", func() bool { return s.Inspect("short", "{{.State.Status}} {{.State.ExitCode}}") == "exited 137" })
+	s.Skiff("run", "--rm", "--health-on-failure", "cry", img, "true").Exits(125).Complains("--health-on-failure")
+}
