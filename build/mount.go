@@ -46,6 +46,9 @@ func (e *evaluation) parseMounts(c *dockerfile.Command) ([]*mount, error) {
 		if m.target != "" && !path.IsAbs(m.target) {
 			m.target = path.Join(e.process().WorkingDir, m.target)
 		}
+		if m.kind == "ssh" && m.target == "" {
+			m.target = fmt.Sprintf("/run/buildkit/ssh_agent.%d", len(out))
+		}
 		out = append(out, m)
 	}
 	return out, nil
@@ -292,7 +295,7 @@ func (w *work) attach(mounts []*mount, cfg *container.Config) (clean func(), err
 		case "secret":
 			release, err = w.secret(m, dir, cfg)
 		case "ssh":
-			err = w.agent(m, i, cfg)
+			err = w.agent(m, cfg)
 		}
 		if release != nil {
 			undo = append(undo, release)
@@ -343,7 +346,7 @@ func (w *work) bind(m *mount, dir string, cfg *container.Config) (func(), error)
 			return nil, err
 		}
 	}
-	o, err := lifecycle.StepRoot(w.ctx, w.st, lower, filepath.Join(dir, "upper"), filepath.Join(dir, "work"), filepath.Join(dir, "root"))
+	o, err := w.overlay(lower, dir, filepath.Join(dir, "upper"), filepath.Join(dir, "work"))
 	if err != nil {
 		return nil, err
 	}
@@ -535,7 +538,7 @@ func (w *work) secret(m *mount, dir string, cfg *container.Config) (func(), erro
 }
 
 // agent shows the socket of an ssh agent.
-func (w *work) agent(m *mount, i int, cfg *container.Config) error {
+func (w *work) agent(m *mount, cfg *container.Config) error {
 	socket, ok := w.SSH[m.id]
 	if !ok {
 		if m.required {
@@ -543,11 +546,70 @@ func (w *work) agent(m *mount, i int, cfg *container.Config) error {
 		}
 		return nil
 	}
-	target := m.target
-	if target == "" {
-		target = fmt.Sprintf("/run/buildkit/ssh_agent.%d", i)
+	cfg.Mounts = append(cfg.Mounts, container.Mount{Type: "bind", Source: socket, Destination: m.target, RW: true})
+	cfg.Config.Env = setEnv(slices.Clone(cfg.Config.Env), "SSH_AUTH_SOCK", m.target)
+	return nil
+}
+
+// absent lists the paths that do not exist in the root and that a mount needs,
+// parents before what is in them.
+func (w *work) absent(mounts []*mount) ([]string, error) {
+	if len(mounts) == 0 {
+		return nil, nil
 	}
-	cfg.Mounts = append(cfg.Mounts, container.Mount{Type: "bind", Source: socket, Destination: target, RW: true})
-	cfg.Config.Env = setEnv(slices.Clone(cfg.Config.Env), "SSH_AUTH_SOCK", target)
+	dir := filepath.Join(w.dir, "before")
+	upper, scratch := filepath.Join(dir, "upper"), filepath.Join(dir, "work")
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.Mkdir(upper, 0o755), os.Mkdir(scratch, 0o700)); err != nil {
+		return nil, err
+	}
+	root, release, err := w.mountLayers(w.dirs(w.builder), dir, upper, scratch)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	t := &tree{root: root}
+	var missing []string
+	for _, m := range mounts {
+		at := "/"
+		for _, part := range strings.Split(strings.Trim(path.Clean("/"+m.target), "/"), "/") {
+			at = path.Join(at, part)
+			f, err := t.open(at, unix.O_PATH)
+			if err == nil {
+				f.Close()
+			} else if !slices.Contains(missing, at) {
+				missing = append(missing, at)
+			}
+		}
+	}
+	return missing, nil
+}
+
+// sweepStubs removes the empty files and directories that were made to mount
+// on. It works on the step's own layer only, follows no link there and removes
+// nothing that has contents.
+func (w *work) sweepStubs(missing []string) error {
+	root, err := os.Open(w.diff())
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	slices.SortFunc(missing, func(a, b string) int { return strings.Count(b, "/") - strings.Count(a, "/") })
+	for _, name := range missing {
+		dir, base := path.Split(name)
+		at, err := openIn(int(root.Fd()), dir, unix.O_RDONLY|unix.O_DIRECTORY, 0, unix.RESOLVE_BENEATH|unix.RESOLVE_NO_SYMLINKS)
+		if err != nil {
+			continue // the process put something else there
+		}
+		var st unix.Stat_t
+		if unix.Fstatat(int(at.Fd()), base, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+			switch {
+			case st.Mode&unix.S_IFMT == unix.S_IFDIR:
+				_ = unix.Unlinkat(int(at.Fd()), base, unix.AT_REMOVEDIR) // one that is not empty stays
+			case st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == 0:
+				_ = unix.Unlinkat(int(at.Fd()), base, 0)
+			}
+		}
+		at.Close()
+	}
 	return nil
 }

@@ -180,6 +180,10 @@ func (w *work) execute(args []string, script []byte, env []string, network strin
 		}
 		cfg.Mounts = append(cfg.Mounts, container.Mount{Type: "bind", Source: dir, Destination: "/dev/pipes"})
 	}
+	missing, err := w.absent(mounts)
+	if err != nil {
+		return err
+	}
 	clean, err := w.attach(mounts, cfg)
 	defer func() { clean() }()
 	if err != nil {
@@ -213,7 +217,7 @@ func (w *work) execute(args []string, script []byte, env []string, network strin
 	case code != 0:
 		return &ExitError{args, code}
 	}
-	return nil
+	return w.sweepStubs(missing)
 }
 
 // pump returns a pipe to write to, whose other end is passed on until it is

@@ -17,8 +17,6 @@ import (
 	"github.com/moby/patternmatcher"
 	"github.com/moby/patternmatcher/ignorefile"
 	"golang.org/x/sys/unix"
-
-	"skiff/runtime/lifecycle"
 )
 
 // source is where files are copied from: the context, or the root of a stage or
@@ -147,11 +145,7 @@ func (b *builder) stateSource(st *state) (*source, error) {
 	if err := errors.Join(os.Mkdir(upper, 0o755), os.Mkdir(scratch, 0o700)); err != nil {
 		return nil, err
 	}
-	o, err := lifecycle.StepRoot(context.Background(), b.st, st.dirs(b), upper, scratch, filepath.Join(dir, "root"))
-	if err != nil {
-		return nil, err
-	}
-	root, release, err := lifecycle.MountRoot(o)
+	root, release, err := b.mountLayers(st.dirs(b), dir, upper, scratch)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"skiff/runtime/lifecycle"
+	"skiff/runtime/stage/message"
 )
 
 // work is where a step that is not cached is done.
@@ -128,14 +129,32 @@ func (w *work) prepare() error {
 
 // mount assembles the root for this process.
 func (w *work) mount() error {
-	o, err := lifecycle.StepRoot(w.ctx, w.st, w.dirs(w.builder), w.diff(), w.scratch(), filepath.Join(w.dir, "root"))
-	if err != nil {
-		return err
-	}
-	root, release, err := lifecycle.MountRoot(o)
+	root, release, err := w.mountLayers(w.dirs(w.builder), w.dir, w.diff(), w.scratch())
 	if err != nil {
 		return err
 	}
 	w.tree, w.release = &tree{root: root}, release
 	return nil
+}
+
+// mountLayers assembles layers, topmost first, for this process. dir is a
+// directory for what that needs.
+func (b *builder) mountLayers(layers []string, dir, upper, scratch string) (*os.File, func(), error) {
+	o, err := b.overlay(layers, dir, upper, scratch)
+	if err != nil {
+		return nil, nil, err
+	}
+	return lifecycle.MountRoot(o)
+}
+
+// overlay describes layers as one root. Overlay wants at least one.
+func (b *builder) overlay(layers []string, dir, upper, scratch string) (*message.Overlay, error) {
+	if len(layers) == 0 {
+		nothing := filepath.Join(dir, "nothing")
+		if err := os.Mkdir(nothing, 0o755); err != nil {
+			return nil, err
+		}
+		layers = []string{nothing}
+	}
+	return lifecycle.LayersRoot(b.st, layers, upper, scratch, filepath.Join(dir, "root"))
 }

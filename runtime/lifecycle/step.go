@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -38,18 +39,14 @@ type Step struct {
 	Stdout, Stderr *os.File
 }
 
-// StepRoot returns the overlay of the layers lower, topmost first, with the
-// layer of mount points below them, as every container has it.
-func StepRoot(ctx context.Context, st *storage.Store, lower []string, upper, work, target string) (*message.Overlay, error) {
+// LayersRoot returns the overlay of the layers lower, topmost first, of which
+// there must be one. target is where fuse-overlayfs mounts, if need be.
+func LayersRoot(st *storage.Store, lower []string, upper, work, target string) (*message.Overlay, error) {
 	o := &message.Overlay{
 		Base: st.Layers(), Upper: upper, Work: work, UserAttr: rootless.Rootless(), Volatile: true,
 		Target: target, Fuse: lookPath("fuse-overlayfs"),
 	}
-	lowest, err := skeleton(ctx, st)
-	if err != nil {
-		return nil, err
-	}
-	for _, dir := range append(append([]string{}, lower...), lowest) {
+	for _, dir := range lower {
 		rel, err := filepath.Rel(o.Base, dir)
 		if err != nil {
 			return nil, err
@@ -141,7 +138,12 @@ func stepMessages(ctx context.Context, st *storage.Store, c *container.Container
 	in := &launch.Input{
 		ID: cfg.ID, Bundle: s.Dir, UserByName: true, RootDir: filepath.Join(s.Dir, rootDir), Mountpoint: s.Work, Network: network.helper, Hub: network.hub,
 	}
-	if in.Overlay, err = StepRoot(ctx, st, s.Lower, s.Upper, s.Work, in.RootDir); err != nil {
+	// The layer of mount points is below them, as in every container.
+	lowest, err := skeleton(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	if in.Overlay, err = LayersRoot(st, append(slices.Clone(s.Lower), lowest), s.Upper, s.Work, in.RootDir); err != nil {
 		return nil, err
 	}
 	if in.Filter, err = filter(c, &cfg.Host, rs.Process.Capabilities.Bounding); err != nil {

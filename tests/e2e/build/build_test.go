@@ -61,7 +61,7 @@ CMD ["/greeting"]
 		"{{json .Config.Labels}}":                                        `{"a.b":"c d","x":"y"}`,
 		"{{json .Config.ExposedPorts}}":                                  `{"53/udp":{},"80/tcp":{}}`,
 		"{{json .Config.Volumes}}":                                       `{"/vol":{}}`,
-		"{{json .Config.Healthcheck}}":                                   `{"Interval":3000000000,"Test":["CMD-SHELL","true"]}`,
+		"{{json .Config.Healthcheck.Test}}":                              `["CMD-SHELL","true"]`,
 		"{{json .Config.Shell}}":                                         `["/bin/sh","-e","-c"]`,
 		"{{json .Config.OnBuild}}":                                       `["RUN echo child \u003e /child"]`,
 		"{{.Config.User}} {{.Config.WorkingDir}} {{.Config.StopSignal}}": "33 /work SIGINT",
