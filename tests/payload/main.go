@@ -29,6 +29,7 @@ var verbs = map[string]func(args []string) error{
 	"serve":    serve,
 	"sleep":    sleep,
 	"stat":     stat,
+	"swap":     swap,
 	"syscalls": syscalls,
 	"trap":     trap,
 	"tty":      tty,
@@ -49,6 +50,18 @@ func main() {
 func printed(line string) error {
 	_, err := fmt.Println(line)
 	return err
+}
+
+// swap exchanges two files for ever, and says so once it has done it 2,000 times.
+func swap(args []string) error {
+	for n := 1; ; n++ {
+		if err := unix.Renameat2(unix.AT_FDCWD, args[0], unix.AT_FDCWD, args[1], unix.RENAME_EXCHANGE); err != nil {
+			return err
+		}
+		if n == 2000 {
+			fmt.Println("2000 swaps")
+		}
+	}
 }
 
 // caps prints what proc(5) says about capabilities, seccomp and privileges.
