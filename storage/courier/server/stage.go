@@ -166,6 +166,7 @@ type unpacking struct {
 	layer
 	session *session
 	blob    *blobReader
+	space   *spaceGuard
 }
 
 // Close has nothing to close: the blob belongs to stage.
@@ -197,7 +198,8 @@ func (u *unpacking) ApplyDiff(dest string, options *archive.TarOptions, _ *graph
 	if err != nil {
 		return staged{}, err
 	}
-	diff := newMeter(plain)
+	u.space = guardSpace(plain, dest)
+	diff := newMeter(u.space)
 	buffered := bufio.NewWriterSize(split, 64<<10)
 	watch := &tarWatch{Packer: tarsplit.NewJSONPacker(buffered)}
 	stream, read, err := asm.NewInputTarStreamWithDone(diff, watch, tarsplit.NewDiscardFilePutter())
@@ -278,6 +280,9 @@ func (u *unpacking) verify(diffID digest.Digest) error {
 // explain finds the cause of a failed unpacking: a broken transfer shows up
 // downstream as a broken archive.
 func (u *unpacking) explain(err error) error {
+	if u.space != nil && u.space.err != nil {
+		return u.space.err
+	}
 	if u.blob.err != nil && !errors.Is(u.blob.err, io.EOF) {
 		return u.blob.err
 	}
