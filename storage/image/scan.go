@@ -102,15 +102,20 @@ func cutValue(data []byte) (value, rest []byte) {
 // quotes included.
 func stringLength(data []byte) int {
 	for i := 1; i < len(data); {
-		next := bytes.IndexAny(data[i:], `"\`)
+		next := bytes.IndexByte(data[i:], '"')
 		if next < 0 {
 			break
 		}
 		i += next
-		if data[i] == '"' {
-			return i + 1
+		// An odd number of backslashes in front makes it a character of the text.
+		before := i
+		for before > 1 && data[before-1] == '\\' {
+			before--
 		}
-		i += 2
+		i++
+		if (i-1-before)%2 == 0 {
+			return i
+		}
 	}
 	return len(data)
 }

@@ -21,7 +21,7 @@ import (
 func main() {
 	skiff := flag.String("skiff", "bin/skiff", "the program to measure")
 	rounds := flag.Int("rounds", 40, "how often each command runs")
-	only := flag.String("only", "", "measure only this: pull")
+	only := flag.String("only", "", "measure only this: pull, store")
 	write := flag.String("write", "", "file whose table is replaced by the result")
 	flag.Parse()
 	if err := run(*skiff, *rounds, *only, *write); err != nil {
@@ -57,11 +57,17 @@ func run(skiff string, rounds int, only, write string) (err error) {
 		fmt.Print(r.String())
 		return nil
 	}
+	if only == "store" {
+		measureStore(place, contestants, &r)
+		fmt.Print(r.String())
+		return nil
+	}
 	measureRuns(place, contestants, rounds, &r)
 	measureQueries(place, contestants, rounds, &r)
 	measureCrowd(place, contestants, &r)
 	measureMemory(place, contestants, &r)
 	measurePulls(place, contestants, &r)
+	measureStore(place, contestants, &r)
 	r.end(place)
 	fmt.Print(r.String())
 	if write == "" {

@@ -62,7 +62,7 @@ func (s *session) carryOut(img *imageRecord, r *removal) (message.Result, error)
 	result := message.Result{Removed: r.done}
 	if r.gone {
 		result.Removed = append(result.Removed, message.Removed{Deleted: "sha256:" + img.id})
-		layers, err := s.dropLayers([]string{img.top})
+		layers, err := s.dropLayers(img.top)
 		for _, id := range layers {
 			result.Removed = append(result.Removed, message.Removed{Deleted: "sha256:" + id})
 		}

@@ -28,44 +28,27 @@ var (
 	layerTable = table{"overlay-layers", "layers"}
 )
 
-// edit gives each record to change, which returns the new one, the same, or nil
-// to drop it. after, which may be nil, runs while the table is still locked. The
-// file is synced, its directory is not.
-func (s *session) edit(t table, change func(object []byte) ([]byte, error), after func() error) error {
-	dir := filepath.Join(s.st.Graph(), t.dir)
-	held, err := lockfile.GetLockFile(filepath.Join(dir, t.name+".lock"))
+// edit gives the records to change, which returns the new ones; those that stay
+// it returns as they are. after, which may be nil, runs while the table is still
+// locked. The file is synced, its directory is not.
+func (s *session) edit(t table, change func(objects [][]byte) ([][]byte, error), after func() error) error {
+	held, err := lockfile.GetLockFile(filepath.Join(s.st.Graph(), t.dir, t.name+".lock"))
 	if err != nil {
 		return fmt.Errorf("lock %s: %w", t.name, err)
 	}
 	held.Lock()
 	defer held.Unlock()
-	path := filepath.Join(dir, t.name+".json")
-	old, err := os.ReadFile(path)
+	old, err := s.records(t)
 	if err != nil {
-		return fmt.Errorf("read %s: %w", t.name, err)
+		return err
 	}
-	if !bytes.HasSuffix(bytes.TrimSpace(old), []byte{']'}) {
-		return fmt.Errorf("read %s: %w", t.name, image.ErrDamaged)
+	objects, err := change(slices.Collect(image.Elements(old)))
+	if err != nil {
+		return err
 	}
-	var edited bytes.Buffer
-	edited.Grow(len(old) + 1<<10)
-	edited.WriteByte('[')
-	for object := range image.Elements(old) {
-		changed, err := change(object)
-		if err != nil {
-			return err
-		}
-		if changed == nil {
-			continue
-		}
-		if edited.Len() > 1 {
-			edited.WriteByte(',')
-		}
-		edited.Write(changed)
-	}
-	edited.WriteByte(']')
-	if !bytes.Equal(edited.Bytes(), old) {
-		if err := ioutils.AtomicWriteFile(path, edited.Bytes(), 0o600); err != nil {
+	edited := append(append([]byte{'['}, bytes.Join(objects, []byte{','})...), ']')
+	if !bytes.Equal(edited, old) {
+		if err := ioutils.AtomicWriteFile(s.path(t), edited, 0o600); err != nil {
 			return fmt.Errorf("write %s: %w", t.name, err)
 		}
 		if _, err := held.RecordWrite(); err != nil {
@@ -76,6 +59,48 @@ func (s *session) edit(t table, change func(object []byte) ([]byte, error), afte
 		return nil
 	}
 	return after()
+}
+
+func (s *session) path(t table) string { return filepath.Join(s.st.Graph(), t.dir, t.name+".json") }
+
+// records returns a table as it is at this moment; an absent one is empty.
+func (s *session) records(t table) ([]byte, error) {
+	data, err := os.ReadFile(s.path(t))
+	if errors.Is(err, os.ErrNotExist) {
+		return []byte("[]"), nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", t.name, err)
+	}
+	if !bytes.HasSuffix(bytes.TrimSpace(data), []byte{']'}) {
+		return nil, fmt.Errorf("read %s: %w", t.name, image.ErrDamaged)
+	}
+	return data, nil
+}
+
+// editImages is edit of the image records that have the id or the name in them;
+// change returns nil to drop one.
+func (s *session) editImages(id, name string, change func(r *imageRecord, object []byte) ([]byte, error)) error {
+	return s.edit(imageTable, func(objects [][]byte) ([][]byte, error) {
+		kept := objects[:0]
+		for _, object := range objects {
+			if !has(object, id) && (name == "" || !has(object, name)) {
+				kept = append(kept, object)
+				continue
+			}
+			r, err := parseImageRecord(object)
+			if err != nil {
+				return nil, err
+			}
+			if object, err = change(r, object); err != nil {
+				return nil, err
+			}
+			if object != nil {
+				kept = append(kept, object)
+			}
+		}
+		return kept, nil
+	}, nil)
 }
 
 // imageRecord is the part of an image's record that is changed here; the rest
@@ -115,22 +140,18 @@ func (r *imageRecord) withNames(names []string) ([]byte, error) {
 	return json.Marshal(r.all)
 }
 
-// has reports whether a record may be that of the id or have one of the names.
-func has(object []byte, id string, names ...string) bool {
-	for _, word := range append([]string{id}, names...) {
-		if quoted, err := json.Marshal(word); err != nil || bytes.Contains(object, quoted) {
-			return true
-		}
-	}
-	return false
+// has reports whether a word, an id or a name, stands in a record.
+func has(object []byte, word string) bool {
+	quoted, err := json.Marshal(word)
+	return err != nil || bytes.Contains(object, quoted)
 }
 
 // imageRecord returns the record of an image as it is at this moment; nil when
 // there is none.
 func (s *session) imageRecord(id string) (*imageRecord, error) {
-	data, err := os.ReadFile(filepath.Join(s.st.Graph(), imageTable.dir, imageTable.name+".json"))
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("read images: %w", err)
+	data, err := s.records(imageTable)
+	if err != nil {
+		return nil, err
 	}
 	for object := range image.Elements(data) {
 		if !has(object, id) {
@@ -150,14 +171,7 @@ func (s *session) imageRecord(id string) (*imageRecord, error) {
 // moveName gives the name to the image id and takes it from any other.
 func (s *session) moveName(id, name string) error {
 	found := false
-	err := s.edit(imageTable, func(object []byte) ([]byte, error) {
-		if !has(object, id, name) {
-			return object, nil
-		}
-		r, err := parseImageRecord(object)
-		if err != nil {
-			return nil, err
-		}
+	err := s.editImages(id, name, func(r *imageRecord, object []byte) ([]byte, error) {
 		names := slices.DeleteFunc(slices.Clone(r.names), func(n string) bool { return n == name })
 		if r.id == id && r.whole {
 			found = true
@@ -167,7 +181,7 @@ func (s *session) moveName(id, name string) error {
 			return object, nil
 		}
 		return r.withNames(names)
-	}, nil)
+	})
 	if err == nil && !found {
 		err = noSuchImage(id)
 	}
@@ -176,53 +190,34 @@ func (s *session) moveName(id, name string) error {
 
 // dropNames takes names from the image id, and the image with them if gone.
 func (s *session) dropNames(id string, names []string, gone bool) error {
-	err := s.edit(imageTable, func(object []byte) ([]byte, error) {
-		if !has(object, id) {
+	err := s.editImages(id, "", func(r *imageRecord, object []byte) ([]byte, error) {
+		switch {
+		case r.id != id:
 			return object, nil
-		}
-		r, err := parseImageRecord(object)
-		if err != nil || r.id != id {
-			return object, err
-		}
-		if gone {
+		case gone:
 			return nil, nil
 		}
 		return r.withNames(slices.DeleteFunc(r.names, func(n string) bool { return slices.Contains(names, n) }))
-	}, nil)
+	})
 	if err == nil && gone {
 		err = os.RemoveAll(filepath.Join(s.st.Graph(), imageTable.dir, id))
 	}
 	return err
 }
 
-// dropLayers deletes the layers that no image and no other layer stands on,
-// beginning with those in tops, and returns their ids, topmost first.
-func (s *session) dropLayers(tops []string) ([]string, error) {
-	used := make(map[string]bool) // top layers of images
-	data, err := os.ReadFile(filepath.Join(s.st.Graph(), imageTable.dir, imageTable.name+".json"))
+// dropLayers deletes the layers from top downwards that no image and no other
+// layer stands on, and returns their ids, topmost first.
+func (s *session) dropLayers(top string) ([]string, error) {
+	images, err := s.records(imageTable)
 	if err != nil {
-		return nil, fmt.Errorf("read images: %w", err)
-	}
-	for object := range image.Elements(data) {
-		used[image.Field(object, "layer")] = true
+		return nil, err
 	}
 	var gone []string
-	// Which are free is found out under the table's lock: somebody may be putting
-	// a layer on top of one right now.
-	drop := make(map[string]bool)
-	first := true
-	return gone, s.edit(layerTable, func(object []byte) ([]byte, error) {
-		if first {
-			first = false
-			gone = s.freeLayers(tops, used)
-			for _, id := range gone {
-				drop[id] = true
-			}
-		}
-		if drop[image.Field(object, "id")] {
-			return nil, nil
-		}
-		return object, nil
+	err = s.edit(layerTable, func(objects [][]byte) ([][]byte, error) {
+		// Found out under the table's lock: somebody may be putting a layer on top
+		// of one right now.
+		gone = freeLayers(objects, top, images)
+		return slices.DeleteFunc(objects, func(o []byte) bool { return slices.Contains(gone, image.Field(o, "id")) }), nil
 	}, func() error {
 		var failed error
 		for _, id := range gone {
@@ -230,33 +225,27 @@ func (s *session) dropLayers(tops []string) ([]string, error) {
 		}
 		return failed
 	})
+	return gone, err
 }
 
-// freeLayers lists the layers from tops downwards that neither an image nor a
-// layer that stays stands on. Requires the table's lock.
-func (s *session) freeLayers(tops []string, used map[string]bool) []string {
-	data, err := os.ReadFile(filepath.Join(s.st.Graph(), layerTable.dir, layerTable.name+".json"))
-	if err != nil {
-		return nil // then nothing is deleted; the edit says why
-	}
-	parent, children := make(map[string]string), make(map[string]int)
-	for object := range image.Elements(data) {
+// freeLayers lists the layers from top downwards that neither one of the images
+// nor a layer that stays stands on.
+func freeLayers(layers [][]byte, top string, images []byte) []string {
+	parent, children := make(map[string]string, len(layers)), make(map[string]int, len(layers))
+	for _, object := range layers {
 		id, below := image.Field(object, "id"), image.Field(object, "parent")
 		parent[id] = below
 		children[below]++
 	}
 	var free []string
-	for _, id := range tops {
-		for id != "" && !used[id] && children[id] == 0 {
-			below, known := parent[id]
-			if !known {
-				break
-			}
-			free = append(free, id)
-			delete(parent, id)
-			children[below]--
-			id = below
+	for id := top; id != "" && children[id] == 0 && !bytes.Contains(images, []byte(`"layer":"`+id+`"`)); {
+		below, known := parent[id]
+		if !known {
+			break
 		}
+		free = append(free, id)
+		children[below]--
+		id = below
 	}
 	return free
 }
