@@ -36,8 +36,8 @@ type member struct {
 func (h *Hub) attach(a *wire.Attach, netns int) (_ *member, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.members[a.ID] != nil {
-		return nil, fmt.Errorf("container %.12s is connected already", a.ID)
+	if old := h.members[a.ID]; old != nil {
+		h.forget(old) // its end has not been heard of yet
 	}
 	m := &member{wish: a, netns: netns}
 	m.attachment.Namespace, m.attachment.Hub = inode(netns), inode(h.space.fd)
@@ -121,7 +121,9 @@ func (m *member) record() error {
 func (h *Hub) detach(m *member) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.forget(m)
+	if h.members[m.wish.ID] == m {
+		h.forget(m)
+	}
 	m.links.Close()
 	unix.Close(m.netns)
 }
@@ -328,7 +330,7 @@ func (h *Hub) owner(a netip.Addr) *member {
 // translate tells which host address a container means, invalid for what it may
 // not reach: this machine's loopback interface, and what is nobody's.
 func (h *Hub) translate(_, dst netip.Addr) netip.Addr {
-	if dst.IsLoopback() || dst.IsUnspecified() || dst.IsMulticast() || dst == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+	if dst.Is4In6() || dst.IsLoopback() || dst.IsUnspecified() || dst.IsMulticast() || dst == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
 		return netip.Addr{}
 	}
 	return dst

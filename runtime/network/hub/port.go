@@ -239,18 +239,15 @@ func (p *publication) serveTCP() {
 }
 
 func (p *publication) serveUDP() {
-	buf := make([]byte, 1<<16)
 	for {
-		n, from, err := p.udp.ReadFromUDPAddrPort(buf)
+		err := usernet.ReceiveFrom(p.udp, func(data []byte, from netip.AddrPort) {
+			if c := p.flow(from); c != nil {
+				_ = c.SetReadDeadline(time.Now().Add(udpIdle))
+				_, _ = c.Write(data)
+			}
+		})
 		if errors.Is(err, net.ErrClosed) {
 			return
-		}
-		if err != nil {
-			continue
-		}
-		if c := p.flow(from); c != nil {
-			_ = c.SetReadDeadline(time.Now().Add(udpIdle))
-			_, _ = c.Write(buf[:n])
 		}
 	}
 }
@@ -268,7 +265,7 @@ func (p *publication) flow(client netip.AddrPort) *net.UDPConn {
 	if c := p.flows[client]; c != nil || p.flows == nil || len(p.flows) >= maxFlows {
 		return c
 	}
-	conn, err := p.hub.dial(unix.SOCK_DGRAM, unmap(client), p.to(unmap(client)))
+	conn, err := p.hub.dial(unix.SOCK_DGRAM, client, p.to(client))
 	if err != nil {
 		return nil
 	}

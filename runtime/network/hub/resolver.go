@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"skiff/runtime/network/usernet"
 	"skiff/storage/network"
 )
 
@@ -105,21 +107,18 @@ func listenBoth(at netip.AddrPort) (*net.UDPConn, *net.TCPListener, error) {
 }
 
 func (r *resolver) answerUDP(conn *net.UDPConn, who func(netip.Addr) *member) {
-	buf := make([]byte, dns.MaxMsgSize)
 	for {
-		n, from, err := conn.ReadFromUDPAddrPort(buf)
+		err := usernet.ReceiveFrom(conn, func(data []byte, from netip.AddrPort) {
+			query := bytes.Clone(data)
+			go func() {
+				if answer := r.answer(query, who, from.Addr(), "udp"); answer != nil {
+					_, _ = conn.WriteToUDPAddrPort(answer, from)
+				}
+			}()
+		})
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err != nil {
-			continue
-		}
-		query := append([]byte(nil), buf[:n]...)
-		go func() {
-			if answer := r.answer(query, who, from.Addr().Unmap(), "udp"); answer != nil {
-				_, _ = conn.WriteToUDPAddrPort(answer, from)
-			}
-		}()
 	}
 }
 

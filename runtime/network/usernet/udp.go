@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -72,6 +73,11 @@ func (n *Net) udpAnswers(flow pair, d *datagrams, quote *packet) {
 // Receive waits for one datagram and shows it to f. It holds a buffer only while
 // there is something in it.
 func Receive(conn syscall.Conn, f func(data []byte)) error {
+	return ReceiveFrom(conn, func(data []byte, _ netip.AddrPort) { f(data) })
+}
+
+// ReceiveFrom is Receive that also tells f who sent it, IPv4 as IPv4.
+func ReceiveFrom(conn syscall.Conn, f func(data []byte, from netip.AddrPort)) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return err
@@ -80,14 +86,28 @@ func Receive(conn syscall.Conn, f func(data []byte)) error {
 	err = raw.Read(func(fd uintptr) bool {
 		buf := buffers.Get().(*[]byte)
 		defer buffers.Put(buf)
-		n, _, err := unix.Recvfrom(int(fd), *buf, unix.MSG_DONTWAIT)
+		n, from, err := unix.Recvfrom(int(fd), *buf, unix.MSG_DONTWAIT)
 		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 			return false
 		}
 		if failed = err; err == nil {
-			f((*buf)[:n])
+			f((*buf)[:n], addrOf(from))
 		}
 		return true
 	})
 	return errors.Join(err, failed)
+}
+
+func addrOf(s unix.Sockaddr) netip.AddrPort {
+	switch s := s.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(s.Addr), uint16(s.Port))
+	case *unix.SockaddrInet6:
+		a := netip.AddrFrom16(s.Addr).Unmap()
+		if s.ZoneId != 0 {
+			a = a.WithZone(strconv.Itoa(int(s.ZoneId)))
+		}
+		return netip.AddrPortFrom(a, uint16(s.Port))
+	}
+	return netip.AddrPort{}
 }
