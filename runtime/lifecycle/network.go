@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"skiff/rootless"
 	"skiff/runtime/embedded"
 	"skiff/runtime/network/wire"
@@ -83,6 +85,11 @@ func chooseNetwork(ctx context.Context, c *container.Container) (network, error)
 		return network{hostNetwork: true}, nil
 	case mode == "pasta":
 		return pasta(c)
+	case strings.HasPrefix(mode, "ns:"):
+		if err := checkNamespace(strings.TrimPrefix(mode, "ns:")); err != nil {
+			return network{}, err
+		}
+		return network{}, nil
 	case !bridged(mode):
 		return network{}, nil
 	}
@@ -101,6 +108,24 @@ func chooseNetwork(ctx context.Context, c *container.Container) (network, error)
 	}
 	n.held = held
 	return n, nil
+}
+
+// checkNamespace says early what init would find out late.
+func checkNamespace(path string) error {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) {
+		// Not in the kernel's words, which stand for a missing program: 127.
+		return fmt.Errorf("network namespace %s does not exist", path)
+	}
+	if err != nil {
+		return fmt.Errorf("network namespace %s: %w", path, err)
+	}
+	defer unix.Close(fd)
+	kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE)
+	if err != nil || kind != unix.CLONE_NEWNET {
+		return fmt.Errorf("network namespace %s: the file is none", path)
+	}
+	return nil
 }
 
 func onHub(c *container.Container) (network, error) {

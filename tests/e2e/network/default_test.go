@@ -69,10 +69,11 @@ func TestModes(t *testing.T) {
 		"--network x --network-alias 'a b'":      "is not a host name",
 		"--network name=x,bogus=1":               "invalid field key bogus",
 		"--network a --network a":                `network "a" is specified multiple times`,
-		"--network ns:/nosuch":                   "/nosuch",
+		"--network ns:/etc/passwd":               "network namespace /etc/passwd: the file is none",
+		"--network ns:/nosuch":                   "network namespace /nosuch does not exist",
 		"--link nosuch:x":                        "could not get container for nosuch",
 		"--add-host $'a\\n1.2.3.4 b:127.0.0.1'":  "bad format for add-host",
-		"--dns 1.2.3":                            "is not an ip address",
+		"--dns 1.2.3":                            "IP address is not correctly formatted: 1.2.3",
 		"--dns-search 'a b'":                     "is not a valid domain",
 		"--network container:web --hostname foo": "conflicting options: hostname and the network mode",
 	} {
