@@ -17,7 +17,11 @@ func TestPools(t *testing.T) {
 		{"nothing", nil, nil, nil, nil, "[]"},
 		{"a subnet", []string{"10.0.0.0/24"}, nil, nil, nil, "[{10.0.0.0/24   map[]}]"},
 		{
-			"everything", []string{"10.0.0.0/24", "fd00::/64"}, []string{"10.0.0.128/25"}, []string{"fd00::9", "10.0.0.254"}, []string{"a=10.0.0.7"},
+			"everything",
+			[]string{"10.0.0.0/24", "fd00::/64"},
+			[]string{"10.0.0.128/25"},
+			[]string{"fd00::9", "10.0.0.254"},
+			[]string{"a=10.0.0.7"},
 			"[{10.0.0.0/24 10.0.0.128/25 10.0.0.254 map[a:10.0.0.7]} {fd00::/64  fd00::9 map[]}]",
 		},
 		{"no subnet for a range", nil, []string{"10.0.0.0/25"}, nil, nil, "every ip-range or gateway must have a corresponding subnet"},
