@@ -187,8 +187,9 @@ fmt: ## format the code as lint wants it
 	$(GO) run $(GOFUMPT) -w .
 	$(GO) run $(GOIMPORTS) -local skiff -w .
 
-docs: ## write the generated parts of the documentation (none yet)
-	@echo 'docs: nothing is generated yet'
+docs: build test-needs ## write what is generated: options, completions, transcripts
+	$(GO) test ./commands/... -update
+	SKIFF_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 ./tests/e2e/docs -update
 
 completions: $(BIN) ## write completions/ from the command tree
 	@mkdir -p completions

@@ -27,11 +27,19 @@ var masks = []struct {
 // `go test -update` writes the file; the change is reviewed as a diff.
 func Golden(t *testing.T, name, got string) {
 	t.Helper()
-	for _, m := range masks {
-		got = m.expression.ReplaceAllString(got, m.replacement)
-	}
-	goldenFile(t, filepath.Join("testdata", name+".golden"), got)
+	goldenFile(t, filepath.Join("testdata", name+".golden"), Masked(got))
 }
+
+// Masked is text with what differs from run to run replaced by what it is.
+func Masked(text string) string {
+	for _, m := range masks {
+		text = m.expression.ReplaceAllString(text, m.replacement)
+	}
+	return text
+}
+
+// Updating reports whether files shall be written instead of compared.
+func Updating() bool { return *update }
 
 // GoldenDocument compares a text with a file of the source tree, as it is.
 func GoldenDocument(t *testing.T, got string, path ...string) {
