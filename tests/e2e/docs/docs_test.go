@@ -38,6 +38,7 @@ var masks = []struct {
 	{regexp.MustCompile(`\b\d\d:\d\d(:\d\d)?\b`), "<clock>"},
 	{regexp.MustCompile(`\b\d+(\.\d+)? ?([kMG]i?)B\b`), "<size>"},
 	{regexp.MustCompile(`\b\d+\.\d+%`), "<percent>"},
+	{regexp.MustCompile(`\b\d+\.\d+s\b`), "<seconds>"},
 	{regexp.MustCompile(`\bsize: \d+`), "size: <n>"},
 	{regexp.MustCompile(`\bskiff-test-\d+\b`), "<user>"},
 	{regexp.MustCompile(`/\S*/home\b`), "~"},
