@@ -358,7 +358,7 @@ func (b *builder) loadImage(ctx context.Context, ref image.Reference, platform s
 	task := b.Watch.Begin("[internal] load metadata for " + ref.String())
 	defer func() { task.Done(err) }()
 	img, err := image.Resolve(b.st, ref.String())
-	if b.Pull || err != nil || !suits(img, platform) {
+	if b.Pull || err != nil || img.Graph != "" || !suits(img, platform) {
 		if b.Fetch == nil {
 			return nil, fmt.Errorf("%s: not found", ref)
 		}

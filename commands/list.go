@@ -32,10 +32,11 @@ func commandList(e *env.Env) []*cli.Command {
 		system.VersionCommand(e),
 		system.InfoCommand(e),
 
-		{Name: "buildx", Usage: "Work on images for several platforms", Subcommands: []*cli.Command{manifest.ImagetoolsCommand(e)}},
+		{Name: "buildx", Usage: "Docker Buildx", Subcommands: append(build.BuildxCommands(e), manifest.ImagetoolsCommand(e))},
+		{Name: "builder", Usage: "Manage builds", Subcommands: build.BuilderCommands(e)},
 		{Name: "container", Usage: "Manage containers", Subcommands: container.Commands(e)},
 		container.HealthCommand(e),
-		{Name: "image", Usage: "Manage images", Subcommands: image.Commands(e)},
+		{Name: "image", Usage: "Manage images", Subcommands: append([]*cli.Command{build.Command(e)}, image.Commands(e)...)},
 		{Name: "manifest", Usage: "Manage image manifests and manifest lists", Subcommands: manifest.Commands(e)},
 		{Name: "network", Usage: "Manage networks", Subcommands: network.Commands(e)},
 		runtime.Command(e, system.VersionLine(e)),

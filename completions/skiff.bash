@@ -46,7 +46,7 @@ __skiff_command() {
 	words='' flags='' values='' kind='' once=''
 	case $1 in
 	'')
-		words='run exec ps build pull push images login logout search version info buildx container healthcheck image manifest network runtime system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait'
+		words='run exec ps build pull push images login logout search version info buildx builder container healthcheck image manifest network runtime system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait'
 		flags='--config --context --debug --help --host --log-level --version'
 		values='--config --context -c --host -H --log-level -l'
 		;;
@@ -104,7 +104,27 @@ __skiff_command() {
 		values='--format -f'
 		;;
 	'buildx')
-		words='imagetools'
+		words='build du inspect ls prune version imagetools'
+		flags='--help'
+		;;
+	'buildx build')
+		flags='--add-host --build-arg --build-context --file --help --iidfile --label --load --metadata-file --network --no-cache --no-cache-filter --platform --progress --pull --quiet --secret --shm-size --ssh --tag --target'
+		values='--add-host --build-arg --build-context --file -f --iidfile --label --metadata-file --network --no-cache-filter --platform --progress --secret --shm-size --ssh --tag -t --target'
+		;;
+	'buildx du')
+		flags='--help --verbose'
+		;;
+	'buildx inspect')
+		flags='--bootstrap --help'
+		;;
+	'buildx ls')
+		flags='--help'
+		;;
+	'buildx prune')
+		flags='--all --filter --force --help --keep-storage'
+		values='--filter --keep-storage'
+		;;
+	'buildx version')
 		flags='--help'
 		;;
 	'buildx imagetools')
@@ -118,6 +138,21 @@ __skiff_command() {
 	'buildx imagetools inspect')
 		flags='--format --help --raw'
 		values='--format'
+		;;
+	'builder')
+		words='build du prune'
+		flags='--help'
+		;;
+	'builder build')
+		flags='--add-host --build-arg --build-context --file --help --iidfile --label --load --metadata-file --network --no-cache --no-cache-filter --platform --progress --pull --quiet --secret --shm-size --ssh --tag --target'
+		values='--add-host --build-arg --build-context --file -f --iidfile --label --metadata-file --network --no-cache-filter --platform --progress --secret --shm-size --ssh --tag -t --target'
+		;;
+	'builder du')
+		flags='--help --verbose'
+		;;
+	'builder prune')
+		flags='--all --filter --force --help --keep-storage'
+		values='--filter --keep-storage'
 		;;
 	'container')
 		words='attach commit clone cp create diff exec export exists inspect kill logs ls pause port prune rename restart rm run start stats stop top unpause update wait'
@@ -270,8 +305,12 @@ __skiff_command() {
 		once=1
 		;;
 	'image')
-		words='history import inspect load ls prune pull push rm save tag'
+		words='build history import inspect load ls prune pull push rm save tag'
 		flags='--help'
+		;;
+	'image build')
+		flags='--add-host --build-arg --build-context --file --help --iidfile --label --load --metadata-file --network --no-cache --no-cache-filter --platform --progress --pull --quiet --secret --shm-size --ssh --tag --target'
+		values='--add-host --build-arg --build-context --file -f --iidfile --label --metadata-file --network --no-cache-filter --platform --progress --secret --shm-size --ssh --tag -t --target'
 		;;
 	'image history')
 		flags='--format --help --human --no-trunc --platform --quiet'

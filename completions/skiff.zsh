@@ -36,7 +36,8 @@ _skiff() {
 			'search:Search Docker Hub, or another registry, for images'
 			'version:Show the version information'
 			'info:Display system-wide information'
-			'buildx:Work on images for several platforms'
+			'buildx:Docker Buildx'
+			'builder:Manage builds'
 			'container:Manage containers'
 			'healthcheck:Manage health checks'
 			'image:Manage images'
@@ -307,9 +308,71 @@ _skiff() {
 		;;
 	'buildx')
 		commands=(
+			'build:Start a build'
+			'du:Disk usage of the build cache'
+			'inspect:Inspect current builder instance'
+			'ls:List builder instances'
+			'prune:Remove build cache'
+			'version:Show buildx version information'
 			'imagetools:Commands to work on images in registry'
 		)
 		[[ $PREFIX == -* ]] || { _describe command commands; return }
+		_arguments -s \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'buildx build')
+		_arguments -s \
+			'--add-host[Add a custom host-to-IP mapping (format "hostip")]:value:_files' \
+			'--build-arg[Set build-time variables]:value:_files' \
+			'--build-context[Additional build contexts (e.g., name=path)]:value:_files' \
+			'--file[Name of the Dockerfile (default "PATH/Dockerfile")]:value:_files' \
+			'--help[Print usage]' \
+			'--iidfile[Write the image ID to a file]:value:_files' \
+			'--label[Set metadata for an image]:value:_files' \
+			'--load[Shorthand for "--output=type=docker"; images are always loaded]' \
+			'--metadata-file[Write build result metadata to a file]:value:_files' \
+			'--network[Set the networking mode for the "RUN" instructions during build]:value:_files' \
+			'--no-cache[Do not use cache when building the image]' \
+			'--no-cache-filter[Do not cache specified stages]:value:_files' \
+			'--platform[Set target platform for build]:value:_files' \
+			'--progress[Set type of progress output ("auto", "none", "plain", "quiet")]:value:_files' \
+			'--pull[Always attempt to pull all referenced images]' \
+			'--quiet[Suppress the build output and print image ID on success]' \
+			'--secret[Secret to expose to the build (format "id=mysecret(,src=/local/secret)")]:value:_files' \
+			'--shm-size[Shared memory size for build containers]:value:_files' \
+			'--ssh[SSH agent socket to expose to the build (format "default|<id>(=<socket>)")]:value:_files' \
+			'--tag[Name and optionally a tag (format "nametag")]:value:_files' \
+			'--target[Set the target build stage to build]:value:_files' \
+			'*:file:_files'
+		;;
+	'buildx du')
+		_arguments -s \
+			'--help[Print usage]' \
+			'--verbose[Provide a more verbose output]' \
+			'*:file:_files'
+		;;
+	'buildx inspect')
+		_arguments -s \
+			'--bootstrap[Ensure builder has booted before inspecting; it always has]' \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'buildx ls')
+		_arguments -s \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'buildx prune')
+		_arguments -s \
+			'--all[Remove all unused build cache, not just dangling ones]' \
+			'--filter[Provide filter values (e.g. "until=24h")]:value:_files' \
+			'--force[Do not prompt for confirmation]' \
+			'--help[Print usage]' \
+			'--keep-storage[Amount of disk space to keep for cache]:value:_files' \
+			'*:file:_files'
+		;;
+	'buildx version')
 		_arguments -s \
 			'--help[Print usage]' \
 			'*:file:_files'
@@ -337,6 +400,57 @@ _skiff() {
 			'--format[Format the output using the given Go template]:value:_files' \
 			'--help[Print usage]' \
 			'--raw[Show original, unformatted JSON manifest]' \
+			'*:file:_files'
+		;;
+	'builder')
+		commands=(
+			'build:Start a build'
+			'du:Disk usage of the build cache'
+			'prune:Remove build cache'
+		)
+		[[ $PREFIX == -* ]] || { _describe command commands; return }
+		_arguments -s \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'builder build')
+		_arguments -s \
+			'--add-host[Add a custom host-to-IP mapping (format "hostip")]:value:_files' \
+			'--build-arg[Set build-time variables]:value:_files' \
+			'--build-context[Additional build contexts (e.g., name=path)]:value:_files' \
+			'--file[Name of the Dockerfile (default "PATH/Dockerfile")]:value:_files' \
+			'--help[Print usage]' \
+			'--iidfile[Write the image ID to a file]:value:_files' \
+			'--label[Set metadata for an image]:value:_files' \
+			'--load[Shorthand for "--output=type=docker"; images are always loaded]' \
+			'--metadata-file[Write build result metadata to a file]:value:_files' \
+			'--network[Set the networking mode for the "RUN" instructions during build]:value:_files' \
+			'--no-cache[Do not use cache when building the image]' \
+			'--no-cache-filter[Do not cache specified stages]:value:_files' \
+			'--platform[Set target platform for build]:value:_files' \
+			'--progress[Set type of progress output ("auto", "none", "plain", "quiet")]:value:_files' \
+			'--pull[Always attempt to pull all referenced images]' \
+			'--quiet[Suppress the build output and print image ID on success]' \
+			'--secret[Secret to expose to the build (format "id=mysecret(,src=/local/secret)")]:value:_files' \
+			'--shm-size[Shared memory size for build containers]:value:_files' \
+			'--ssh[SSH agent socket to expose to the build (format "default|<id>(=<socket>)")]:value:_files' \
+			'--tag[Name and optionally a tag (format "nametag")]:value:_files' \
+			'--target[Set the target build stage to build]:value:_files' \
+			'*:file:_files'
+		;;
+	'builder du')
+		_arguments -s \
+			'--help[Print usage]' \
+			'--verbose[Provide a more verbose output]' \
+			'*:file:_files'
+		;;
+	'builder prune')
+		_arguments -s \
+			'--all[Remove all unused build cache, not just dangling ones]' \
+			'--filter[Provide filter values (e.g. "until=24h")]:value:_files' \
+			'--force[Do not prompt for confirmation]' \
+			'--help[Print usage]' \
+			'--keep-storage[Amount of disk space to keep for cache]:value:_files' \
 			'*:file:_files'
 		;;
 	'container')
@@ -805,6 +919,7 @@ _skiff() {
 		;;
 	'image')
 		commands=(
+			'build:Start a build'
 			'history:Show the history of an image'
 			'import:Import the contents from a tarball to create a filesystem image'
 			'inspect:Display detailed information on one or more images'
@@ -820,6 +935,31 @@ _skiff() {
 		[[ $PREFIX == -* ]] || { _describe command commands; return }
 		_arguments -s \
 			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'image build')
+		_arguments -s \
+			'--add-host[Add a custom host-to-IP mapping (format "hostip")]:value:_files' \
+			'--build-arg[Set build-time variables]:value:_files' \
+			'--build-context[Additional build contexts (e.g., name=path)]:value:_files' \
+			'--file[Name of the Dockerfile (default "PATH/Dockerfile")]:value:_files' \
+			'--help[Print usage]' \
+			'--iidfile[Write the image ID to a file]:value:_files' \
+			'--label[Set metadata for an image]:value:_files' \
+			'--load[Shorthand for "--output=type=docker"; images are always loaded]' \
+			'--metadata-file[Write build result metadata to a file]:value:_files' \
+			'--network[Set the networking mode for the "RUN" instructions during build]:value:_files' \
+			'--no-cache[Do not use cache when building the image]' \
+			'--no-cache-filter[Do not cache specified stages]:value:_files' \
+			'--platform[Set target platform for build]:value:_files' \
+			'--progress[Set type of progress output ("auto", "none", "plain", "quiet")]:value:_files' \
+			'--pull[Always attempt to pull all referenced images]' \
+			'--quiet[Suppress the build output and print image ID on success]' \
+			'--secret[Secret to expose to the build (format "id=mysecret(,src=/local/secret)")]:value:_files' \
+			'--shm-size[Shared memory size for build containers]:value:_files' \
+			'--ssh[SSH agent socket to expose to the build (format "default|<id>(=<socket>)")]:value:_files' \
+			'--tag[Name and optionally a tag (format "nametag")]:value:_files' \
+			'--target[Set the target build stage to build]:value:_files' \
 			'*:file:_files'
 		;;
 	'image history')
@@ -1570,12 +1710,13 @@ _skiff() {
 # Whether a group has a command.
 __skiff_has() {
 	case $1 in
-	'') [[ ' run exec ps build pull push images login logout search version info buildx container healthcheck image manifest network runtime system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait ' == *" $2 "* ]] ;;
-	'buildx') [[ ' imagetools ' == *" $2 "* ]] ;;
+	'') [[ ' run exec ps build pull push images login logout search version info buildx builder container healthcheck image manifest network runtime system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait ' == *" $2 "* ]] ;;
+	'buildx') [[ ' build du inspect ls prune version imagetools ' == *" $2 "* ]] ;;
 	'buildx imagetools') [[ ' create inspect ' == *" $2 "* ]] ;;
+	'builder') [[ ' build du prune ' == *" $2 "* ]] ;;
 	'container') [[ ' attach commit clone cp create diff exec export exists inspect kill logs ls pause port prune rename restart rm run start stats stop top unpause update wait ' == *" $2 "* ]] ;;
 	'healthcheck') [[ ' run ' == *" $2 "* ]] ;;
-	'image') [[ ' history import inspect load ls prune pull push rm save tag ' == *" $2 "* ]] ;;
+	'image') [[ ' build history import inspect load ls prune pull push rm save tag ' == *" $2 "* ]] ;;
 	'manifest') [[ ' annotate create inspect push rm ' == *" $2 "* ]] ;;
 	'network') [[ ' connect create disconnect inspect ls prune rm ' == *" $2 "* ]] ;;
 	'runtime') [[ ' create delete exec kill list run spec start state ' == *" $2 "* ]] ;;

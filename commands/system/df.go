@@ -6,9 +6,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"skiff/build"
 	"skiff/commands/container"
 	"skiff/commands/env"
 	"skiff/commands/flags"
@@ -71,6 +73,7 @@ type diskUsage struct {
 	layersBytes int64 // of the files in all images' layers
 	containers  []container.Disk
 	volumes     []volumeDisk
+	cache       []build.Entry
 }
 
 type volumeDisk struct {
@@ -83,6 +86,9 @@ func measure(e *env.Env, st *storage.Store, noTrunc bool) (*diskUsage, error) {
 	var d diskUsage
 	var err error
 	if d.containers, err = container.DiskUsage(e, st, noTrunc); err != nil {
+		return nil, err
+	}
+	if d.cache, err = build.Usage(st); err != nil {
 		return nil, err
 	}
 	images, err := simage.List(st)
@@ -142,8 +148,36 @@ func (d *diskUsage) rows() []format.Row {
 		dfRow("Images", len(d.images), usedImages, d.layersBytes, d.layersBytes-used),
 		dfRow("Containers", len(d.containers), active, containers, idle),
 		dfRow("Local Volumes", len(d.volumes), linked, volumes, unlinked),
-		dfRow("Build Cache", 0, 0, 0, 0),
+		dfRow("Build Cache", len(d.cache), 0, d.cacheBytes(), d.cacheBytes()),
 	}
+}
+
+// cacheBytes is what the build cache takes beside the images.
+func (d *diskUsage) cacheBytes() (sum int64) {
+	for _, entry := range d.cache {
+		if !entry.Shared {
+			sum += entry.Size
+		}
+	}
+	return sum
+}
+
+func (d *diskUsage) cacheRows(now time.Time) []format.Row {
+	rows := []format.Row{}
+	for _, entry := range d.cache {
+		row := format.Row{
+			"ID": entry.ID, "CacheType": entry.Kind, "Size": format.LongSize(entry.Size), "CreatedSince": "", "LastUsedSince": "",
+			"UsageCount": "", "Shared": strconv.FormatBool(entry.Shared),
+		}
+		if !entry.Created.IsZero() {
+			row["CreatedSince"] = format.Ago(now, entry.Created)
+		}
+		if !entry.Used.IsZero() {
+			row["LastUsedSince"] = format.Ago(now, entry.Used)
+		}
+		rows = append(rows, row)
+	}
+	return rows
 }
 
 func dfRow(kind string, total, active int, size, reclaimable int64) format.Row {
@@ -211,13 +245,13 @@ func (d *diskUsage) print(e *env.Env) error {
 	section("Images space usage:", image.DiskColumns(), d.imageRows())
 	section("\nContainers space usage:", container.DiskColumns(), d.containerRows())
 	section("\nLocal Volumes space usage:", volumeList, d.volumeRows())
-	section("\nBuild cache usage: 0B", cacheList, nil)
+	section("\nBuild cache usage: "+format.LongSize(d.cacheBytes()), cacheList, d.cacheRows(e.Clock()))
 	return failed
 }
 
 // document is what a template of the user's sees.
 func (d *diskUsage) document() any {
 	return map[string][]format.Row{
-		"Images": d.imageRows(), "Containers": d.containerRows(), "Volumes": d.volumeRows(), "BuildCache": {},
+		"Images": d.imageRows(), "Containers": d.containerRows(), "Volumes": d.volumeRows(), "BuildCache": d.cacheRows(time.Now()),
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -108,19 +109,34 @@ func RunStep(ctx context.Context, st *storage.Store, s *Step) (int, error) {
 	return exit.Code, nil
 }
 
-// stepNetwork is chooseNetwork for a container whose directory is dir.
+// stepNetwork is chooseNetwork for a container whose directory is dir. By default
+// that is pasta, if it is installed: unlike the user's networks it serves any
+// user namespace, and builds at the same moment need not be in one.
 func stepNetwork(ctx context.Context, c *container.Container, dir string) (network, error) {
+	if m := &c.Config.Host.NetworkMode; *m == "default" && rootless.Rootless() && lookPath("pasta") != "" {
+		*m = "pasta"
+	}
 	n, err := chooseNetwork(ctx, c)
-	if err != nil || n.hub == nil {
+	if err != nil {
 		return n, err
 	}
-	var ask wire.Attach
-	if err = json.Unmarshal(n.hub.Request, &ask); err == nil {
-		ask.Dir = dir
-		n.hub.Request, err = json.Marshal(ask)
+	if h := n.helper; h != nil {
+		h.Netns, h.Ready = filepath.Join(dir, filepath.Base(h.Netns)), filepath.Join(dir, filepath.Base(h.Ready))
+		for i, arg := range h.Args {
+			if rest, ok := strings.CutPrefix(arg, c.Dir()+"/"); ok {
+				h.Args[i] = filepath.Join(dir, rest)
+			}
+		}
 	}
-	if err != nil {
-		n.release()
+	if n.hub != nil {
+		var ask wire.Attach
+		if err = json.Unmarshal(n.hub.Request, &ask); err == nil {
+			ask.Dir = dir
+			n.hub.Request, err = json.Marshal(ask)
+		}
+		if err != nil {
+			n.release()
+		}
 	}
 	return n, err
 }
