@@ -29,6 +29,12 @@ func (s *Session) Kill(after time.Duration, args ...string) bool {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		<-ended
 	}
-	s.Eventually("the killed processes are gone", func() bool { return len(descendants()) == 0 })
+	s.Alone()
 	return killed
+}
+
+// Alone waits until nothing runs any more that a killed command had started.
+func (s *Session) Alone() {
+	s.T.Helper()
+	s.Eventually("the killed processes are gone", func() bool { return len(descendants()) == 0 })
 }

@@ -93,7 +93,9 @@ func kill(s *harness.Session, line []string, after time.Duration, all bool) (don
 	}
 	_ = syscall.Kill(pid, syscall.SIGKILL)
 	err = <-ended
-	return err == nil, time.Since(begin)
+	took = time.Since(begin)
+	s.Alone()
+	return err == nil, took
 }
 
 // left complains about everything in the store that belongs to nothing.
