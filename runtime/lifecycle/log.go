@@ -1,11 +1,14 @@
 package lifecycle
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
+	"skiff/runtime/stage/logdriver"
 	"skiff/runtime/stage/message"
 	"skiff/storage/container"
 )
@@ -23,6 +26,12 @@ func logConfig(c *container.Container) (message.Log, error) {
 	if cfg.Type == "none" {
 		return message.Log{}, nil
 	}
+	if cfg.Type == "journald" {
+		if _, err := os.Stat(logdriver.JournalSocket); err != nil {
+			return l, errors.New("failed to initialize logging driver: journald is not enabled on this host")
+		}
+		l.Journal, l.Fields = logdriver.JournalSocket, journalFields(c)
+	}
 	if v, ok := cfg.Config["max-size"]; ok {
 		n, err := parseSize(v)
 		if err != nil {
@@ -38,6 +47,47 @@ func logConfig(c *container.Container) (message.Log, error) {
 		l.MaxFile = n
 	}
 	return l, nil
+}
+
+// journalFields are what docker's driver says of a container.
+func journalFields(c *container.Container) []string {
+	cfg := c.Config
+	short := cfg.ID[:12]
+	tag := short
+	if v := cfg.Host.LogConfig.Config["tag"]; v != "" {
+		tag = strings.NewReplacer("{{.ID}}", short, "{{.FullID}}", cfg.ID, "{{.Name}}", cfg.Name, "{{.ImageName}}", cfg.Config.Image).Replace(v)
+	}
+	fields := []string{
+		"CONTAINER_ID=" + short, "CONTAINER_ID_FULL=" + cfg.ID, "CONTAINER_NAME=" + cfg.Name, "CONTAINER_TAG=" + tag,
+		"IMAGE_NAME=" + cfg.Config.Image, "SYSLOG_IDENTIFIER=" + tag,
+	}
+	for _, key := range strings.Split(cfg.Host.LogConfig.Config["labels"], ",") {
+		if v, ok := cfg.Config.Labels[key]; ok {
+			fields = append(fields, fieldName(key)+"="+v)
+		}
+	}
+	for _, key := range strings.Split(cfg.Host.LogConfig.Config["env"], ",") {
+		for _, kv := range cfg.Config.Env {
+			if name, v, ok := strings.Cut(kv, "="); ok && name == key && key != "" {
+				fields = append(fields, fieldName(key)+"="+v)
+			}
+		}
+	}
+	return fields
+}
+
+// fieldName is a name as journald takes it: capital letters, digits, underscores,
+// no underscore in front.
+func fieldName(s string) string {
+	return strings.TrimLeft(strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z':
+			return r - 'a' + 'A'
+		case r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
+			return r
+		}
+		return '_'
+	}, s), "_0123456789")
 }
 
 // parseSize reads docker's max-size: a number with k, m or g, -1 for unlimited.

@@ -40,6 +40,8 @@ type Writer struct {
 	cfg  message.Log
 	file *os.File
 	size int64
+	// journal is nil without one, or when it is not there.
+	journal *journal
 }
 
 // New returns the writer of a container's log, which it continues. The file is
@@ -76,6 +78,12 @@ func (w *Writer) Write(kind byte, now time.Time, p []byte) error {
 		if err := w.open(); err != nil {
 			return err
 		}
+		if w.cfg.Journal != "" {
+			w.journal, _ = openJournal(w.cfg.Journal, w.cfg.Fields) // start made sure of it
+		}
+	}
+	if w.journal != nil {
+		w.journal.write(kind, p)
 	}
 	total := int64(len(p) + HeadSize + TailSize)
 	if w.cfg.MaxSize > 0 && w.size > 0 && w.size+total > w.cfg.MaxSize {
@@ -104,6 +112,9 @@ func (w *Writer) Write(kind byte, now time.Time, p []byte) error {
 
 // Close closes the file.
 func (w *Writer) Close() error {
+	if w.journal != nil {
+		w.journal.close()
+	}
 	if w.file == nil {
 		return nil
 	}

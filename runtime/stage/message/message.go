@@ -152,6 +152,10 @@ type Log struct {
 	Path    string // empty: not kept
 	MaxSize int64  // bytes a file, 0 unlimited
 	MaxFile int    // files, at least 1
+	// Journal is journald's socket, empty without; Fields go with every line there,
+	// KEY=value.
+	Journal string
+	Fields  []string
 }
 
 // Launch is what the parent of an init does before and around it.

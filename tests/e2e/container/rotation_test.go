@@ -1,0 +1,45 @@
+package container_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"skiff/tests/harness"
+)
+
+func TestLogs_FollowAcrossRotations(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	s.OK("run", "-d", "--name", "it", "--log-opt", "max-size=64k", "--log-opt", "max-file=3", img, "sh", "-c",
+		"while [ ! -e /go ]; do sleep 0.05; done; i=0; while [ $i -lt 30000 ]; do echo line $i; i=$((i+1)); done")
+	got := s.Shell("(sleep 0.3; skiff exec it touch /go) & skiff logs -f it; wait").Exits(0).Stdout
+	n := 0
+	for line := range strings.Lines(got) {
+		if want := fmt.Sprintf("line %d\n", n); line != want {
+			t.Fatalf("got %q, want %q", line, want)
+		}
+		n++
+	}
+	if n != 30000 {
+		t.Errorf("got %d lines", n)
+	}
+	files, err := filepath.Glob(filepath.Join(s.Store(), "containers", "*", "log*"))
+	if err != nil || len(files) != 3 {
+		t.Errorf("files: got %v, %v", files, err)
+	}
+}
+
+func TestLogs_DriversThatAreNotThere(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	s.Skiff("run", "--rm", "--log-driver", "nosuch", img, "true").Exits(125).Complains(`error looking up logging plugin nosuch: plugin "nosuch" not found`)
+	s.Skiff("run", "--rm", "--log-driver", "syslog", img, "true").Exits(125).Complains(`log driver "syslog" is not supported`)
+	if !harness.Exists("/run/systemd/journal/socket") {
+		s.Skiff("run", "--rm", "--log-driver", "journald", img, "true").Exits(125).
+			Complains("failed to initialize logging driver: journald is not enabled on this host")
+	}
+	s.OK("run", "--name", "none", "--log-driver", "none", img, "echo", "x")
+	s.Skiff("logs", "none").Exits(1).Complains("configured logging driver does not support reading")
+}
