@@ -99,6 +99,7 @@ _skiff() {
 			'--cap-drop[Drop Linux capabilities]:value:_files' \
 			'--cgroup-parent[Optional parent cgroup for the container]:value:_files' \
 			'--cgroupns[Cgroup namespace to use (host|private)]:value:_files' \
+			'--cgroups[Control group of the container enabled (with limits), split (always, below the callers unit), disabled, no-conmon]:value:_files' \
 			'--cidfile[Write the container ID to the file]:value:_files' \
 			'--cpu-period[Limit CPU CFS (Completely Fair Scheduler) period]:value:_files' \
 			'--cpu-quota[Limit CPU CFS (Completely Fair Scheduler) quota]:value:_files' \
@@ -546,6 +547,7 @@ _skiff() {
 			'--cap-drop[Drop Linux capabilities]:value:_files' \
 			'--cgroup-parent[Optional parent cgroup for the container]:value:_files' \
 			'--cgroupns[Cgroup namespace to use (host|private)]:value:_files' \
+			'--cgroups[Control group of the container enabled (with limits), split (always, below the callers unit), disabled, no-conmon]:value:_files' \
 			'--cidfile[Write the container ID to the file]:value:_files' \
 			'--cpu-period[Limit CPU CFS (Completely Fair Scheduler) period]:value:_files' \
 			'--cpu-quota[Limit CPU CFS (Completely Fair Scheduler) quota]:value:_files' \
@@ -751,6 +753,7 @@ _skiff() {
 			'--cap-drop[Drop Linux capabilities]:value:_files' \
 			'--cgroup-parent[Optional parent cgroup for the container]:value:_files' \
 			'--cgroupns[Cgroup namespace to use (host|private)]:value:_files' \
+			'--cgroups[Control group of the container enabled (with limits), split (always, below the callers unit), disabled, no-conmon]:value:_files' \
 			'--cidfile[Write the container ID to the file]:value:_files' \
 			'--cpu-period[Limit CPU CFS (Completely Fair Scheduler) period]:value:_files' \
 			'--cpu-quota[Limit CPU CFS (Completely Fair Scheduler) quota]:value:_files' \
@@ -1415,6 +1418,7 @@ _skiff() {
 			'--cap-drop[Drop Linux capabilities]:value:_files' \
 			'--cgroup-parent[Optional parent cgroup for the container]:value:_files' \
 			'--cgroupns[Cgroup namespace to use (host|private)]:value:_files' \
+			'--cgroups[Control group of the container enabled (with limits), split (always, below the callers unit), disabled, no-conmon]:value:_files' \
 			'--cidfile[Write the container ID to the file]:value:_files' \
 			'--cpu-period[Limit CPU CFS (Completely Fair Scheduler) period]:value:_files' \
 			'--cpu-quota[Limit CPU CFS (Completely Fair Scheduler) quota]:value:_files' \

@@ -74,6 +74,7 @@ func ResourceFlags() []cli.Flag {
 		&cli.UintFlag{Name: "blkio-weight", Usage: "Block IO (relative weight), between 10 and 1000, or 0 to disable"},
 		&cli.StringSliceFlag{Name: "blkio-weight-device", Usage: "Block IO weight (relative device weight)"},
 		&cli.StringFlag{Name: "cgroup-parent", Usage: "Optional parent cgroup for the container"},
+		&cli.StringFlag{Name: "cgroups", Usage: "Control group of the container: enabled (with limits), split (always, below the caller's unit), disabled, no-conmon"},
 		&cli.Int64Flag{Name: "cpu-period", Usage: "Limit CPU CFS (Completely Fair Scheduler) period"},
 		&cli.Int64Flag{Name: "cpu-quota", Usage: "Limit CPU CFS (Completely Fair Scheduler) quota"},
 		&cli.Int64Flag{Name: "cpu-rt-period", Usage: "Limit CPU real-time period in microseconds"},
@@ -136,7 +137,10 @@ func Resources(c *cli.Context, h *container.Host) (warnings []string, err error)
 	if err := blockDevices(c, h); err != nil {
 		return nil, err
 	}
-	h.CgroupParent = c.String("cgroup-parent")
+	h.CgroupParent, h.CgroupMode = c.String("cgroup-parent"), c.String("cgroups")
+	if err := cgroup.Check(h.CgroupMode); err != nil {
+		return nil, &failure.Value{Flag: "cgroups", Value: h.CgroupMode, Err: err}
+	}
 	h.OomScoreAdj = c.Int("oom-score-adj")
 	if c.IsSet("pids-limit") {
 		n := c.Int64("pids-limit")

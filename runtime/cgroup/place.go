@@ -135,11 +135,29 @@ func of(pid int) string {
 	return ""
 }
 
+// Check refuses a --cgroups mode that there is not, and split outside of a unit
+// whose subtree is ours.
+func Check(mode string) error {
+	switch mode {
+	case "", "enabled", "disabled", "no-conmon":
+		return nil
+	case "split":
+		if Version() == 2 && rootless.Rootless() && ownUnit() != "" {
+			return nil
+		}
+		return errors.New("split needs cgroup v2 and a unit of the user's with Delegate= to run in")
+	}
+	return errors.New("one of enabled, split, disabled and no-conmon")
+}
+
+// off reports whether the container is to have no control group.
+func off(h *container.Host) bool { return h.CgroupMode == "disabled" || h.CgroupMode == "no-conmon" }
+
 // Wanted reports whether a container of this configuration gets a control group
 // of its own, and whether on version 2.
 func Wanted(h *container.Host) (wanted, unified bool) {
 	version := Version()
-	if h.CgroupMode == "disabled" || h.CgroupMode == "no-conmon" || version == 0 {
+	if off(h) || version == 0 {
 		return false, false
 	}
 	wanted = h.CgroupMode == "split" || h.CgroupParent != "" || len(Settings(h, version)) > 0
@@ -154,6 +172,9 @@ func Warnings(h *container.Host) (warnings []string) {
 		return nil
 	}
 	p := find()
+	if off(h) {
+		p = place{why: "--cgroups=" + h.CgroupMode + " leaves the container without a control group"}
+	}
 	var missing []string
 	for _, s := range settings {
 		if slices.Contains(p.controllers, s.Controller) || s.Flag == "--memory-swap" && h.MemorySwap == 0 {

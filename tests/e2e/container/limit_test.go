@@ -19,6 +19,9 @@ func TestRun_NamesLimitsThatCannotBeApplied(t *testing.T) {
 	} {
 		r.Complains(want)
 	}
+	s.Skiff("run", "--rm", "-m", "64m", "--cgroups", "disabled", img, "true").Exits(0).Complains("hint: --cgroups=disabled leaves")
+	s.Skiff("run", "--rm", "--cgroups", "split", img, "true").Exits(125).Complains("split needs cgroup v2 and a unit")
+	s.Skiff("run", "--rm", "--cgroups", "some", img, "true").Exits(125).Complains("one of enabled, split, disabled and no-conmon")
 	s.Skiff("run", "--rm", "--blkio-weight", "5", img, "true").Exits(125).Complains("Range of blkio weight is from 10 to 1000")
 	s.Skiff("run", "--rm", "--device-read-bps", "/dev/null", img, "true").Exits(125).Complains("bad format: /dev/null")
 }

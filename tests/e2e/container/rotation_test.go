@@ -3,6 +3,7 @@ package container_test
 import (
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -28,6 +29,22 @@ func TestLogs_FollowAcrossRotations(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(s.Store(), "containers", "*", "log*"))
 	if err != nil || len(files) != 3 {
 		t.Errorf("files: got %v, %v", files, err)
+	}
+}
+
+func TestLogs_KeepAFloodInASmallMonitor(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	s.OK("run", "-d", "--name", "it", "--log-opt", "max-size=-1", img, "sh", "-c",
+		"while [ ! -e /go ]; do sleep 0.05; done; dd if=/dev/zero bs=64k count=1600 2>/dev/null; cat /go >/dev/null; sleep 1000")
+	monitor := statusField(t, s.Inspect("it", "{{.State.Pid}}"), "PPid")
+	s.OK("exec", "it", "touch", "/go")
+	s.Eventually("all is there, and nothing else", func() bool {
+		return s.Shell("skiff logs it | tr -d x | wc -c").Out() == "104857600"
+	})
+	peak, err := strconv.Atoi(strings.TrimSuffix(statusField(t, monitor, "VmHWM"), " kB"))
+	if err != nil || peak > 10<<10 {
+		t.Errorf("the monitor had %d kB, %v", peak, err)
 	}
 }
 
