@@ -155,6 +155,12 @@ func finish(cfg *message.Init, term int) error {
 	if err != nil {
 		return err
 	}
+	if os.Getppid() == 0 && os.Getpid() != 1 && !cfg.Process.Orphan {
+		// In another container's pid namespace; see spawn.
+		if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+			return fmt.Errorf("end with the monitor: %w", err)
+		}
+	}
 	return ready.execute(cfg.Reaper)
 }
 

@@ -114,7 +114,9 @@ func (c *child) spawn(l *message.Launch, stdio [3]uintptr, theirs message.Conn) 
 		Cloneflags: l.CloneFlags,
 		PidFD:      &c.pidfd,
 	}
-	if !l.Orphan {
+	// Not into another pid namespace: there the child sees no parent, and Go takes
+	// that for a dead one. Init sets the signal itself.
+	if !l.Orphan && l.PidNS == "" {
 		// The thread that launches is locked and lives as long as the process:
 		// init dies with its monitor, whatever kills that.
 		attr.Pdeathsig = syscall.SIGKILL

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -183,6 +184,9 @@ func bind(m *message.Mount) (int, error) {
 		flags |= unix.AT_EMPTY_PATH
 	}
 	mfd, err := unix.OpenTree(dirfd, source, flags)
+	if errors.Is(err, unix.EINVAL) && strings.HasPrefix(source, "/proc/") {
+		mfd, err = openElsewhere(source, flags)
+	}
 	if err != nil {
 		return -1, fmt.Errorf("open %s: %w", m.Source, err)
 	}
@@ -191,6 +195,41 @@ func bind(m *message.Mount) (int, error) {
 		return -1, err
 	}
 	return mfd, nil
+}
+
+// openElsewhere copies a mount of another mount namespace, which is named as
+// /proc/<pid>/root/<path>: only from within can it be copied (open_tree(2)).
+func openElsewhere(source string, flags uint) (int, error) {
+	pid, path, ok := strings.Cut(strings.TrimPrefix(source, "/proc/"), "/root/")
+	if !ok {
+		return -1, unix.EINVAL
+	}
+	type result struct {
+		fd  int
+		err error
+	}
+	done := make(chan result)
+	go func() {
+		// The thread is not given back: it ends in the other namespace.
+		runtime.LockOSThread()
+		fd, err := func() (int, error) {
+			ns, err := unix.Open("/proc/"+pid+"/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+			if err != nil {
+				return -1, err
+			}
+			defer unix.Close(ns)
+			if err := unix.Unshare(unix.CLONE_FS); err != nil {
+				return -1, err
+			}
+			if err := unix.Setns(ns, unix.CLONE_NEWNS); err != nil {
+				return -1, err
+			}
+			return unix.OpenTree(unix.AT_FDCWD, "/"+path, flags|unix.AT_SYMLINK_NOFOLLOW)
+		}()
+		done <- result{fd, err}
+	}()
+	r := <-done
+	return r.fd, r.err
 }
 
 // dress gives a bind its attributes and propagation.

@@ -1,0 +1,177 @@
+package container_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"skiff/tests/harness"
+)
+
+// Every flag of run that is not about networks, by its effect: what the
+// container's process sees, or what inspect says where that is all there is.
+// HOME stands for the user's home, IMG for the image.
+func TestRunFlags_HaveTheirEffect(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	s.WriteFile("env", "# comment\nFROM=file\nQUOTED=\"kept\"\n")
+	s.WriteFile("labels", "from=file\n# comment\n")
+	s.WriteFile("bound/f", "bound")
+	if err := os.Chmod(filepath.Join(s.Home(), "bound"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	s.OK("create", "--name", "source", "--network", "none", "-v", "shared:/shared", img)
+	sleeper(s, img, "--name", "peer", "--ipc", "shareable")
+	s.OK("exec", "peer", "sh", "-c", "echo peer >/dev/shm/f")
+	s.Setenv("CALLER", "outside")
+	status := func(field string) string { return "IMG grep " + field + " /proc/self/status" }
+	inside := []struct{ name, line, want string }{
+		{"-e", "-e A=1 IMG sh -c 'echo $A'", "1"},
+		{"-e of the caller", "-e CALLER IMG sh -c 'echo $CALLER'", "outside"},
+		{"--env-file", "--env-file HOME/env IMG sh -c 'echo $FROM $QUOTED'", `file "kept"`},
+		{"-w", "-w /made IMG pwd", "/made"},
+		{"-u", "-u 5:6 IMG sh -c 'id -u; id -g'", "5\n6"},
+		{"-u by name", "-u ana IMG id -un", "ana"},
+		{"--group-add", "--group-add 29 IMG id -G", "0 29"},
+		{"--entrypoint", "--entrypoint echo IMG a", "a"},
+		{"--entrypoint, none", "--entrypoint '' IMG echo b", "b"},
+		{"-h", "-h box IMG hostname", "box"},
+		{"--domainname", "--domainname example.com IMG cat /proc/sys/kernel/domainname", "example.com"},
+		{"--add-host", "--add-host db:10.0.0.1 IMG grep -w db /etc/hosts", "10.0.0.1\tdb"},
+		{"--dns", "--dns 9.9.9.9 --dns-search example.com --dns-option ndots:2 IMG cat /etc/resolv.conf",
+			"search example.com\nnameserver 9.9.9.9\noptions ndots:2"},
+		{"-v", "-v HOME/bound:/m IMG cat /m/f", "bound"},
+		{"-v, read only", "-v HOME/bound:/m:ro IMG sh -c 'touch /m/g 2>/dev/null || echo refused'", "refused"},
+		{"-v, SELinux labels where there is none", "-v HOME/bound:/m:Z,ro IMG cat /m/f", "bound"},
+		{"-v, propagation", "-v HOME/bound:/m:rshared IMG sh -c 'grep -c \" /m .*shared:\" /proc/self/mountinfo'", "1"},
+		{"-v, a directory that is made", "-v HOME/made-by-v:/m IMG stat -c %u /m", "0"},
+		{"-v, nocopy", "-v empty:/etc:nocopy IMG sh -c 'ls /etc | grep -c passwd || true'", "0"},
+		{"--mount, volume-nocopy", "--mount type=volume,src=empty2,dst=/etc,volume-nocopy IMG sh -c 'ls /etc | grep -c passwd || true'", "0"},
+		{"--mount, read only", "--mount type=bind,src=HOME/bound,dst=/m,readonly IMG sh -c 'touch /m/g 2>/dev/null || echo refused'", "refused"},
+		{"--mount, tmpfs", "--mount type=tmpfs,dst=/m,tmpfs-size=1m,tmpfs-mode=700 IMG sh -c 'df -k /m | tail -1 | tr -s \" \" | cut -d\" \" -f2; stat -c %a /m'", "1024\n700"},
+		{"--tmpfs", "--tmpfs /m:size=1m,mode=700 IMG sh -c 'grep -c \" /m tmpfs .*nosuid,nodev,noexec\" /proc/mounts; stat -c %a /m'", "1\n700"},
+		{"--volumes-from", "--volumes-from source IMG grep -c ' /shared ' /proc/mounts", "1"},
+		{"--volume-driver", "--volume-driver local -v driven:/m IMG grep -c ' /m ' /proc/mounts", "1"},
+		{"--read-only", "--read-only IMG sh -c 'touch /f 2>/dev/null || echo refused'", "refused"},
+		{"--init", "--init IMG sh -c 'test $$ != 1 && echo not the first'", "not the first"},
+		{"--privileged", "--privileged IMG sh -c 'mount -t tmpfs none /mnt 2>/dev/null || mkdir /mnt && mount -t tmpfs none /mnt && echo mounted'", "mounted"},
+		{"--cap-drop", "--cap-drop ALL " + status("CapEff"), "CapEff:\t0000000000000000"},
+		{"--cap-add", "--cap-drop all --cap-add CAP_chown " + status("CapEff"), "CapEff:\t0000000000000001"},
+		{"--security-opt no-new-privileges", "--security-opt no-new-privileges " + status("NoNewPrivs"), "NoNewPrivs:\t1"},
+		{"--security-opt seccomp", "--security-opt seccomp=unconfined " + status("Seccomp:"), "Seccomp:\t0"},
+		{"--security-opt systempaths", "--security-opt systempaths=unconfined IMG sh -c 'grep -c \" /proc/kcore \" /proc/mounts || true'", "0"},
+		{"--sysctl", "--sysctl kernel.msgmax=9000 IMG cat /proc/sys/kernel/msgmax", "9000"},
+		{"--ulimit", "--ulimit nofile=100:200 IMG sh -c 'ulimit -Sn; ulimit -Hn'", "100\n200"},
+		{"--shm-size", "--shm-size 1m IMG sh -c 'df -k /dev/shm | tail -1 | tr -s \" \" | cut -d\" \" -f2'", "1024"},
+		{"--oom-score-adj", "--oom-score-adj 700 IMG cat /proc/self/oom_score_adj", "700"},
+		{"--device", "--device /dev/null:/dev/nothing IMG sh -c 'echo x >/dev/nothing; stat -c %F /dev/nothing'", "character special file"},
+		{"--pid container", "--pid container:peer IMG sh -c 'ps | grep -c \"[t]rap .exit 0. TERM\"'", "1"},
+		{"--ipc container", "--ipc container:peer IMG cat /dev/shm/f", "peer"},
+		{"--ipc none", "--ipc none IMG sh -c 'grep -c \" /dev/shm \" /proc/mounts || true'", "0"},
+		{"--uts host", "--uts host IMG hostname", hostname(t)},
+		{"--network container", "--network container:peer IMG cat /etc/hostname", ""},
+		{"--platform", "--platform linux/amd64 IMG echo ran", "ran"},
+		{"--pull never", "--pull never IMG echo ran", "ran"},
+		{"-q", "-q IMG echo ran", "ran"},
+		{"--isolation", "--isolation default IMG echo ran", "ran"},
+		{"--disable-content-trust", "--disable-content-trust IMG echo ran", "ran"},
+		{"--cidfile", "--cidfile HOME/cid IMG true; wc -c <HOME/cid", "64"},
+		{"--userns host", "--userns host IMG id -u", "0"},
+		{"--userns keep-id", "--userns keep-id IMG id -u", itoa(s.UID())},
+		{"-a", "-a stderr IMG sh -c 'echo out; echo err >&2'", ""},
+		{"--sig-proxy", "--sig-proxy=false IMG echo ran", "ran"},
+		{"--stop-timeout", "--stop-timeout 1 IMG echo ran", "ran"},
+	}
+	for _, test := range inside {
+		t.Run(test.name, func(t *testing.T) {
+			s := s.In(t)
+			line := test.line
+			if !strings.Contains(line, "--network") {
+				line = "--network none " + line
+			}
+			line = strings.NewReplacer("HOME", s.Home(), "IMG", img).Replace(line)
+			r := s.Shell("skiff run --rm " + line).Exits(0)
+			if test.name != "--network container" {
+				r.Prints(test.want)
+			}
+			if test.name == "-a" {
+				harness.Equal(t, "standard error", r.Stderr, "err\n")
+			} else if strings.Contains(r.Stderr, "WARNING") {
+				t.Errorf("warns: %s", r.Stderr)
+			}
+		})
+	}
+
+	said := []struct{ name, flags, template, want string }{
+		{"--annotation", "--annotation a=b", "{{.HostConfig.Annotations}}", "map[a:b]"},
+		{"-l", "-l a=b -l c", "{{.Config.Labels}}", "map[a:b c:]"},
+		{"--label-file", "--label-file HOME/labels", "{{.Config.Labels}}", "map[from:file]"},
+		{"--expose", "--expose 80-81", "{{.Config.ExposedPorts}}", "map[80/tcp:{} 81/tcp:{}]"},
+		{"--restart", "--restart on-failure:3", "{{.HostConfig.RestartPolicy.Name}} {{.HostConfig.RestartPolicy.MaximumRetryCount}}", "on-failure 3"},
+		{"--rm", "--rm", "{{.HostConfig.AutoRemove}}", "true"},
+		{"--name", "--name named", "{{.Name}}", "/named"},
+		{"-t -i", "-t -i", "{{.Config.Tty}} {{.Config.OpenStdin}}", "true true"},
+		{"--log-driver", "--log-driver local --log-opt max-size=1m", "{{.HostConfig.LogConfig.Type}} {{.HostConfig.LogConfig.Config}}", "local map[max-size:1m]"},
+		{"--health-cmd", "--health-cmd true --health-interval 3s --health-timeout 2s --health-retries 4 --health-start-period 5s --health-start-interval 1s",
+			"{{.Config.Healthcheck.Test}} {{json .Config.Healthcheck.Interval}} {{json .Config.Healthcheck.Timeout}} {{.Config.Healthcheck.Retries}} {{json .Config.Healthcheck.StartPeriod}} {{json .Config.Healthcheck.StartInterval}}",
+			"[CMD-SHELL true] 3000000000 2000000000 4 5000000000 1000000000"},
+		{"--no-healthcheck", "--no-healthcheck", "{{.Config.Healthcheck.Test}}", "[NONE]"},
+		{"--stop-signal", "--stop-signal SIGUSR1 --stop-timeout 7", "{{.Config.StopSignal}} {{.Config.StopTimeout}}", "SIGUSR1 7"},
+		{"--cgroupns", "--cgroupns host", "{{.HostConfig.CgroupnsMode}}", "host"},
+		{"--cpu-shares", "-c 512 --cpu-period 50000 --cpu-quota 25000 --cpuset-cpus 0 --cpuset-mems 0",
+			"{{.HostConfig.CpuShares}} {{.HostConfig.CpuPeriod}} {{.HostConfig.CpuQuota}} {{.HostConfig.CpusetCpus}} {{.HostConfig.CpusetMems}}", "512 50000 25000 0 0"},
+		{"--cpus", "--cpus 1.5", "{{.HostConfig.NanoCpus}}", "1500000000"},
+		{"-m", "-m 64m --memory-reservation 32m --memory-swap 128m", "{{.HostConfig.Memory}} {{.HostConfig.MemoryReservation}} {{.HostConfig.MemorySwap}}", "67108864 33554432 134217728"},
+		{"--pids-limit", "--pids-limit 77", "{{.HostConfig.PidsLimit}}", "77"},
+		{"-P", "-P", "{{.HostConfig.PublishAllPorts}}", "true"},
+	}
+	for _, test := range said {
+		t.Run(test.name, func(t *testing.T) {
+			s := s.In(t)
+			id := s.Shell("skiff create --network none " + strings.ReplaceAll(test.flags, "HOME", s.Home()) + " " + img + " true").Exits(0).Out()
+			harness.Equal(t, test.template, s.Inspect(id, test.template), test.want)
+			s.OK("rm", id)
+		})
+	}
+}
+
+// What has no effect here is said: as a warning that names the flag, or as a
+// refusal.
+func TestRunFlags_WithoutEffectAreNotSilent(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	for _, flag := range []string{
+		"--cpu-rt-period 1000", "--cpu-rt-runtime 1000", "--memory-swappiness 50", "--oom-kill-disable", "--kernel-memory 64m",
+		"--device-cgroup-rule 'c 1:3 rwm'", "--runtime runc", "--storage-opt size=1g", "--blkio-weight 100",
+	} {
+		t.Run(flag, func(t *testing.T) {
+			r := s.In(t).Shell("skiff run --rm --network none " + flag + " " + img + " echo ran").Exits(0).Prints("ran")
+			if !strings.Contains(r.Stderr, "WARNING: ") {
+				t.Errorf("says nothing: %q", r.Stderr)
+			}
+		})
+	}
+	for flag, says := range map[string]string{
+		"--gpus all":                   "could not select device driver",
+		"--use-api-socket":             "--use-api-socket",
+		"--isolation hyperv":           "isolation",
+		"--volume-driver nfs -v x1:/x": "nfs",
+		"--runtime nosuch":             "unknown or invalid runtime name: nosuch",
+		"--cpu-count 2":                "unknown flag: --cpu-count",
+		"--io-maxbandwidth 1m":         "unknown flag: --io-maxbandwidth",
+	} {
+		t.Run(flag, func(t *testing.T) {
+			s.In(t).Shell("skiff run --rm --network none " + flag + " " + img + " true").Exits(125).Complains(says)
+		})
+	}
+}
+
+func hostname(t *testing.T) string {
+	t.Helper()
+	name, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
