@@ -51,6 +51,8 @@ type Options struct {
 	SSH map[string]string
 	// Epoch, when not nil, is the time of everything that is made.
 	Epoch *time.Time
+	// Export, when not nil, is wanted instead of an image.
+	Export *Export
 	// Fetch brings an image into the store.
 	Fetch func(ctx context.Context, ref image.Reference, platform string) error
 	Watch Watcher
@@ -87,6 +89,7 @@ type Result struct {
 // builder is one build.
 type builder struct {
 	Options
+	ctx    context.Context // of the whole build
 	st     *storage.Store
 	file   *dockerfile.File
 	cache  *cache
@@ -113,7 +116,7 @@ func Build(ctx context.Context, st *storage.Store, o Options) (_ *Result, err er
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	b := &builder{Options: o, st: st, images: map[string]*future{}, slots: make(chan struct{}, max(2, runtime.NumCPU())), stop: cancel}
+	b := &builder{Options: o, ctx: ctx, st: st, images: map[string]*future{}, slots: make(chan struct{}, max(2, runtime.NumCPU())), stop: cancel}
 	if b.cache, err = openCache(ctx, st); err != nil {
 		return nil, err
 	}
@@ -135,6 +138,9 @@ func Build(ctx context.Context, st *storage.Store, o Options) (_ *Result, err er
 	b.wait()
 	if err != nil {
 		return nil, b.explain(err)
+	}
+	if o.Export != nil {
+		return &Result{}, b.files(final, o.Export)
 	}
 	return b.publish(ctx, final)
 }

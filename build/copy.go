@@ -122,15 +122,13 @@ type copyJob struct {
 	sources []copySource
 	src     *source
 	own     bool // src is ours to close
-	fetched []*download
 }
 
 // copySource is one source with what was found of it.
 type copySource struct {
 	list []*found
 	// below is what --parents puts in front of the names.
-	below  string
-	remote *download
+	below string
 }
 
 func isRemote(name string) bool {
@@ -148,24 +146,12 @@ func (j *copyJob) keys(args []string, params string) ([]string, error) {
 	e, c := j.evaluation, j.command
 	parent := e.key
 	var contents []string
-	local := args
-	if j.add {
-		local = nil
-		for _, a := range args {
-			if !isRemote(a) {
-				local = append(local, a)
-				continue
-			}
-			d, err := e.fetch(a, c)
-			if err != nil {
-				return nil, err
-			}
-			j.fetched = append(j.fetched, d)
-			contents = append(contents, d.name, d.sum)
-			j.sources = append(j.sources, copySource{remote: d})
+	for _, a := range args {
+		if isRemote(a) {
+			return nil, remoteError(a)
 		}
 	}
-	if len(local) == 0 {
+	if len(args) == 0 {
 		return []string{keyOf("copy", parent, params, contents)}, nil
 	}
 	quick := ""
@@ -175,7 +161,7 @@ func (j *copyJob) keys(args []string, params string) ([]string, error) {
 			return nil, err
 		}
 		if st != nil {
-			quick = keyOf("copy from", parent, params, st.key, local)
+			quick = keyOf("copy from", parent, params, st.key, args)
 			if !e.noCache {
 				if l := e.cache.find(quick); l != nil {
 					return []string{quick}, nil
@@ -197,7 +183,7 @@ func (j *copyJob) keys(args []string, params string) ([]string, error) {
 			return nil, err
 		}
 	}
-	for _, name := range local {
+	for _, name := range args {
 		s, err := j.find(name)
 		if err != nil {
 			return nil, err
@@ -248,9 +234,6 @@ func (j *copyJob) close() {
 	if j.own {
 		j.src.close()
 	}
-	for _, d := range j.fetched {
-		d.close()
-	}
 }
 
 // do copies.
@@ -264,12 +247,6 @@ func (j *copyJob) do(w *work) error {
 		o.owner = &given
 	}
 	for _, s := range j.sources {
-		if s.remote != nil {
-			if err := s.remote.put(w, j, o); err != nil {
-				return err
-			}
-			continue
-		}
 		for _, f := range s.list {
 			if err := j.put(w, &s, f, o); err != nil {
 				return err
@@ -298,7 +275,7 @@ func (j *copyJob) put(w *work, s *copySource, f *found, o putOptions) error {
 		}
 	}
 	if j.add && j.command.Unpack != "false" && !f.dir {
-		done, err := unpack(w, f, target, o)
+		done, err := unpack(w, f, target, o, j.chown)
 		if done || err != nil {
 			return err
 		}

@@ -279,7 +279,7 @@ func (e *evaluation) workdir(c *command) error {
 		return nil
 	}
 	user := e.process().User
-	l, err := e.step(c, title, []string{keyOf("workdir", e.key, dir, user)}, func(w *work) error {
+	l, err := e.step(c, title, []string{keyOf("workdir", e.key, dir, user, e.Epoch)}, func(w *work) error {
 		owner, err := w.owner(user)
 		if err != nil {
 			return err

@@ -1,7 +1,6 @@
 package build
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -13,21 +12,10 @@ type heredoc = dockerfile.Heredoc
 
 func newFile(fd int, name string) *os.File { return os.NewFile(uintptr(fd), name) }
 
-// download is a file that ADD fetched.
-type download struct {
-	name string
-	sum  string
-}
-
-func (d *download) close() {}
-
-func (d *download) put(*work, *copyJob, putOptions) error { return nil }
-
-func (e *evaluation) fetch(source string, _ *command) (*download, error) {
+// remoteError says that a source of ADD is not on this machine.
+func remoteError(source string) error {
 	if strings.HasPrefix(source, "http") {
-		return nil, fmt.Errorf("ADD of %s: URLs are not supported yet", source)
+		return fmt.Errorf("ADD of %s: URLs are not supported yet; fetch it in a RUN, or before the build", source)
 	}
-	return nil, errors.New("ADD of a git repository is not supported yet")
+	return fmt.Errorf("ADD of %s: git repositories are not supported yet; clone it in a RUN, or before the build", source)
 }
-
-func unpack(*work, *found, string, putOptions) (bool, error) { return false, nil }

@@ -58,7 +58,7 @@ func (e *evaluation) run(c *command) error {
 	}
 	p := e.process()
 	env := slices.Clone(e.env)
-	key := keyOf("run", e.key, args, string(script), env, p.User, p.WorkingDir, network, mountKeys, e.ExtraHosts, e.Platform)
+	key := keyOf("run", e.key, args, string(script), env, p.User, p.WorkingDir, network, mountKeys, e.ExtraHosts, e.Platform, e.Epoch)
 	text := args
 	if len(e.declared) > 0 {
 		var known []string

@@ -2,6 +2,7 @@ package build
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -86,6 +87,9 @@ func (e *evaluation) make(c *command, task Task, keys []string, mount bool, do f
 		err = do(w)
 	}
 	w.release()
+	if err == nil {
+		err = w.clamp()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -157,4 +161,24 @@ func (b *builder) overlay(layers []string, dir, upper, scratch string) (*message
 		layers = []string{nothing}
 	}
 	return lifecycle.LayersRoot(b.st, layers, upper, scratch, filepath.Join(dir, "root"))
+}
+
+// clamp makes nothing in the layer younger than SOURCE_DATE_EPOCH, so that the
+// same step makes the same layer whenever it runs. No process is left that could
+// change the tree, and no link is followed.
+func (w *work) clamp() error {
+	if w.Epoch == nil {
+		return nil
+	}
+	when := unix.NsecToTimespec(w.Epoch.UnixNano())
+	return filepath.WalkDir(w.diff(), func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil || !info.ModTime().After(*w.Epoch) {
+			return err
+		}
+		return setTime(unix.AT_FDCWD, name, when)
+	})
 }

@@ -234,6 +234,7 @@ _skiff() {
 			'--network[Set the networking mode for the "RUN" instructions during build]:value:_files' \
 			'--no-cache[Do not use cache when building the image]' \
 			'--no-cache-filter[Do not cache specified stages]:value:_files' \
+			'--output[Output destination (format "type=local,dest=path")]:value:_files' \
 			'--platform[Set target platform for build]:value:_files' \
 			'--progress[Set type of progress output ("auto", "none", "plain", "quiet")]:value:_files' \
 			'--pull[Always attempt to pull all referenced images]' \
@@ -336,6 +337,7 @@ _skiff() {
 			'--network[Set the networking mode for the "RUN" instructions during build]:value:_files' \
 			'--no-cache[Do not use cache when building the image]' \
 			'--no-cache-filter[Do not cache specified stages]:value:_files' \
+			'--output[Output destination (format "type=local,dest=path")]:value:_files' \
 			'--platform[Set target platform for build]:value:_files' \
 			'--progress[Set type of progress output ("auto", "none", "plain", "quiet")]:value:_files' \
 			'--pull[Always attempt to pull all referenced images]' \
@@ -428,6 +430,7 @@ _skiff() {
 			'--network[Set the networking mode for the "RUN" instructions during build]:value:_files' \
 			'--no-cache[Do not use cache when building the image]' \
 			'--no-cache-filter[Do not cache specified stages]:value:_files' \
+			'--output[Output destination (format "type=local,dest=path")]:value:_files' \
 			'--platform[Set target platform for build]:value:_files' \
 			'--progress[Set type of progress output ("auto", "none", "plain", "quiet")]:value:_files' \
 			'--pull[Always attempt to pull all referenced images]' \
@@ -954,6 +957,7 @@ _skiff() {
 			'--network[Set the networking mode for the "RUN" instructions during build]:value:_files' \
 			'--no-cache[Do not use cache when building the image]' \
 			'--no-cache-filter[Do not cache specified stages]:value:_files' \
+			'--output[Output destination (format "type=local,dest=path")]:value:_files' \
 			'--platform[Set target platform for build]:value:_files' \
 			'--progress[Set type of progress output ("auto", "none", "plain", "quiet")]:value:_files' \
 			'--pull[Always attempt to pull all referenced images]' \

@@ -3,6 +3,9 @@
 package build
 
 import (
+	"archive/tar"
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +39,8 @@ type options struct {
 	IIDFile  string
 	Metadata string
 	Warnings []string
+	// discard removes the context, if it is ours.
+	discard func() error
 }
 
 // Command makes an image of a Dockerfile.
@@ -56,7 +61,7 @@ func Command(e *env.Env) *cli.Command {
 }
 
 func buildFlags() []cli.Flag {
-	return []cli.Flag{
+	return append([]cli.Flag{
 		&cli.StringSliceFlag{Name: "add-host", Usage: `Add a custom host-to-IP mapping (format: "host:ip")`},
 		&cli.StringSliceFlag{Name: "build-arg", Usage: "Set build-time variables"},
 		&cli.StringSliceFlag{Name: "build-context", Usage: `Additional build contexts (e.g., name=path)`},
@@ -72,6 +77,7 @@ func buildFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "no-cache-filter", Usage: "Do not cache specified stages"},
 		&cli.StringFlag{Name: "platform", Usage: "Set target platform for build"},
 		&cli.StringFlag{Name: "progress", Value: "auto", Usage: `Set type of progress output ("auto", "none", "plain", "quiet")`},
+		&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: `Output destination (format: "type=local,dest=path")`},
 		&cli.BoolFlag{Name: "pull", Usage: "Always attempt to pull all referenced images"},
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "Suppress the build output and print image ID on success"},
 		&cli.BoolFlag{Name: "rm", Value: true, Usage: "Remove intermediate containers; none are ever left", Hidden: true},
@@ -80,7 +86,7 @@ func buildFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "ssh", Usage: `SSH agent socket to expose to the build (format: "default|<id>[=<socket>]")`},
 		&cli.StringSliceFlag{Name: "tag", Aliases: []string{"t"}, Usage: `Name and optionally a tag (format: "name:tag")`},
 		&cli.StringFlag{Name: "target", Usage: "Set the target build stage to build"},
-	}
+	}, foreignFlags()...)
 }
 
 func parse(c *cli.Context, e *env.Env) (*options, error) {
@@ -163,6 +169,12 @@ func parse(c *cli.Context, e *env.Env) (*options, error) {
 		o.ShmSize = 64 << 20
 	}
 	var err error
+	if err := o.foreign(c); err != nil {
+		return nil, err
+	}
+	if o.Export, err = parseOutput(e, c.StringSlice("output")); err != nil {
+		return nil, err
+	}
 	if o.Contexts, err = parseContexts(c.StringSlice("build-context")); err != nil {
 		return nil, err
 	}
@@ -290,7 +302,11 @@ func run(ctx context.Context, e *env.Env, o *options) error {
 	for _, w := range o.Warnings {
 		fmt.Fprintln(e.Err, "WARNING: "+w)
 	}
-	if err := load(e, o); err != nil {
+	err := load(e, o)
+	if o.discard != nil {
+		defer func() { _ = o.discard() }() // what is left the next command sweeps
+	}
+	if err != nil {
 		return failure.Local("%v", err)
 	}
 	st, err := e.Store()
@@ -325,6 +341,9 @@ func run(ctx context.Context, e *env.Env, o *options) error {
 		}
 		explain(e.Err, err)
 		return failure.Status(1)
+	}
+	if o.Export != nil {
+		return nil
 	}
 	if o.IIDFile != "" {
 		if err := os.WriteFile(o.IIDFile, []byte("sha256:"+result.ImageID), 0o644); err != nil {
@@ -374,12 +393,7 @@ func load(e *env.Env, o *options) error {
 		if o.File == "-" {
 			return errors.New("invalid argument: can't use stdin for both build context and dockerfile")
 		}
-		data, err := io.ReadAll(io.LimitReader(e.In, maxDockerfile+1))
-		if err != nil {
-			return fmt.Errorf("failed to read from standard input: %w", err)
-		}
-		o.Dockerfile, o.Name = data, "Dockerfile"
-		return checkSize(data)
+		return loadInput(e, o)
 	}
 	if strings.Contains(o.Path, "://") || strings.HasPrefix(o.Path, "git@") {
 		return fmt.Errorf("build context %s: URLs are not supported yet", o.Path)
@@ -397,6 +411,45 @@ func load(e *env.Env, o *options) error {
 	if o.Context, err = filepath.EvalSymlinks(o.Context); err != nil {
 		return err
 	}
+	return loadDirectory(e, o)
+}
+
+// loadInput takes what comes on standard input for a Dockerfile, or for a
+// context as a tar, by its contents.
+func loadInput(e *env.Env, o *options) error {
+	plain, err := build.Decompress(e.In)
+	if err != nil {
+		return fmt.Errorf("failed to read from standard input: %w", err)
+	}
+	in := bufio.NewReaderSize(plain, 1<<10)
+	head, err := in.Peek(512)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("failed to read from standard input: %w", err)
+	}
+	if _, err := tar.NewReader(bytes.NewReader(head)).Next(); err != nil {
+		data, err := io.ReadAll(io.LimitReader(in, maxDockerfile+1))
+		if err != nil {
+			return fmt.Errorf("failed to read from standard input: %w", err)
+		}
+		o.Dockerfile, o.Name = data, "Dockerfile"
+		return checkSize(data)
+	}
+	st, err := e.Store()
+	if err != nil {
+		return err
+	}
+	if o.Context, o.discard, err = build.UnpackContext(st, in); err != nil {
+		return fmt.Errorf("failed to unpack the build context: %w", err)
+	}
+	if o.File != "" && !filepath.IsAbs(o.File) {
+		o.File = filepath.Join(o.Context, o.File)
+	}
+	o.Path = o.Context
+	return loadDirectory(e, o)
+}
+
+// loadDirectory reads the Dockerfile and .dockerignore of a context.
+func loadDirectory(e *env.Env, o *options) (err error) {
 	name := o.File
 	switch name {
 	case "-":
