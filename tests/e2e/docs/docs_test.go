@@ -35,6 +35,7 @@ var masks = []struct {
 	what *regexp.Regexp
 	with string
 }{
+	{regexp.MustCompile(`\b[0-9a-f]{24}\b`), "<cache id>"},
 	{regexp.MustCompile(`\b\d\d:\d\d(:\d\d)?\b`), "<clock>"},
 	{regexp.MustCompile(`\b\d+(\.\d+)? ?([kMG]i?)B\b`), "<size>"},
 	{regexp.MustCompile(`\b\d+\.\d+%`), "<percent>"},
