@@ -21,7 +21,7 @@ import (
 func main() {
 	skiff := flag.String("skiff", "bin/skiff", "the program to measure")
 	rounds := flag.Int("rounds", 40, "how often each command runs")
-	only := flag.String("only", "", "measure only this: pull, store")
+	only := flag.String("only", "", "measure only this: build, pull, store")
 	write := flag.String("write", "", "file whose table is replaced by the result")
 	flag.Parse()
 	if err := run(*skiff, *rounds, *only, *write); err != nil {
@@ -57,6 +57,11 @@ func run(skiff string, rounds int, only, write string) (err error) {
 		fmt.Print(r.String())
 		return nil
 	}
+	if only == "build" {
+		measureBuilds(place, contestants, &r)
+		fmt.Print(r.String())
+		return nil
+	}
 	if only == "store" {
 		measureStore(place, contestants, &r)
 		fmt.Print(r.String())
@@ -65,6 +70,7 @@ func run(skiff string, rounds int, only, write string) (err error) {
 	measureRuns(place, contestants, rounds, &r)
 	measureQueries(place, contestants, rounds, &r)
 	measureCrowd(place, contestants, &r)
+	measureBuilds(place, contestants, &r)
 	measureMemory(place, contestants, &r)
 	measurePulls(place, contestants, &r)
 	measureStore(place, contestants, &r)
