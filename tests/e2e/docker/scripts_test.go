@@ -424,7 +424,7 @@ docker port nothing
 docker stats --no-stream --format '{{.Name}} {{.NetIO}} {{.PIDs}}' it
 docker stats --no-stream nothing
 docker update it
-docker update --restart always it
+docker update --restart always it 2>/dev/null
 docker inspect -f '{{json .HostConfig.RestartPolicy}}' it
 docker update --restart nosuch it
 docker update nothing --restart no
