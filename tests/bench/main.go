@@ -43,12 +43,13 @@ func run(skiff string, rounds int, only, write string) (err error) {
 	// Ctrl-C must end the engines that were started, too.
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, syscall.SIGINT, syscall.SIGTERM)
+	var r report
 	go func() {
 		<-interrupted
+		fmt.Print(r.String()) // what there is
 		place.close()
 		os.Exit(130)
 	}()
-	var r report
 	r.begin(place, rounds)
 	contestants := place.contestants()
 	place.setUp(contestants, &r)
