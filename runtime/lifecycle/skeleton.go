@@ -24,9 +24,9 @@ var (
 // skeleton returns the directory of the layer that lies below all layers of
 // every image, and makes it when it is not there. What an image lacks of the
 // usual mount points is found there, instead of being made in the writable layer
-// of each container anew, which costs up to eight inodes: ext4 looks at every
-// inode that was deleted in the last five seconds before it hands out one. What
-// an image has hides it. Docker has a layer for that purpose too, so that its
+// of each container anew, which costs up to eight inodes: ext4 passes over every
+// inode that was deleted in the last minutes before it hands out one. What an
+// image has hides it. Docker has a layer for that purpose too, so that its
 // diff and commit do not know the mount points.
 func skeleton(ctx context.Context, st *storage.Store) (string, error) {
 	dir := filepath.Join(st.Cache(), skeletonDir)

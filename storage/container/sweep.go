@@ -23,7 +23,10 @@ func Sweep(st *storage.Store, ready func() error) error {
 	}
 	var dead []string
 	for _, e := range entries {
-		if c, err := Load(st, e.Name()); err != nil || c.deserted() {
+		// Not its configuration: a hundred that run would cost a start as much as
+		// all the rest.
+		c := &Container{Store: st, Config: &Config{ID: e.Name()}}
+		if c.deserted() || !c.exists() {
 			dead = append(dead, e.Name())
 		}
 	}
@@ -99,8 +102,7 @@ func (c *Container) deserted() bool {
 	maker, err := lock.TryExisting(filepath.Join(c.Dir(), LockFile))
 	if errors.Is(err, os.ErrNotExist) {
 		// Of no living one: they rename the directory before they delete it.
-		_, err := os.Lstat(c.Dir())
-		return err == nil
+		return c.exists()
 	}
 	if err != nil {
 		return false
@@ -109,6 +111,12 @@ func (c *Container) deserted() bool {
 	// Asked again: the monitor may have taken over between the two.
 	holder, err := c.Holder()
 	return err == nil && holder == 0
+}
+
+// exists reports whether the container's directory is there.
+func (c *Container) exists() bool {
+	_, err := os.Lstat(c.Dir())
+	return err == nil
 }
 
 // Vanished reports whether the container was to vanish at its end and has ended,
