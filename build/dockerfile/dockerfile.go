@@ -10,7 +10,6 @@ import "strconv"
 type File struct {
 	Escape   rune // the character that continues a line
 	Syntax   string
-	Check    string // "# check=", as written
 	Args     []Pair // before the first FROM
 	Stages   []Stage
 	Warnings []Warning

@@ -69,7 +69,9 @@ func Parse(text []byte) (_ *dockerfile.File, err error) {
 	}
 	f := &dockerfile.File{Escape: result.EscapeToken}
 	f.Syntax, _, _, _ = parser.DetectSyntax(text)
-	f.Check, _, _, _ = parser.ParseDirective("check", text)
+	if check, _, _, ok := parser.ParseDirective("check", text); ok {
+		f.Warnings = append(f.Warnings, dockerfile.Warning{Text: "# check=" + check + " has no effect: no rules are checked", Line: 1})
+	}
 	for _, w := range result.Warnings {
 		line := 0
 		if w.Location != nil {

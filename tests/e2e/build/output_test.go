@@ -39,6 +39,8 @@ func TestBuild_SaysWhatItDoesNotDo(t *testing.T) {
 		s.Skiff(append(append([]string{"build", "-q"}, args...), dir)...).Exits(1).Complains("not supported")
 	}
 	s.Skiff("build", "-q", "--memory", "1g", "--provenance=false", dir).Exits(0).Complains("WARNING: --memory is not supported yet and has no effect")
+	_, dir = begin(t, "# check=error=true\nFROM busybox\n")
+	s.Skiff("build", dir).Exits(0).Complains("# check=error=true has no effect: no rules are checked")
 }
 
 // The same inputs and the same SOURCE_DATE_EPOCH give the same image.
