@@ -170,8 +170,8 @@ func (f *follower) Read(data []byte) (int, error) {
 }
 
 // trimPartials deletes parts that nobody fetches any more: those that are old,
-// and of the rest as many as are over the limit, oldest first.
-func (s *session) trimPartials() error {
+// and of the rest as many as are over limit bytes, oldest first.
+func (s *session) trimPartials(limit int64) error {
 	dir := filepath.Join(s.st.Cache(), partialDir)
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -190,7 +190,7 @@ func (s *session) trimPartials() error {
 	var kept int64
 	for _, f := range files {
 		// What it occupies counts, not how far it reaches.
-		if kept += f.Size(); kept <= maxPartials && time.Since(f.ModTime()) < partialAge {
+		if kept += f.Size(); kept <= limit && time.Since(f.ModTime()) < partialAge {
 			continue
 		}
 		held, err := lock.TryExclusive(filepath.Join(dir, f.Name()))

@@ -3,12 +3,15 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/containers/image/v5/docker/reference"
 	"github.com/containers/image/v5/manifest"
 	"github.com/containers/image/v5/types"
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
 
 	"skiff/storage/courier/message"
 	"skiff/storage/courier/registry"
@@ -24,7 +27,7 @@ type remote struct {
 }
 
 // pull fetches an image, or all of a repository, and names it.
-func (s *session) pull(ctx context.Context, want *message.Pull) (message.Result, error) {
+func (s *session) pull(ctx context.Context, want *message.Pull) (_ message.Result, err error) {
 	named, err := reference.ParseNormalizedNamed(want.Reference)
 	if err != nil {
 		return message.Result{}, err
@@ -36,7 +39,13 @@ func (s *session) pull(ctx context.Context, want *message.Pull) (message.Result,
 		return message.Result{}, err
 	}
 	// Room that cannot be made now is made by the next pull.
-	_ = s.trimPartials()
+	_ = s.trimPartials(maxPartials)
+	defer func() {
+		if isFull(err) {
+			// Whoever frees space must find it freed, parts of other layers too.
+			_ = s.trimPartials(0)
+		}
+	}()
 	from, err := sources(named, want.Registries)
 	if err != nil {
 		return message.Result{}, err
@@ -46,6 +55,13 @@ func (s *session) pull(ctx context.Context, want *message.Pull) (message.Result,
 		return s.pullAll(ctx, reference.TrimNamed(named), from, want)
 	}
 	return s.pullOne(ctx, named, from, want)
+}
+
+// isFull reports whether err says that the disk is full. What the processes that
+// unpack layers say is text by the time it comes here.
+func isFull(err error) bool {
+	return err != nil && (errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) ||
+		strings.Contains(err.Error(), unix.ENOSPC.Error()) || strings.Contains(err.Error(), unix.EDQUOT.Error()))
 }
 
 func closeSources(all []source) {
