@@ -40,6 +40,9 @@ func TestRun_StartsEarlyWhatTheLastRunSaid(t *testing.T) {
 	}
 	s.Shell("rmdir started-early").Succeeds()
 
+	// A stage that lacks its end is not used, and is put right.
+	s.Shell("chmod u+w " + cache + "/" + name + " && truncate -s 4096 " + cache + "/" + name).Succeeds()
+	run()
 	s.Do(nil, "rm", filepath.Join(cache, name)).Succeeds()
 	run()
 	s.Skiff("run", "--rm", "--network", "none", "no.such/image:1", "true").Exits(125)
