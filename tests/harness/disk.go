@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -100,12 +99,12 @@ func (d *Disk) Unmount() {
 		return exec.Command("nsenter", append(args, d.session.Home())...).Run()
 	}
 	var err error
-	if !within(15*time.Second, func() bool { err = umount(); return err == nil }) {
+	if !within(comesWithin, func() bool { err = umount(); return err == nil }) {
 		d.t.Errorf("unmount %s: %v", d.session.Home(), errors.Join(err, umount("-l")))
 	}
 	d.mounted = false
 	// The file system lives for as long as anybody's namespace has the mount.
-	if !within(15*time.Second, func() bool {
+	if !within(comesWithin, func() bool {
 		out, err := exec.Command("losetup", "-j", d.file).Output()
 		return err == nil && len(out) == 0
 	}) {

@@ -62,7 +62,7 @@ func DockerEngine(t *testing.T) (host, dir string) {
 		_ = cmd.Process.Signal(os.Interrupt)
 		select {
 		case <-ended:
-		case <-time.After(20 * time.Second):
+		case <-time.After(comesWithin):
 			_ = cmd.Process.Kill()
 			<-ended
 		}
@@ -71,7 +71,7 @@ func DockerEngine(t *testing.T) (host, dir string) {
 			t.Log(err)
 		}
 	})
-	if !within(15*time.Second, func() bool {
+	if !within(comesWithin, func() bool {
 		client := exec.Command("docker", "version")
 		client.Env = append(os.Environ(), "DOCKER_HOST="+host)
 		return client.Run() == nil

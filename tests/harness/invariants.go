@@ -22,7 +22,7 @@ func (s *Session) end() {
 	s.T.Helper()
 	s.removeContainers()
 	var left []string
-	if !within(5*time.Second, func() bool {
+	if !within(comesWithin, func() bool {
 		left = s.left()
 		return len(left) == 0
 	}) {

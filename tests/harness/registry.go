@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // Registry is a real registry on 127.0.0.1, as long as a test lasts.
@@ -64,7 +63,7 @@ http: {addr: %s}
 		_ = cmd.Wait()
 		own.remove(cmd.Process.Pid)
 	})
-	if !within(10*time.Second, func() bool {
+	if !within(comesWithin, func() bool {
 		c, err := net.Dial("tcp", r.Address)
 		if err == nil {
 			c.Close()

@@ -114,10 +114,10 @@ func (c *Terminal) Output() string {
 }
 
 // Expect waits for a text behind what it has found before, and stops the test
-// when it does not come within ten seconds.
+// when it does not come.
 func (c *Terminal) Expect(text string) {
 	c.t.Helper()
-	if !within(10*time.Second, func() bool {
+	if !within(comesWithin, func() bool {
 		all := c.Output()
 		at := strings.Index(all[c.from:], text)
 		if at >= 0 {
@@ -155,7 +155,7 @@ func (c *Terminal) Exits(code int) {
 	c.t.Helper()
 	select {
 	case <-c.done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(comesWithin):
 		c.t.Fatalf("%s: does not end\n%q", c.line, c.Output())
 	}
 	if c.code != code {

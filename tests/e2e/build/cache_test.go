@@ -2,6 +2,8 @@ package build_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -49,21 +51,32 @@ func TestBuild_Killed(t *testing.T) {
 }
 
 func TestBuild_Interrupted(t *testing.T) {
-	s, dir := begin(t, "FROM busybox\nRUN echo begun; sleep 1000\n")
+	s, dir := begin(t, "FROM busybox\nRUN echo be''gun; sleep 1000\n")
 	cmd := s.Command(context.Background(), s.Binary(), "build", "-t", "app", dir)
-	var said strings.Builder
-	cmd.Stderr = &said
+	stderr, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stderr.Close()
+	said := func() string {
+		text, err := os.ReadFile(stderr.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	cmd.Stderr = stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(700 * time.Millisecond)
+	s.Eventually("the step runs", func() bool { return strings.Contains(said(), "begun") })
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	err := cmd.Wait()
+	err = cmd.Wait()
 	harness.Equal(t, "exit code", cmd.ProcessState.ExitCode(), 130)
-	if err == nil || !strings.Contains(said.String(), "context canceled") {
-		t.Errorf("%v: %s", err, said.String())
+	if err == nil || !strings.Contains(said(), "context canceled") {
+		t.Errorf("%v: %s", err, said())
 	}
 	harness.Equal(t, "images", s.OK("images", "-q", "app"), "")
 }

@@ -4,7 +4,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"skiff/tests/harness"
 )
@@ -22,9 +21,9 @@ func TestTerminal_IsTheContainers(t *testing.T) {
 	// The new size arrives by a signal; ask until it is there.
 	c.Type("while [ \"$(stty size)\" != '33 101' ]; do sleep 0.1; done; echo re''sized\r")
 	c.Expect("resized")
-	c.Type("sleep 1000\r")
-	time.Sleep(300 * time.Millisecond)
-	c.Type("\x03") // Ctrl-C reaches sleep, not skiff
+	c.Type("sh -c 'echo wait''ing; exec sleep 1000'\r")
+	c.Expect("waiting") // so it has the terminal
+	c.Type("\x03")      // Ctrl-C reaches sleep, not skiff
 	c.Expect("^C")
 	c.Type("echo sta''tus $?\r")
 	c.Expect("status 130")
@@ -40,9 +39,9 @@ func TestTerminal_JobControl(t *testing.T) {
 	img := s.LoadBusybox()
 	c := s.Terminal("run", "--rm", "-it", "--network", "none", img)
 	c.Expect("# ")
-	c.Type("sleep 1000\r")
-	time.Sleep(300 * time.Millisecond)
-	c.Type("\x1a") // Ctrl-Z
+	c.Type("sh -c 'echo wait''ing; exec sleep 1000'\r")
+	c.Expect("waiting") // so it has the terminal
+	c.Type("\x1a")      // Ctrl-Z
 	c.Expect("Stopped")
 	c.Type("kill -9 %1; sleep 0.5; wait; exit 0\r")
 	c.Exits(0)

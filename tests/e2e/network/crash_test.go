@@ -8,7 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"skiff/tests/harness"
 )
@@ -55,13 +54,7 @@ func TestProgram_IsReplacedWhenKilled(t *testing.T) {
 		s.Skiff("run", "--rm", img, "say", "tcp", strings.Fields(before)[0]+":80", "x").Exits(0).PrintsMatch(`172\.17\.0\.4:.*`)
 	}
 	s.OK("rm", "-f", "web", "other")
-	deadline := time.Now().Add(5 * time.Second)
-	for len(programs(s)) > 0 && time.Now().Before(deadline) {
-		time.Sleep(10 * time.Millisecond)
-	}
-	if left := programs(s); len(left) > 0 {
-		t.Errorf("network programs %v are left", left)
-	}
+	s.Eventually("no network program is left", func() bool { return len(programs(s)) == 0 })
 }
 
 func TestProgram_OneForManyStartsAtOnce(t *testing.T) {
