@@ -15,7 +15,6 @@ import (
 	"skiff/commands/failure"
 	"skiff/commands/flags"
 	"skiff/rootless"
-	"skiff/runtime/lifecycle"
 	"skiff/storage/container"
 	"skiff/storage/courier/client"
 	"skiff/storage/courier/message"
@@ -31,7 +30,7 @@ type commitOptions struct {
 	Author    string
 	Message   string
 	Changes   []string
-	Pause     bool // asked for, not only the default
+	Pause     bool // while it is read
 }
 
 // CommitCommand makes an image of a container.
@@ -47,7 +46,7 @@ func CommitCommand(e *env.Env) *cli.Command {
 			}, "list"),
 			&cli.StringFlag{Name: "message", Aliases: []string{"m"}, Usage: "Commit message"},
 			&cli.BoolFlag{Name: "no-pause", Usage: "Disable pausing container during commit"},
-			&cli.BoolFlag{Name: "pause", Aliases: []string{"p"}, Usage: "Pause container during commit", Hidden: true},
+			&cli.BoolFlag{Name: "pause", Aliases: []string{"p"}, Value: true, Usage: "Pause container during commit", Hidden: true},
 		},
 		Action: func(c *cli.Context) error {
 			o, err := parseCommit(c)
@@ -106,7 +105,7 @@ func runCommit(ctx context.Context, e *env.Env, o commitOptions) error {
 	}
 	resume := func() error { return nil }
 	if held == nil && o.Pause {
-		if resume, err = pause(ctx, c); err != nil {
+		if resume, err = keepPaused(c); err != nil {
 			return inWords(err, o.Container, c)
 		}
 	}
@@ -116,16 +115,6 @@ func runCommit(ctx context.Context, e *env.Env, o commitOptions) error {
 	}
 	_, err = fmt.Fprintln(e.Out, "sha256:"+result.ID)
 	return err
-}
-
-// pause stops a container's processes until resume, unless they are stopped or
-// gone already. An interrupt does not keep them from going on.
-func pause(ctx context.Context, c *container.Container) (resume func() error, err error) {
-	err = lifecycle.Pause(ctx, c)
-	if errors.Is(err, lifecycle.ErrPaused) || errors.Is(err, lifecycle.ErrNotRunning) {
-		return func() error { return nil }, nil
-	}
-	return func() error { return lifecycle.Unpause(context.WithoutCancel(ctx), c) }, err
 }
 
 // hold keeps a stopped container from being started and removed. One that runs

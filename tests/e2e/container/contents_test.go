@@ -1,10 +1,12 @@
 package container_test
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"skiff/tests/harness"
@@ -102,6 +104,55 @@ func TestCommit_OfARunningContainer(t *testing.T) {
 	harness.Equal(t, "running", s.Inspect("c1", "{{.State.Running}}"), "true")
 	s.Skiff("export", "c1").Exits(0).Says("one\n")
 	s.OK("rm", "-f", "c1")
+}
+
+func TestCommit_PausesWhatRuns(t *testing.T) {
+	s := harness.New(t)
+	image := s.LoadBusybox()
+	s.OK("run", "-d", "--name", "c1", "--network", "none", image, "sh", "-c", "while :; do sleep 1; done")
+	pauses := func() int {
+		return strings.Count(s.Skiff("events", "--since", "1h", "--until", "0s", "--filter", "event=pause", "--filter", "event=unpause").Stdout, "\n")
+	}
+	for _, c := range []struct {
+		args []string
+		want int
+	}{
+		{[]string{"--no-pause"}, 0},
+		{[]string{"--pause=false"}, 0},
+		{nil, 2},
+		{[]string{"-p"}, 4},
+	} {
+		s.OK(append(append([]string{"commit"}, c.args...), "c1")...)
+		harness.Equal(t, strings.Join(c.args, " ")+": pauses and resumptions", pauses(), c.want)
+		harness.Equal(t, "afterwards", s.Inspect("c1", "{{.State.Status}}"), "running")
+	}
+	// What the user paused stays so.
+	s.OK("pause", "c1")
+	s.OK("commit", "c1")
+	harness.Equal(t, "afterwards", s.Inspect("c1", "{{.State.Status}}"), "paused")
+	s.OK("unpause", "c1")
+	s.OK("rm", "-f", "c1")
+}
+
+// There is no daemon to resume what a killed commit has paused.
+func TestCommit_KilledDoesNotLeaveThePause(t *testing.T) {
+	s := harness.New(t)
+	image := s.LoadBusybox()
+	s.OK("run", "-d", "--name", "c1", "--network", "none", image, "sh", "-c", "truncate -s 50G /large; touch /made; while :; do sleep 1; done")
+	s.Eventually("the file is there", func() bool { return strings.Contains(s.Skiff("diff", "c1").Stdout, "A /made\n") })
+	commit := s.Command(context.Background(), s.Binary(), "commit", "c1")
+	if err := commit.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.Eventually("it is paused", func() bool { return s.Inspect("c1", "{{.State.Status}}") == "paused" })
+	// All of its process group, as a terminal's end would.
+	if err := syscall.Kill(-commit.Process.Pid, syscall.SIGKILL); err != nil {
+		t.Error(err)
+	}
+	_ = commit.Wait() // it was killed
+	s.Eventually("it goes on", func() bool { return s.Inspect("c1", "{{.State.Status}}") == "running" })
+	s.OK("rm", "-f", "c1")
+	s.Alone()
 }
 
 func TestCommit_FailsAsDockerDoes(t *testing.T) {
