@@ -123,7 +123,7 @@ func (u *unpacker) file(fd int, base string, h *tar.Header, contents io.Reader) 
 		return err
 	}
 	f := os.NewFile(uintptr(raw), base)
-	_, err = io.Copy(f, contents)
+	err = copySparse(f, contents)
 	if err == nil && u.owners {
 		err = f.Chown(h.Uid, h.Gid)
 	}

@@ -58,7 +58,7 @@ func (s *session) spool(ctx context.Context, in *os.File) (*os.File, error) {
 		// A descriptor of its own, so that closing it leaves in alone.
 		return os.Open(fmt.Sprintf("/proc/self/fd/%d", in.Fd()))
 	}
-	plain, err := decompress(&blobReader{ctx: ctx, r: in})
+	plain, _, err := decompress(&blobReader{ctx: ctx, r: in, undigested: true})
 	if err != nil {
 		return nil, message.Fail(message.ErrInvalid, "invalid archive: "+err.Error())
 	}

@@ -42,6 +42,8 @@ type blobReader struct {
 	hash     hash.Hash
 	reported time.Time
 	err      error
+	// undigested is set where nobody asks for the digest.
+	undigested bool
 }
 
 func (b *blobReader) Read(p []byte) (int, error) {
@@ -53,7 +55,9 @@ func (b *blobReader) Read(p []byte) (int, error) {
 		return 0, b.err
 	}
 	n, err := b.r.Read(p)
-	b.hash.Write(p[:n])
+	if !b.undigested {
+		b.hash.Write(p[:n])
+	}
 	b.n += int64(n)
 	if err != nil && b.err == nil {
 		b.err = err

@@ -176,11 +176,15 @@ func (u *unpacking) Close() error { return nil }
 // that has dest as its root directory and writes files. Digests are taken on
 // the way.
 func (u *unpacking) ApplyDiff(dest string, options *archive.TarOptions, _ *graphdriver.DifferOptions) (_ staged, err error) {
-	plain, err := decompress(u.blob)
+	plain, compressed, err := decompress(u.blob)
 	if err != nil {
 		return staged{}, u.explain(err)
 	}
 	defer plain.Close()
+	if !compressed {
+		// What is unpacked is what travelled: once is enough.
+		u.blob.undigested = true
+	}
 	split, err := os.CreateTemp(u.session.temp.Path, "tar-split")
 	if err != nil {
 		return staged{}, err
@@ -202,7 +206,8 @@ func (u *unpacking) ApplyDiff(dest string, options *archive.TarOptions, _ *graph
 	diff := newMeter(u.space)
 	buffered := bufio.NewWriterSize(split, 64<<10)
 	watch := &tarWatch{Packer: tarsplit.NewJSONPacker(buffered)}
-	stream, read, err := asm.NewInputTarStreamWithDone(diff, watch, tarsplit.NewDiscardFilePutter())
+	zeros := &holes{}
+	stream, read, err := asm.NewInputTarStreamWithDone(diff, watch, zeros)
 	if err != nil {
 		return staged{}, u.explain(err)
 	}
@@ -228,9 +233,14 @@ func (u *unpacking) ApplyDiff(dest string, options *archive.TarOptions, _ *graph
 	if err := buffered.Flush(); err != nil {
 		return staged{}, err
 	}
-	if err := u.verify(diff.digest()); err != nil {
+	blobDigest := diff.digest()
+	if compressed {
+		blobDigest = u.blob.digest()
+	}
+	if err := u.verify(blobDigest, diff.digest()); err != nil {
 		return staged{}, err
 	}
+	zeros.dig(dest)
 	if watch.overlay {
 		if err := stripOverlay(dest); err != nil {
 			return staged{}, err
@@ -244,7 +254,7 @@ func (u *unpacking) ApplyDiff(dest string, options *archive.TarOptions, _ *graph
 		Differ:             u,
 		Size:               diff.n,
 		UncompressedDigest: diff.digest(),
-		CompressedDigest:   u.blob.digest(),
+		CompressedDigest:   blobDigest,
 		Metadata:           string(metadata),
 		TarSplit:           split,
 	}
@@ -264,11 +274,11 @@ func (u *unpacking) ApplyDiff(dest string, options *archive.TarOptions, _ *graph
 }
 
 // verify compares what arrived with what was promised.
-func (u *unpacking) verify(diffID digest.Digest) error {
+func (u *unpacking) verify(blobDigest, diffID digest.Digest) error {
 	if u.size >= 0 && u.blob.n != u.size {
 		return message.Fail(message.ErrInvalid, fmt.Sprintf("layer %s has %d bytes instead of %d", u.name, u.blob.n, u.size))
 	}
-	if u.layer.digest != "" && u.blob.digest() != u.layer.digest {
+	if u.layer.digest != "" && blobDigest != u.layer.digest {
 		return message.Fail(message.ErrInvalid, "filesystem layer verification failed for digest "+u.layer.digest.String())
 	}
 	if u.diffID != "" && diffID != u.diffID {
@@ -297,14 +307,14 @@ func (u *unpacking) explain(err error) error {
 }
 
 // decompress finds out how r is compressed and undoes it, in this process: no
-// helper program runs on bytes from outside.
-func decompress(r io.Reader) (io.ReadCloser, error) {
+// helper program runs on bytes from outside. It reports whether there was
+// anything to undo.
+func decompress(r io.Reader) (plain io.ReadCloser, compressed bool, err error) {
 	head := make([]byte, 8)
 	n, err := io.ReadFull(r, head)
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
-		return nil, err
+		return nil, false, err
 	}
 	whole := io.MultiReader(bytes.NewReader(head[:n]), r)
-	plain, _, err := compression.AutoDecompress(whole)
-	return plain, err
+	return compression.AutoDecompress(whole)
 }
