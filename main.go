@@ -11,7 +11,9 @@ import (
 	dockerfile "skiff/build/dockerfile/embedded"
 	"skiff/commands"
 	"skiff/commands/env"
+	"skiff/rootless"
 	stage "skiff/runtime/embedded"
+	"skiff/storage/courier/credential"
 	courier "skiff/storage/courier/embedded"
 )
 
@@ -20,6 +22,10 @@ func main() {
 	stage.Dispatch()
 	courier.Dispatch()
 	dockerfile.Dispatch()
+	if len(os.Args) == 1 && os.Args[0] == rootless.RoleHelper {
+		credential.Serve(os.NewFile(rootless.HelperFD, "helper"))
+		return
+	}
 	os.Exit(run())
 }
 

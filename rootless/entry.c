@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "early.h"
+#include "outside.h"
 
 struct skiff_entry skiff_entry;
 char *skiff_early_env[SKIFF_EARLY_ENV + 1] = {"GOGC=off", "GOMAXPROCS=1", "GODEBUG=madvdontneed=1", "GOTRACEBACK=none", 0};
@@ -37,6 +38,8 @@ static const char *const runtime_verbs[] = {"create", "run", 0};
 // Verbs that start containers, and the networks without neighbours.
 static const char *const starters[] = {"run", "start", "restart", 0};
 static const char *const no_networks[] = {"none", "host", "pasta", 0};
+// Verbs that may talk to registries.
+static const char *const fetchers[] = {"run", "create", "pull", "push", "build", 0};
 // Global options whose value is a word of its own.
 static const char *const valued[] = {"-l", "--log-level", "--config", "-H", "--host", "-c", "--context",
 	"--root", "--log", "--log-format", 0};
@@ -83,6 +86,7 @@ static int wants_namespace(int argc, char **argv) {
 			skiff_entry.plain = skiff_plain(argv + i + 1);
 		if (wanted == verbs && among(argv[i], starters))
 			skiff_entry.together = !alone(argv + i + 1);
+		skiff_entry.fetches = wanted == verbs && among(argv[i], fetchers);
 		return among(argv[i], wanted);
 	}
 	return 0;
@@ -339,6 +343,8 @@ __attribute__((constructor)) static void skiff_enter(int argc, char **argv, char
 			n = snprintf(store, sizeof store, "%s/skiff", xdg);
 		else if (home && home[0] == '/')
 			n = snprintf(store, sizeof store, "%s/.local/share/skiff", home);
+		if (skiff_entry.fetches)
+			skiff_entry.outside = skiff_leave_outside(argv);
 		int known = n > 0 && n < (int)sizeof store;
 		int joined = known && !join_anchor(store);
 		if (known && !joined && skiff_entry.together) {

@@ -39,6 +39,8 @@ struct skiff_entry {
 	int early;              // the socket of the early stage, 0 when there is none
 	char early_what[256];   // what its link said
 	long long early_size;   // the size of its file
+	int fetches;            // may need a registry's credentials
+	int outside;            // the socket to a process outside, 0 when there is none
 };
 
 extern struct skiff_entry skiff_entry;

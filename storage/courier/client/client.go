@@ -17,6 +17,9 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
+	"skiff/rootless"
 	"skiff/storage"
 	"skiff/storage/courier/embedded"
 	"skiff/storage/courier/message"
@@ -202,6 +205,16 @@ func start(archive *os.File, stderr io.Writer, requests, replies *os.File) (*exe
 	}
 	cmd.Stderr = stderr
 	cmd.ExtraFiles = []*os.File{requests, replies} // message.RequestFD, ReplyFD
+	if fd := rootless.Outside(); fd > 0 {
+		// A descriptor of its own to close: others may follow.
+		helper, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return nil, err
+		}
+		f := os.NewFile(uintptr(helper), "helper")
+		defer f.Close()
+		cmd.ExtraFiles = append(cmd.ExtraFiles, f) // message.HelperFD
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if os.Geteuid() == 0 {
 		// containers/storage tries mounts out; they must not be seen outside.

@@ -1,6 +1,6 @@
 // Package configuration reads what docker's daemon.json says about registries,
-// the machine's and the user's. Standard library only, because the front reads
-// it. https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file
+// the machine's and the user's. Standard library and ours only, because the front
+// reads it. https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file
 package configuration
 
 import (
@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"skiff/rootless"
 	"skiff/storage/courier/message"
 )
 
@@ -29,7 +30,7 @@ const (
 // XDG_CONFIG_HOME and DOCKER_CONFIG. A file that cannot be understood is an
 // error that names the place in it.
 func Read(getenv func(string) string) (message.Registries, error) {
-	r := message.Registries{DockerConfig: DockerConfig(getenv)}
+	r := message.Registries{DockerConfig: DockerConfig(getenv), HelpersOutside: rootless.Outside() > 0}
 	config := getenv("XDG_CONFIG_HOME")
 	if !filepath.IsAbs(config) {
 		config = filepath.Join(getenv("HOME"), ".config")

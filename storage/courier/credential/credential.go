@@ -52,6 +52,9 @@ type File struct {
 	// store and helpers name programs: docker-credential-<name>.
 	store   string
 	helpers map[string]string
+	// Outside runs the helpers, where this process is not quite the user; nil
+	// runs them here.
+	Outside *Outside
 }
 
 // entry is one registry in config.json.
@@ -114,7 +117,7 @@ func (f *File) Helper(key string) string {
 func (f *File) Get(ctx context.Context, host string) (Credential, error) {
 	key := Key(host)
 	if name := f.Helper(key); name != "" {
-		c, err := askHelper(ctx, name, key)
+		c, err := f.askHelper(ctx, name, key)
 		if err != nil || c != (Credential{}) || f.helpers[key] != "" {
 			return c, err
 		}
@@ -176,7 +179,7 @@ func (f *File) Put(ctx context.Context, host string, c Credential) error {
 		if err != nil {
 			return err
 		}
-		if _, err := runHelper(ctx, name, "store", request); err != nil {
+		if _, err := f.run(ctx, name, "store", request); err != nil {
 			return fmt.Errorf("error storing credentials - err: %w", err)
 		}
 		// An empty entry tells docker for which registries to ask the store.
@@ -204,7 +207,7 @@ func (f *File) Erase(ctx context.Context, host string) (bool, error) {
 	}
 	var failed error
 	if name := f.Helper(key); name != "" {
-		if _, err := runHelper(ctx, name, "erase", []byte(key)); err != nil && !strings.Contains(err.Error(), notFound) {
+		if _, err := f.run(ctx, name, "erase", []byte(key)); err != nil && !strings.Contains(err.Error(), notFound) {
 			failed = fmt.Errorf("error erasing credentials - err: %w", err)
 		}
 	}
@@ -243,8 +246,8 @@ func (f *File) save() error {
 }
 
 // askHelper asks a helper for what it has for key.
-func askHelper(ctx context.Context, name, key string) (Credential, error) {
-	out, err := runHelper(ctx, name, "get", []byte(key))
+func (f *File) askHelper(ctx context.Context, name, key string) (Credential, error) {
+	out, err := f.run(ctx, name, "get", []byte(key))
 	if err != nil {
 		if strings.Contains(err.Error(), notFound) {
 			return Credential{}, nil
@@ -259,6 +262,14 @@ func askHelper(ctx context.Context, name, key string) (Credential, error) {
 		return Credential{IdentityToken: said.Secret}, nil
 	}
 	return Credential{Username: said.Username, Password: said.Secret}, nil
+}
+
+// run runs a helper where that is to be done.
+func (f *File) run(ctx context.Context, name, verb string, input []byte) ([]byte, error) {
+	if f.Outside != nil {
+		return f.Outside.run(ctx, name, verb, input)
+	}
+	return runHelper(ctx, name, verb, input)
 }
 
 // runHelper runs a helper with a request on its standard input.

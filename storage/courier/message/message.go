@@ -27,6 +27,7 @@ import (
 const (
 	RequestFD = 3
 	ReplyFD   = 4
+	HelperFD  = 5 // see Registries.HelpersOutside
 )
 
 // Request is what the front wants: where, and exactly one of the verbs.
@@ -71,6 +72,9 @@ type Registries struct {
 	// plain http, or have a certificate that nobody vouches for.
 	Insecure []string `json:"insecure,omitempty"`
 	Patience Patience `json:"patience"`
+	// HelpersOutside says that credential helpers are run by the process on
+	// HelperFD, because this one is not quite the user.
+	HelpersOutside bool `json:"helpersOutside,omitempty"`
 }
 
 // Patience is how long a registry is waited for; zero means as long as a user

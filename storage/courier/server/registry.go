@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 
 	"github.com/containers/image/v5/docker/reference"
 	"github.com/containers/image/v5/pkg/sysregistriesv2"
@@ -93,6 +94,11 @@ func registryClient(host string, options registry.Options) (*registry.Client, er
 	return registry.New(host, options)
 }
 
+// outside is the process that runs credential helpers as the user.
+var outside = sync.OnceValue(func() *credential.Outside {
+	return credential.NewOutside(message.HelperFD)
+})
+
 func registryOptions(host string, r message.Registries) registry.Options {
 	return registry.Options{
 		Insecure: insecure(host, r.Insecure), CertDirs: r.CertDirs, UserAgent: userAgent, Patience: registry.Patience(r.Patience),
@@ -100,6 +106,9 @@ func registryOptions(host string, r message.Registries) registry.Options {
 			file, err := credential.Load(r.DockerConfig)
 			if err != nil {
 				return registry.Credential{}, err
+			}
+			if r.HelpersOutside {
+				file.Outside = outside()
 			}
 			c, err := file.Get(ctx, host)
 			return registry.Credential(c), err

@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -105,4 +106,44 @@ esac
 	s.Shell(`echo '{"credHelpers":{"` + r.Address + `":"nosuch"}}' > ~/.docker/config.json`)
 	line("pull " + r.Address + "/app").Exits(1).Complains("error getting credentials - err: exec: \"docker-credential-nosuch\": executable file not found in $PATH")
 	s.OK("rmi", r.Address+"/app")
+}
+
+// A helper asks the user's keyring over the session's bus: as the user, with the
+// user's environment, also where the command itself has entered a user namespace.
+func TestHelpers_RunAsTheUser(t *testing.T) {
+	s := harness.New(t)
+	r := harness.NewRegistryWithPassword(t)
+	s.Shell("mkdir -p ~/bin ~/.docker").Exits(0)
+	helper := `#!/bin/sh
+read server
+echo "$1 $server $(id -u):$(id -g) $DBUS_SESSION_BUS_ADDRESS" >>~/said
+readlink /proc/self/ns/user >>~/spaces
+echo '{"ServerURL":"x","Username":"ana","Secret":"secret"}'
+`
+	s.Do(strings.NewReader(helper), "/bin/sh", "-c", "cat >~/bin/docker-credential-test && chmod 755 ~/bin/docker-credential-test").Exits(0)
+	s.Shell(`echo '{"credsStore":"test"}' >~/.docker/config.json`).Exits(0)
+	space := s.Shell("readlink /proc/self/ns/user").Exits(0).Stdout
+	line := func(args string) *harness.Result {
+		return s.Shell("PATH=$HOME/bin:$PATH DBUS_SESSION_BUS_ADDRESS=unix:path=/run/bus; export PATH DBUS_SESSION_BUS_ADDRESS; skiff " + args)
+	}
+	name := r.Address + "/app"
+	s.OK("tag", s.LoadBusybox(), name)
+	for _, command := range []string{
+		"push -q " + name,
+		"rmi -f " + name + " busybox && skiff pull -q " + name,
+		"rmi -f " + name + " && skiff run --rm --network none " + name + " true",
+		"rmi -f " + name + " && echo FROM " + name + " | skiff build -q -",
+		"manifest inspect " + name,
+	} {
+		s.Shell("rm -f ~/said ~/spaces")
+		line(command).Exits(0)
+		want := fmt.Sprintf("get %s %d:%d unix:path=/run/bus\n", r.Address, s.UID(), s.GID())
+		if said := s.Shell("sort -u ~/said").Stdout; said != want {
+			t.Errorf("%s: the helper says %q, want %q", command, said, want)
+		}
+		harness.Equal(t, "user namespace of the helper", s.Shell("sort -u ~/spaces").Stdout, space)
+	}
+	// One that fails is told of in its own words.
+	s.Do(strings.NewReader("#!/bin/sh\necho the keyring is locked; exit 3\n"), "/bin/sh", "-c", "cat >~/bin/docker-credential-test").Exits(0)
+	line("pull " + name).Exits(1).Complains("error getting credentials - err: exit status 3, out: `the keyring is locked`")
 }
