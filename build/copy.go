@@ -3,7 +3,6 @@ package build
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -120,6 +119,7 @@ type copyJob struct {
 	exclude []string
 	files   []heredoc
 	sources []copySource
+	remotes []remote
 	src     *source
 	own     bool // src is ours to close
 }
@@ -131,14 +131,6 @@ type copySource struct {
 	below string
 }
 
-func isRemote(name string) bool {
-	u, err := url.Parse(name)
-	if err != nil {
-		return strings.HasPrefix(name, "git@")
-	}
-	return u.Scheme == "http" || u.Scheme == "https" || u.Scheme == "git" || u.Scheme == "ssh" || strings.HasPrefix(name, "git@")
-}
-
 // keys are what the step is known by. The first says what is copied by its
 // contents. Of a stage, another one says where from: then nothing has to be
 // read.
@@ -147,10 +139,21 @@ func (j *copyJob) keys(args []string, params string) ([]string, error) {
 	parent := e.key
 	var contents []string
 	for _, a := range args {
-		if isRemote(a) {
-			return nil, remoteError(a)
+		if !j.add || !isRemote(a) {
+			continue
 		}
+		r, err := newRemote(a, c.Checksum, c.KeepGit)
+		if err != nil {
+			return nil, err
+		}
+		id, err := r.identity(e.builder, e.ctx)
+		if err != nil {
+			return nil, err
+		}
+		contents = append(contents, id...)
+		j.remotes = append(j.remotes, r)
 	}
+	args = slices.DeleteFunc(slices.Clone(args), func(a string) bool { return j.add && isRemote(a) })
 	if len(args) == 0 {
 		return []string{keyOf("copy", parent, params, contents)}, nil
 	}
@@ -253,6 +256,12 @@ func (j *copyJob) do(w *work) error {
 			}
 		}
 	}
+	o.owner = &given
+	for _, r := range j.remotes {
+		if err := j.bring(w, r, o); err != nil {
+			return err
+		}
+	}
 	for _, f := range j.files {
 		if err := j.write(w, f, o); err != nil {
 			return err
@@ -281,6 +290,22 @@ func (j *copyJob) put(w *work, s *copySource, f *found, o putOptions) error {
 		}
 	}
 	return w.tree.put(w.ctx, f, target, o)
+}
+
+// bring puts a remote source in its place.
+func (j *copyJob) bring(w *work, r remote, o putOptions) error {
+	src, f, err := r.fetch(j.builder, w.ctx)
+	if err != nil {
+		return err
+	}
+	defer src.close()
+	defer f.at.Close()
+	if j.command.Unpack == "true" && !f.dir {
+		if done, err := unpack(w, f, j.target, o, j.chown); done || err != nil {
+			return err
+		}
+	}
+	return w.tree.put(w.ctx, f, j.target, o)
 }
 
 // write makes the file that stands in the Dockerfile.

@@ -39,8 +39,9 @@ type options struct {
 	IIDFile  string
 	Metadata string
 	Warnings []string
-	// discard removes the context, if it is ours.
-	discard func() error
+	// discard removes the context, if it is ours; discards the named ones.
+	discard  func() error
+	discards []func() error
 }
 
 // Command makes an image of a Dockerfile.
@@ -204,9 +205,9 @@ func parseContexts(list []string) (map[string]string, error) {
 			return nil, failure.Local("invalid context value: %s, expected key=value", c)
 		}
 		switch {
-		case strings.HasPrefix(value, "docker-image://"):
+		case strings.HasPrefix(value, "docker-image://"), build.IsRemote(value):
 		case strings.Contains(value, "://"):
-			return nil, failure.Local("build context %s: only directories and docker-image:// are supported yet", value)
+			return nil, failure.Local("build context %s: only directories, docker-image://, archives behind http and https, and git repositories are supported", value)
 		default:
 			info, err := os.Stat(value)
 			if err != nil || !info.IsDir() {
@@ -302,10 +303,17 @@ func run(ctx context.Context, e *env.Env, o *options) error {
 	for _, w := range o.Warnings {
 		fmt.Fprintln(e.Err, "WARNING: "+w)
 	}
-	err := load(e, o)
-	if o.discard != nil {
-		defer func() { _ = o.discard() }() // what is left the next command sweeps
+	err := load(ctx, e, o)
+	if err == nil {
+		err = loadNamed(ctx, e, o)
 	}
+	defer func() {
+		for _, discard := range append(o.discards, o.discard) {
+			if discard != nil {
+				_ = discard() // what is left the next command sweeps
+			}
+		}
+	}()
 	if err != nil {
 		return failure.Local("%v", err)
 	}
@@ -388,15 +396,15 @@ func explain(w io.Writer, err error) {
 }
 
 // load reads the Dockerfile and finds the context.
-func load(e *env.Env, o *options) error {
+func load(ctx context.Context, e *env.Env, o *options) error {
 	if o.Path == "-" {
 		if o.File == "-" {
 			return errors.New("invalid argument: can't use stdin for both build context and dockerfile")
 		}
-		return loadInput(e, o)
+		return loadInput(e, o, e.In)
 	}
-	if strings.Contains(o.Path, "://") || strings.HasPrefix(o.Path, "git@") {
-		return fmt.Errorf("build context %s: URLs are not supported yet", o.Path)
+	if _, err := os.Lstat(o.Path); err != nil && build.IsRemote(o.Path) {
+		return loadRemote(ctx, e, o)
 	}
 	info, err := os.Stat(o.Path)
 	if err != nil {
@@ -414,22 +422,77 @@ func load(e *env.Env, o *options) error {
 	return loadDirectory(e, o)
 }
 
-// loadInput takes what comes on standard input for a Dockerfile, or for a
-// context as a tar, by its contents.
-func loadInput(e *env.Env, o *options) error {
-	plain, err := build.Decompress(e.In)
+// loadRemote fetches the context: a git repository, an archive or a Dockerfile.
+func loadRemote(ctx context.Context, e *env.Env, o *options) error {
+	st, err := e.Store()
 	if err != nil {
-		return fmt.Errorf("failed to read from standard input: %w", err)
+		return err
+	}
+	f, err := build.Fetch(ctx, st, o.Path, o.SSH["default"])
+	if err != nil {
+		return fmt.Errorf("failed to solve: failed to load the build context %s: %w", o.Path, err)
+	}
+	o.discard = f.Discard
+	if f.Dir == "" {
+		err := loadInput(e, o, f.File)
+		if o.Context != "" {
+			return errors.Join(err, f.Discard())
+		}
+		return err
+	}
+	o.Context, o.Path = f.Dir, f.Dir
+	return loadDirectory(e, o)
+}
+
+// loadNamed fetches the named contexts that are not on this machine.
+func loadNamed(ctx context.Context, e *env.Env, o *options) error {
+	for name, address := range o.Contexts {
+		if !build.IsRemote(address) || strings.HasPrefix(address, "/") {
+			continue
+		}
+		st, err := e.Store()
+		if err != nil {
+			return err
+		}
+		f, err := build.Fetch(ctx, st, address, o.SSH["default"])
+		if err != nil {
+			return fmt.Errorf("failed to solve: failed to load the build context %s: %w", address, err)
+		}
+		o.discards = append(o.discards, f.Discard)
+		if f.Dir != "" {
+			o.Contexts[name] = f.Dir
+			continue
+		}
+		plain, err := build.Decompress(f.File)
+		if err != nil {
+			return fmt.Errorf("failed to solve: build context %s: %w", address, err)
+		}
+		dir, discard, err := build.UnpackContext(st, plain)
+		if err != nil {
+			return fmt.Errorf("failed to solve: build context %s is no archive: %w", address, err)
+		}
+		o.discards = append(o.discards, discard)
+		o.Contexts[name] = dir
+	}
+	return nil
+}
+
+// loadInput takes what comes on standard input or from a URL for a Dockerfile,
+// or for a context as a tar, by its contents.
+func loadInput(e *env.Env, o *options, input io.Reader) error {
+	plain, err := build.Decompress(input)
+	if err != nil {
+		return fmt.Errorf("failed to read the build context: %w", err)
 	}
 	in := bufio.NewReaderSize(plain, 1<<10)
 	head, err := in.Peek(512)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("failed to read from standard input: %w", err)
+		return fmt.Errorf("failed to read the build context: %w", err)
 	}
 	if _, err := tar.NewReader(bytes.NewReader(head)).Next(); err != nil {
 		data, err := io.ReadAll(io.LimitReader(in, maxDockerfile+1))
 		if err != nil {
-			return fmt.Errorf("failed to read from standard input: %w", err)
+			return fmt.Errorf("failed to read the build context: %w", err)
 		}
 		o.Dockerfile, o.Name = data, "Dockerfile"
 		return checkSize(data)
@@ -441,15 +504,18 @@ func loadInput(e *env.Env, o *options) error {
 	if o.Context, o.discard, err = build.UnpackContext(st, in); err != nil {
 		return fmt.Errorf("failed to unpack the build context: %w", err)
 	}
-	if o.File != "" && !filepath.IsAbs(o.File) {
-		o.File = filepath.Join(o.Context, o.File)
-	}
 	o.Path = o.Context
 	return loadDirectory(e, o)
 }
 
 // loadDirectory reads the Dockerfile and .dockerignore of a context.
 func loadDirectory(e *env.Env, o *options) (err error) {
+	// What came with the context is read beneath it; the user's own files are
+	// where the user says.
+	read, in := readFile, o.Path
+	if o.discard != nil {
+		read, in = func(name string) ([]byte, error) { return build.ReadBeneath(o.Context, name, maxDockerfile+1) }, "/"
+	}
 	name := o.File
 	switch name {
 	case "-":
@@ -458,11 +524,11 @@ func loadDirectory(e *env.Env, o *options) (err error) {
 		}
 		o.Name = "Dockerfile"
 	case "":
-		name = filepath.Join(o.Path, "Dockerfile")
+		name = filepath.Join(in, "Dockerfile")
 		fallthrough
 	default:
 		o.Name = filepath.Base(name)
-		if o.Dockerfile, err = readFile(name); err != nil {
+		if o.Dockerfile, err = read(name); err != nil {
 			if errors.Is(err, os.ErrNotExist) {
 				return fmt.Errorf("failed to solve: failed to read dockerfile: open %s: no such file or directory", o.Name)
 			}
@@ -473,11 +539,11 @@ func loadDirectory(e *env.Env, o *options) (err error) {
 		return err
 	}
 	// That of the Dockerfile wins over that of the context.
-	for _, ignore := range []string{name + ".dockerignore", filepath.Join(o.Context, ".dockerignore")} {
+	for _, ignore := range []string{name + ".dockerignore", filepath.Join(in, ".dockerignore")} {
 		if name == "-" && ignore == "-.dockerignore" {
 			continue
 		}
-		if o.Ignore, err = readFile(ignore); err == nil || !errors.Is(err, os.ErrNotExist) {
+		if o.Ignore, err = read(ignore); err == nil || !errors.Is(err, os.ErrNotExist) {
 			break
 		}
 	}

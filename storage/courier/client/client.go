@@ -136,6 +136,12 @@ func PutManifest(ctx context.Context, want message.PutManifest) error {
 	return err
 }
 
+// Download fetches a URL into out.
+func Download(ctx context.Context, out *os.File, want message.Download) (*message.Downloaded, error) {
+	r, err := call(ctx, nil, message.Request{Download: &want}, out, nil)
+	return r.Downloaded, err
+}
+
 // Mirrors returns the mirrors of Docker Hub that registries.conf(5) names.
 func Mirrors(ctx context.Context) ([]string, error) {
 	result, err := call(ctx, nil, message.Request{Mirrors: &message.Mirrors{}}, nil, nil)

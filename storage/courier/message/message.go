@@ -58,6 +58,7 @@ type Request struct {
 	Manifest    *Manifest    `json:"manifest,omitempty"`
 	PutManifest *PutManifest `json:"putManifest,omitempty"`
 	Mirrors     *Mirrors     `json:"mirrors,omitempty"`
+	Download    *Download    `json:"download,omitempty"`
 }
 
 // Registries is how registries are talked to.
@@ -285,6 +286,21 @@ type PutManifest struct {
 	Registries Registries `json:"registries"`
 }
 
+// Download fetches a URL into the file that is the courier's standard input.
+type Download struct {
+	URL string `json:"url"` // http or https
+	// ETag is that of what is known: if it is still the same, nothing is fetched.
+	ETag string `json:"etag,omitempty"`
+}
+
+// Downloaded is what a server said of a URL.
+type Downloaded struct {
+	Same     bool   `json:"same,omitempty"` // as the ETag says; nothing was fetched
+	ETag     string `json:"etag,omitempty"`
+	Modified int64  `json:"modified,omitempty"` // Unix seconds; 0 when not said
+	Digest   string `json:"digest,omitempty"`   // sha256:<hex> of what was fetched
+}
+
 // Mirrors asks which mirrors of Docker Hub registries.conf(5) names.
 type Mirrors struct{}
 
@@ -317,6 +333,7 @@ type Result struct {
 	Removed []Removed `json:"removed,omitempty"`
 	// Size is that of a pushed manifest.
 	Size int64 `json:"size,omitempty"`
+	Downloaded *Downloaded `json:"downloaded,omitempty"`
 	// Found, Names and Manifest answer questions about registries; Names are tags
 	// or mirrors.
 	Found    []Found  `json:"found,omitempty"`

@@ -159,6 +159,12 @@ func unreachable(err error) bool {
 	return errors.As(err, &dial) && dial.Op == "dial"
 }
 
+// Moving returns a body that is given up, by cancel with ErrStalled, when it
+// stands still for longer than limit.
+func Moving(body io.ReadCloser, limit time.Duration, cancel context.CancelCauseFunc) io.ReadCloser {
+	return &movingBody{body: body, cancel: cancel, limit: limit}
+}
+
 // movingBody is the body of an answer that is given up when it stands still.
 type movingBody struct {
 	body   io.ReadCloser

@@ -3,9 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"time"
 
@@ -81,21 +79,4 @@ func (s *session) buildSingle(ctx context.Context, l layer, config image.Config,
 		return "", err
 	}
 	return s.publish(ctx, candidate{config: raw, manifest: manifest, created: now, layers: have, names: names})
-}
-
-// download opens the archive behind a URL.
-func download(ctx context.Context, url string) (io.ReadCloser, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	if err != nil {
-		return nil, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, message.Fail(message.ErrUnreachable, err.Error())
-	}
-	if response.StatusCode != http.StatusOK {
-		response.Body.Close()
-		return nil, message.Fail(message.ErrNotFound, fmt.Sprintf("failed to GET %s with status %s", url, response.Status))
-	}
-	return response.Body, nil
 }

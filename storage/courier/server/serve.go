@@ -130,6 +130,8 @@ func serveWithoutStore(ctx context.Context, request *message.Request) (result me
 		result.Manifest, err = fetchManifest(ctx, request.Manifest)
 	case request.PutManifest != nil:
 		err = putManifest(ctx, request.PutManifest)
+	case request.Download != nil:
+		result.Downloaded, err = fetchURL(ctx, os.Stdin, request.Download)
 	case request.Mirrors != nil:
 		result.Names, err = mirrors()
 	default:
