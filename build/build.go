@@ -51,8 +51,12 @@ type Options struct {
 	SSH map[string]string
 	// Epoch, when not nil, is the time of everything that is made.
 	Epoch *time.Time
-	// Export, when not nil, is wanted instead of an image.
-	Export *Export
+	// Annotations are those of the image's manifest.
+	Annotations map[string]string
+	// Exports are wanted beside the image of the store; NoImage says that there is
+	// to be none.
+	Exports []*Export
+	NoImage bool
 	// Fetch brings an image into the store.
 	Fetch func(ctx context.Context, ref image.Reference, platform string) error
 	Watch Watcher
@@ -80,7 +84,7 @@ type Task interface {
 
 // Result is what became of a build.
 type Result struct {
-	// ImageID is the image's, 64 hex digits.
+	// ImageID is the image's, 64 hex digits; empty if none was made.
 	ImageID string
 	// Changed is false when the image and its names had been there.
 	Changed bool
@@ -139,8 +143,14 @@ func Build(ctx context.Context, st *storage.Store, o Options) (_ *Result, err er
 	if err != nil {
 		return nil, b.explain(err)
 	}
-	if o.Export != nil {
-		return &Result{}, b.files(final, o.Export)
+	result := &Result{}
+	for _, x := range o.Exports {
+		if err := b.give(ctx, final, x, result); err != nil {
+			return nil, err
+		}
+	}
+	if o.NoImage {
+		return result, nil
 	}
 	return b.publish(ctx, final)
 }

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,8 @@ import (
 
 	"skiff/storage/container/archive"
 	"skiff/storage/container/contents"
+	"skiff/storage/courier/client"
+	"skiff/storage/courier/message"
 )
 
 // Export is where the files of the final stage go instead of an image.
@@ -16,13 +19,54 @@ type Export struct {
 	// user's own then. Without it Tar gets them as a tar stream.
 	Dir string
 	Tar io.Writer
+	// Archive, when not nil, opens the file that gets the image as an archive; the
+	// caller closes it. Names are the image's there, normalized and tagged.
+	Archive func() (*os.File, error)
+	Names   []string
+	// Kind is how the archive is called: docker or OCI.
+	Kind string
+}
+
+// give does what o says.
+func (b *builder) give(ctx context.Context, st *state, o *Export, r *Result) error {
+	if o.Archive == nil {
+		return b.files(st, o)
+	}
+	task := b.Watch.Begin("exporting to " + o.Kind + " image format")
+	id, err := b.archive(ctx, st.clone(), o)
+	if err == nil {
+		task.Status("exporting layers done")
+		task.Status("exporting config sha256:" + id + " done")
+		r.ImageID = id
+	}
+	task.Done(err)
+	return err
+}
+
+// archive writes the final state as an image.
+func (b *builder) archive(ctx context.Context, st *state, o *Export) (string, error) {
+	raw, created, err := b.configuration(st)
+	if err != nil {
+		return "", err
+	}
+	want := b.message(st, raw, created)
+	want.Names = o.Names
+	for _, l := range st.layers {
+		want.Layers = append(want.Layers, message.StepLayer{Dir: l.dir, DiffID: l.DiffID})
+	}
+	f, err := o.Archive()
+	if err != nil {
+		return "", err
+	}
+	result, err := client.BuildArchive(ctx, b.st, f, want)
+	return result.ID, err
 }
 
 // files puts the files of the final stage where o says.
 func (b *builder) files(st *state, o *Export) (err error) {
 	task := b.Watch.Begin("exporting to client")
 	defer func() { task.Done(err) }()
-	if len(b.Tags) > 0 {
+	if len(b.Tags) > 0 && b.NoImage {
 		task.Warn("no image is made, so that -t names nothing")
 	}
 	dirs := st.dirs(b)

@@ -19,22 +19,11 @@ import (
 func (b *builder) publish(ctx context.Context, st *state) (_ *Result, err error) {
 	task := b.Watch.Begin("exporting to image")
 	defer func() { task.Done(err) }()
-	for _, kv := range b.Labels {
-		if st.config.Config.Labels == nil {
-			st.config.Config.Labels = make(map[string]string)
-		}
-		st.config.Config.Labels[kv.Key] = kv.Value
-	}
-	created := b.date(st)
-	config := st.config
-	config.RootFS = image.RootFS{}
-	config.Created = &created
-	config.Comment = ""
-	raw, err := json.Marshal(config)
+	raw, created, err := b.configuration(st)
 	if err != nil {
 		return nil, err
 	}
-	known := keyOf("image", st.key, baseID(st), string(raw), layerIDs(st))
+	known := keyOf("image", st.key, baseID(st), string(raw), layerIDs(st), b.Annotations)
 	r := &Result{}
 	if r.ImageID = b.existing(st, known); r.ImageID == "" {
 		result, err := b.export(ctx, st, raw, created)
@@ -57,6 +46,36 @@ func (b *builder) publish(ctx context.Context, st *state) (_ *Result, err error)
 		task.Status("naming to " + name + " done")
 	}
 	return r, nil
+}
+
+// configuration is that of the image that the state becomes, without rootfs, and
+// the image's time.
+func (b *builder) configuration(st *state) (raw []byte, created time.Time, err error) {
+	for _, kv := range b.Labels {
+		if st.config.Config.Labels == nil {
+			st.config.Config.Labels = make(map[string]string)
+		}
+		st.config.Config.Labels[kv.Key] = kv.Value
+	}
+	created = b.date(st)
+	config := st.config
+	config.RootFS = image.RootFS{}
+	config.Created = &created
+	config.Comment = ""
+	raw, err = json.Marshal(config)
+	return raw, created, err
+}
+
+// message asks the courier for the image, without its new layers.
+func (b *builder) message(st *state, raw []byte, created time.Time) message.Build {
+	want := message.Build{Config: raw, Created: created, Names: b.Tags, Annotations: b.Annotations}
+	if st.base != nil {
+		want.Base, want.DiffIDs = st.base.Layers, st.config.RootFS.DiffIDs
+		if len(want.DiffIDs) != len(want.Base) {
+			want.DiffIDs = st.base.Config.RootFS.DiffIDs
+		}
+	}
+	return want
 }
 
 // imageRecord says which image a final state became.
@@ -182,14 +201,8 @@ func (b *builder) export(ctx context.Context, st *state, raw []byte, created tim
 	} else {
 		b.cache.users = alone
 	}
-	want := message.Build{Config: raw, Created: created, Names: b.Tags}
+	want := b.message(st, raw, created)
 	layers := st.layers
-	if st.base != nil {
-		want.Base, want.DiffIDs = st.base.Layers, st.config.RootFS.DiffIDs
-		if len(want.DiffIDs) != len(want.Base) {
-			want.DiffIDs = st.base.Config.RootFS.DiffIDs
-		}
-	}
 	for i, l := range layers {
 		// Somebody may have published, or pruned, it since we looked.
 		now := b.cache.layer(l.ID)

@@ -23,6 +23,7 @@ import (
 	"skiff/commands/env"
 	"skiff/commands/failure"
 	"skiff/commands/flags"
+	"skiff/storage"
 	"skiff/storage/courier/client"
 	"skiff/storage/courier/configuration"
 	"skiff/storage/courier/message"
@@ -38,6 +39,7 @@ type options struct {
 	Progress string
 	IIDFile  string
 	Metadata string
+	Outputs  *outputs
 	Warnings []string
 	// discard removes the context, if it is ours; discards the named ones.
 	discard  func() error
@@ -64,6 +66,7 @@ func Command(e *env.Env) *cli.Command {
 func buildFlags() []cli.Flag {
 	return append([]cli.Flag{
 		&cli.StringSliceFlag{Name: "add-host", Usage: `Add a custom host-to-IP mapping (format: "host:ip")`},
+		&cli.StringSliceFlag{Name: "annotation", Usage: "Add annotation to the image"},
 		&cli.StringSliceFlag{Name: "build-arg", Usage: "Set build-time variables"},
 		&cli.StringSliceFlag{Name: "build-context", Usage: `Additional build contexts (e.g., name=path)`},
 		&cli.StringFlag{Name: "builder", Usage: "Override the configured builder instance; there is only one", Hidden: true},
@@ -71,7 +74,7 @@ func buildFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "force-rm", Usage: "Always remove intermediate containers; none are ever left", Hidden: true},
 		&cli.StringFlag{Name: "iidfile", Usage: "Write the image ID to a file"},
 		&cli.StringSliceFlag{Name: "label", Usage: "Set metadata for an image"},
-		&cli.BoolFlag{Name: "load", Usage: `Shorthand for "--output=type=docker"; images are always loaded`},
+		&cli.BoolFlag{Name: "load", Usage: `Shorthand for "--output=type=docker"; without --output images are always loaded`},
 		&cli.StringFlag{Name: "metadata-file", Usage: "Write build result metadata to a file"},
 		&cli.StringFlag{Name: "network", Value: "default", Usage: `Set the networking mode for the "RUN" instructions during build`},
 		&cli.BoolFlag{Name: "no-cache", Usage: "Do not use cache when building the image"},
@@ -79,6 +82,7 @@ func buildFlags() []cli.Flag {
 		&cli.StringFlag{Name: "platform", Usage: "Set target platform for build"},
 		&cli.StringFlag{Name: "progress", Value: "auto", Usage: `Set type of progress output ("auto", "none", "plain", "quiet")`},
 		&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: `Output destination (format: "type=local,dest=path")`},
+		&cli.BoolFlag{Name: "push", Usage: `Shorthand for "--output=type=registry"`},
 		&cli.BoolFlag{Name: "pull", Usage: "Always attempt to pull all referenced images"},
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "Suppress the build output and print image ID on success"},
 		&cli.BoolFlag{Name: "rm", Value: true, Usage: "Remove intermediate containers; none are ever left", Hidden: true},
@@ -173,7 +177,11 @@ func parse(c *cli.Context, e *env.Env) (*options, error) {
 	if err := o.foreign(c); err != nil {
 		return nil, err
 	}
-	if o.Export, err = parseOutput(e, c.StringSlice("output")); err != nil {
+	if o.Outputs, err = parseOutputs(e, c, o.Tags); err != nil {
+		return nil, err
+	}
+	o.Exports, o.NoImage, o.Tags = o.Outputs.exports, !o.Outputs.store, append(o.Tags, o.Outputs.names...)
+	if o.Annotations, err = parseAnnotations(c.StringSlice("annotation")); err != nil {
 		return nil, err
 	}
 	if o.Contexts, err = parseContexts(c.StringSlice("build-context")); err != nil {
@@ -341,6 +349,7 @@ func run(ctx context.Context, e *env.Env, o *options) error {
 		_, err = client.Pull(ctx, st, message.Pull{Reference: ref.String(), Platform: platform, Registries: registries}, nil)
 		return err
 	}
+	defer func() { _ = o.Outputs.close() }() // what was not committed has no name
 	result, err := build.Build(ctx, st, o.Options)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -350,7 +359,16 @@ func run(ctx context.Context, e *env.Env, o *options) error {
 		explain(e.Err, err)
 		return failure.Status(1)
 	}
-	if o.Export != nil {
+	if err := o.Outputs.commit(); err != nil {
+		return failure.Local("%v", err)
+	}
+	digest := ""
+	if o.Outputs.push {
+		if digest, err = push(ctx, st, e, o, p, result.ImageID); err != nil {
+			return failure.Local("failed to push: %v", err)
+		}
+	}
+	if result.ImageID == "" {
 		return nil
 	}
 	if o.IIDFile != "" {
@@ -359,7 +377,7 @@ func run(ctx context.Context, e *env.Env, o *options) error {
 		}
 	}
 	if o.Metadata != "" {
-		if err := writeMetadata(o, result); err != nil {
+		if err := writeMetadata(o, result, digest); err != nil {
 			return failure.Local("failed to write metadata file: %v", err)
 		}
 	}
@@ -367,6 +385,57 @@ func run(ctx context.Context, e *env.Env, o *options) error {
 		fmt.Fprintln(e.Out, "sha256:"+result.ImageID)
 	}
 	return nil
+}
+
+// push sends the image to the registries that its names say, and returns the
+// digest that the last one knows it by.
+func push(ctx context.Context, st *storage.Store, e *env.Env, o *options, p *plain, id string) (digest string, err error) {
+	registries, err := configuration.Read(e.Getenv)
+	if err != nil {
+		return "", err
+	}
+	for _, name := range o.Tags {
+		task := p.Begin("pushing " + name)
+		result, err := client.Push(ctx, st, message.Push{ID: id, Reference: name, Registries: registries}, func(ev message.Event) {
+			switch ev.Kind {
+			case message.LayerPushed, message.LayerThere, message.LayerMounted:
+				task.Status(fmt.Sprintf("pushing layer %.12s done", strings.TrimPrefix(ev.Layer, "sha256:")))
+			}
+		})
+		if err == nil {
+			digest = result.Digest
+			task.Status("pushing manifest for " + name + "@" + digest + " done")
+		}
+		task.Done(err)
+		if err != nil {
+			return "", err
+		}
+	}
+	return digest, nil
+}
+
+// parseAnnotations reads [manifest:]key=value.
+func parseAnnotations(list []string) (map[string]string, error) {
+	var out map[string]string
+	for _, text := range list {
+		key, value, ok := strings.Cut(text, "=")
+		if !ok || key == "" {
+			return nil, failure.Local("invalid annotation %q, expected key=value", text)
+		}
+		if kind, rest, ok := strings.Cut(key, ":"); ok {
+			switch kind, _, _ = strings.Cut(kind, "["); kind {
+			case "manifest":
+				key = rest
+			case "index", "index-descriptor", "manifest-descriptor":
+				return nil, failure.Local("%s annotations are not supported for an image of one platform", kind)
+			}
+		}
+		if out == nil {
+			out = make(map[string]string)
+		}
+		out[key] = value
+	}
+	return out, nil
 }
 
 // explain prints why a build failed, as buildx does.

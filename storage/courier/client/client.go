@@ -67,6 +67,13 @@ func Build(ctx context.Context, st *storage.Store, want message.Build) (message.
 	return call(ctx, st, message.Request{Build: &want}, nil, nil)
 }
 
+// BuildArchive writes an image into an archive, which may be a pipe, without
+// putting it into the store.
+func BuildArchive(ctx context.Context, st *storage.Store, archive *os.File, want message.Build) (message.Result, error) {
+	want.Archive = true
+	return call(ctx, st, message.Request{Build: &want}, archive, nil)
+}
+
 // Tag moves a name to an image.
 func Tag(ctx context.Context, st *storage.Store, want message.Tag) error {
 	_, err := call(ctx, st, message.Request{Tag: &want}, nil, nil)

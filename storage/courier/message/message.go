@@ -164,6 +164,11 @@ type Build struct {
 	Layers []StepLayer `json:"layers,omitempty"`
 	// Names are normalized and tagged.
 	Names []string `json:"names,omitempty"`
+	// Annotations are the manifest's.
+	Annotations map[string]string `json:"annotations,omitempty"`
+	// Archive says that the image goes into an archive, to the file that is the
+	// courier's standard input, and not into the store. No layer is moved.
+	Archive bool `json:"archive,omitempty"`
 }
 
 // StepLayer is the writable layer that a step of a build filled.

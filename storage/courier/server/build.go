@@ -9,10 +9,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	graphdriver "github.com/containers/storage/drivers"
 	"github.com/containers/storage/pkg/archive"
 	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/vbatts/tar-split/tar/asm"
 	tarsplit "github.com/vbatts/tar-split/tar/storage"
 
@@ -56,20 +58,11 @@ func (s *session) build(ctx context.Context, want *message.Build) (message.Resul
 			diffIDs = append(diffIDs, digest.Digest(result.Layers[i].DiffID))
 			chain = chainID(chain, diffIDs[len(diffIDs)-1])
 		}
-		fields := make(map[string]json.RawMessage)
-		if err := json.Unmarshal(want.Config, &fields); err != nil {
-			return fmt.Errorf("configuration of the new image: %w", err)
-		}
-		rootfs, err := json.Marshal(image.RootFS{Type: "layers", DiffIDs: texts(diffIDs)})
+		raw, err := withRootFS(want.Config, diffIDs)
 		if err != nil {
 			return err
 		}
-		fields["rootfs"] = rootfs
-		raw, err := json.Marshal(fields)
-		if err != nil {
-			return err
-		}
-		manifest, err := s.manifestFor(raw, have, diffIDs)
+		manifest, err := s.manifestFor(raw, have, diffIDs, want.Annotations)
 		if err != nil {
 			return err
 		}
@@ -77,6 +70,105 @@ func (s *session) build(ctx context.Context, want *message.Build) (message.Resul
 		return err
 	})
 	return result, err
+}
+
+// withRootFS completes a configuration.
+func withRootFS(config json.RawMessage, diffIDs []digest.Digest) ([]byte, error) {
+	fields := make(map[string]json.RawMessage)
+	if err := json.Unmarshal(config, &fields); err != nil {
+		return nil, fmt.Errorf("configuration of the new image: %w", err)
+	}
+	rootfs, err := json.Marshal(image.RootFS{Type: "layers", DiffIDs: texts(diffIDs)})
+	if err != nil {
+		return nil, err
+	}
+	fields["rootfs"] = rootfs
+	return json.Marshal(fields)
+}
+
+// buildArchive writes the image into an archive, as save does, and leaves the
+// store alone.
+func (s *session) buildArchive(ctx context.Context, out *os.File, want *message.Build) (message.Result, error) {
+	if err := s.beginTransfer(ctx); err != nil {
+		return message.Result{}, err
+	}
+	buffered := bufio.NewWriterSize(out, writeBuffer)
+	w, err := s.newSaving(buffered)
+	if err != nil {
+		return message.Result{}, err
+	}
+	if len(want.Base) != len(want.DiffIDs) {
+		return message.Result{}, fmt.Errorf("%d layers of the base have %d digests", len(want.Base), len(want.DiffIDs))
+	}
+	var layers []ispec.Descriptor
+	var diffIDs []digest.Digest
+	for i, id := range slices.Backward(want.Base) {
+		diffID := digest.Digest(want.DiffIDs[len(want.Base)-1-i])
+		size, err := w.layer(ctx, id, diffID)
+		if err != nil {
+			return message.Result{}, err
+		}
+		layers = append(layers, ispec.Descriptor{MediaType: ispec.MediaTypeImageLayer, Digest: diffID, Size: size})
+		diffIDs = append(diffIDs, diffID)
+	}
+	lower := make([]string, len(want.Base))
+	for i, id := range want.Base {
+		lower[i] = filepath.Join(s.st.Layers(), id, "diff")
+	}
+	for _, l := range want.Layers {
+		d, err := w.packed(contents.Open(l.Dir, lower))
+		if err != nil {
+			return message.Result{}, err
+		}
+		layers, diffIDs = append(layers, d), append(diffIDs, d.Digest)
+		lower = slices.Insert(lower, 0, l.Dir)
+	}
+	config, err := withRootFS(want.Config, diffIDs)
+	if err != nil {
+		return message.Result{}, err
+	}
+	id := digest.FromBytes(config).Encoded()
+	if err := w.describe(message.Saved{ID: id, Names: want.Names}, config, layers, want.Annotations); err != nil {
+		return message.Result{}, err
+	}
+	if err := w.finish(); err != nil {
+		return message.Result{}, err
+	}
+	return message.Result{ID: id}, buffered.Flush()
+}
+
+// packed writes what is on top of root as a layer. Its name in the archive is its
+// digest, so that it is put aside first.
+func (w *saving) packed(root *contents.Root) (ispec.Descriptor, error) {
+	spool, err := os.CreateTemp(w.temp.Path, "layer")
+	if err != nil {
+		return ispec.Descriptor{}, err
+	}
+	defer spool.Close()
+	if err := os.Remove(spool.Name()); err != nil {
+		return ispec.Descriptor{}, err
+	}
+	digester := digest.SHA256.Digester()
+	if _, err := root.PackLayer(io.MultiWriter(spool, digester.Hash())); err != nil {
+		return ispec.Descriptor{}, err
+	}
+	sum := digester.Digest()
+	size, err := spool.Seek(0, io.SeekEnd)
+	if err == nil {
+		_, err = spool.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return ispec.Descriptor{}, err
+	}
+	as := ispec.Descriptor{MediaType: ispec.MediaTypeImageLayer, Digest: sum, Size: size}
+	if name := blobName(sum); !w.has[name] {
+		w.has[name] = true
+		if err := w.header(name, size); err != nil {
+			return as, err
+		}
+		_, err = io.Copy(w.tar, spool)
+	}
+	return as, err
 }
 
 func texts(list []digest.Digest) []string {

@@ -49,7 +49,7 @@ func (s *session) commit(ctx context.Context, want *message.Commit) (message.Res
 		if err != nil {
 			return err
 		}
-		manifest, err := s.manifestFor(raw, have, config.diffIDs)
+		manifest, err := s.manifestFor(raw, have, config.diffIDs, nil)
 		if err != nil {
 			return err
 		}

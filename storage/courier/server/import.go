@@ -74,7 +74,7 @@ func (s *session) buildSingle(ctx context.Context, l layer, config image.Config,
 	if err != nil {
 		return "", err
 	}
-	manifest, err := s.manifestFor(raw, have, []digest.Digest{diffID})
+	manifest, err := s.manifestFor(raw, have, []digest.Digest{diffID}, nil)
 	if err != nil {
 		return "", err
 	}

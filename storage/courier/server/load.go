@@ -10,6 +10,7 @@ import (
 
 	"github.com/containers/image/v5/docker/reference"
 	"github.com/containers/image/v5/manifest"
+	cstorage "github.com/containers/storage"
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -170,7 +171,7 @@ func (s *session) loadImage(ctx context.Context, c candidate, parsed *imageConfi
 			return err
 		}
 		if c.manifest == nil {
-			if c.manifest, err = s.manifestFor(c.config, c.layers, parsed.RootFS.DiffIDs); err != nil {
+			if c.manifest, err = s.manifestFor(c.config, c.layers, parsed.RootFS.DiffIDs, nil); err != nil {
 				return err
 			}
 		}
@@ -192,21 +193,39 @@ func (s *session) reportMoved(id string, names []string) {
 
 // manifestFor makes a manifest for an image that came without one: its layers
 // uncompressed, as the store can give them out again.
-func (s *session) manifestFor(config []byte, have stack, diffIDs []digest.Digest) ([]byte, error) {
-	m := ispec.Manifest{
-		MediaType: ispec.MediaTypeImageManifest,
-		Config:    ispec.Descriptor{MediaType: ispec.MediaTypeImageConfig, Digest: digest.FromBytes(config), Size: int64(len(config))},
-		Layers:    make([]ispec.Descriptor, len(diffIDs)),
-	}
-	m.SchemaVersion = 2
+func (s *session) manifestFor(config []byte, have stack, diffIDs []digest.Digest, annotations map[string]string) ([]byte, error) {
+	layers := make([]ispec.Descriptor, len(diffIDs))
 	for i, diffID := range diffIDs {
 		l, err := s.store.Layer(have.ids[len(have.ids)-1-i])
 		if err != nil {
 			return nil, err
 		}
-		m.Layers[i] = ispec.Descriptor{MediaType: ispec.MediaTypeImageLayer, Digest: diffID, Size: l.UncompressedSize}
+		layers[i] = ispec.Descriptor{MediaType: ispec.MediaTypeImageLayer, Digest: diffID, Size: l.UncompressedSize}
 	}
+	return newManifest(config, layers, annotations)
+}
+
+// newManifest is the manifest of an image with these layers, base first.
+func newManifest(config []byte, layers []ispec.Descriptor, annotations map[string]string) ([]byte, error) {
+	m := ispec.Manifest{
+		MediaType:   ispec.MediaTypeImageManifest,
+		Config:      ispec.Descriptor{MediaType: ispec.MediaTypeImageConfig, Digest: digest.FromBytes(config), Size: int64(len(config))},
+		Layers:      layers,
+		Annotations: annotations,
+	}
+	m.SchemaVersion = 2
 	return json.Marshal(m)
+}
+
+// annotations are those of the image's own manifest.
+func (s *session) annotations(id string) map[string]string {
+	raw, err := s.store.ImageBigData(id, cstorage.ImageDigestBigDataKey)
+	if err != nil {
+		return nil // a manifest that is lost is made again without them
+	}
+	var m ispec.Manifest
+	_ = json.Unmarshal(raw, &m)
+	return m.Annotations
 }
 
 // opener returns a function that opens a layer in the archive.

@@ -43,6 +43,8 @@ type outgoing struct {
 	named  reference.Named
 	config []byte
 	layers []outgoingLayer // base first
+	// annotations are the manifest's.
+	annotations map[string]string
 	// known are repositories of the same registry that may have the layers.
 	known []string
 }
@@ -84,6 +86,7 @@ func (s *session) push(ctx context.Context, want *message.Push) (message.Result,
 	}
 	blob := original
 	if slices.ContainsFunc(out.layers, func(l outgoingLayer) bool { return !l.original }) {
+		out.annotations = s.annotations(want.ID)
 		if blob, mimeType, err = out.manifest(mimeType); err != nil {
 			return message.Result{}, err
 		}
@@ -281,6 +284,8 @@ func (out *outgoing) manifest(mimeType string) ([]byte, string, error) {
 		MediaType: mimeType,
 		Config:    ispec.Descriptor{MediaType: configType, Digest: digest.FromBytes(out.config), Size: int64(len(out.config))},
 		Layers:    make([]ispec.Descriptor, len(out.layers)),
+
+		Annotations: out.annotations,
 	}
 	m.SchemaVersion = 2
 	for i, l := range out.layers {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -29,11 +30,9 @@ const writeBuffer = 1 << 20
 // https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 func (s *session) save(ctx context.Context, out *os.File, want *message.Save) (message.Result, error) {
 	buffered := bufio.NewWriterSize(out, writeBuffer)
-	w := &saving{session: s, tar: tar.NewWriter(buffered), has: make(map[string]bool)}
-	for _, dir := range []string{"blobs", "blobs/sha256"} {
-		if err := w.directory(dir); err != nil {
-			return message.Result{}, err
-		}
+	w, err := s.newSaving(buffered)
+	if err != nil {
+		return message.Result{}, err
 	}
 	for _, img := range want.Images {
 		if err := w.image(ctx, img); err != nil {
@@ -54,6 +53,17 @@ type saving struct {
 	items        []dockerSaved
 	index        []ispec.Descriptor
 	repositories map[string]map[string]string // repository, tag, top layer
+}
+
+// newSaving begins an archive.
+func (s *session) newSaving(out io.Writer) (*saving, error) {
+	w := &saving{session: s, tar: tar.NewWriter(out), has: make(map[string]bool)}
+	for _, dir := range []string{"blobs", "blobs/sha256"} {
+		if err := w.directory(dir); err != nil {
+			return nil, err
+		}
+	}
+	return w, nil
 }
 
 // dockerSaved is one image in manifest.json.
@@ -92,19 +102,30 @@ func (w *saving) image(ctx context.Context, want message.Saved) error {
 	if len(have.ids) != len(parsed.RootFS.DiffIDs) {
 		return fmt.Errorf("image %s is damaged: it has %d layers instead of %d", short(img.ID), len(have.ids), len(parsed.RootFS.DiffIDs))
 	}
-	item := dockerSaved{Config: blobName(configDigest), RepoTags: []string{}, Layers: []string{}, LayerSources: make(map[digest.Digest]ispec.Descriptor)}
+	layers := make([]ispec.Descriptor, len(parsed.RootFS.DiffIDs))
 	for i, diffID := range parsed.RootFS.DiffIDs {
 		size, err := w.layer(ctx, have.ids[len(have.ids)-1-i], diffID)
 		if err != nil {
 			return err
 		}
-		item.LayerSources[diffID] = ispec.Descriptor{MediaType: ispec.MediaTypeImageLayer, Digest: diffID, Size: size}
-		item.Layers = append(item.Layers, blobName(diffID))
+		layers[i] = ispec.Descriptor{MediaType: ispec.MediaTypeImageLayer, Digest: diffID, Size: size}
+	}
+	return w.describe(want, config, layers, w.annotations(img.ID))
+}
+
+// describe writes the configuration and the manifest of an image whose layers are
+// in the archive.
+func (w *saving) describe(want message.Saved, config []byte, layers []ispec.Descriptor, annotations map[string]string) error {
+	configDigest := digest.FromBytes(config)
+	item := dockerSaved{Config: blobName(configDigest), RepoTags: []string{}, Layers: []string{}, LayerSources: make(map[digest.Digest]ispec.Descriptor)}
+	for _, l := range layers {
+		item.LayerSources[l.Digest] = l
+		item.Layers = append(item.Layers, blobName(l.Digest))
 	}
 	if err := w.file(blobName(configDigest), config); err != nil {
 		return err
 	}
-	manifest, err := w.manifestFor(config, have, parsed.RootFS.DiffIDs)
+	manifest, err := newManifest(config, layers, annotations)
 	if err != nil {
 		return err
 	}
