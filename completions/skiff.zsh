@@ -223,13 +223,14 @@ _skiff() {
 	'build')
 		_arguments -s \
 			'--add-host[Add a custom host-to-IP mapping (format "hostip")]:value:_files' \
+			'--annotation[Add annotation to the image]:value:_files' \
 			'--build-arg[Set build-time variables]:value:_files' \
 			'--build-context[Additional build contexts (e.g., name=path)]:value:_files' \
 			'--file[Name of the Dockerfile (default "PATH/Dockerfile")]:value:_files' \
 			'--help[Print usage]' \
 			'--iidfile[Write the image ID to a file]:value:_files' \
 			'--label[Set metadata for an image]:value:_files' \
-			'--load[Shorthand for "--output=type=docker"; images are always loaded]' \
+			'--load[Shorthand for "--output=type=docker"; without --output images are always loaded]' \
 			'--metadata-file[Write build result metadata to a file]:value:_files' \
 			'--network[Set the networking mode for the "RUN" instructions during build]:value:_files' \
 			'--no-cache[Do not use cache when building the image]' \
@@ -238,6 +239,7 @@ _skiff() {
 			'--platform[Set target platform for build]:value:_files' \
 			'--progress[Set type of progress output ("auto", "none", "plain", "quiet")]:value:_files' \
 			'--pull[Always attempt to pull all referenced images]' \
+			'--push[Shorthand for "--output=type=registry"]' \
 			'--quiet[Suppress the build output and print image ID on success]' \
 			'--secret[Secret to expose to the build (format "id=mysecret(,src=/local/secret)")]:value:_files' \
 			'--shm-size[Shared memory size for build containers]:value:_files' \
@@ -326,13 +328,14 @@ _skiff() {
 	'buildx build')
 		_arguments -s \
 			'--add-host[Add a custom host-to-IP mapping (format "hostip")]:value:_files' \
+			'--annotation[Add annotation to the image]:value:_files' \
 			'--build-arg[Set build-time variables]:value:_files' \
 			'--build-context[Additional build contexts (e.g., name=path)]:value:_files' \
 			'--file[Name of the Dockerfile (default "PATH/Dockerfile")]:value:_files' \
 			'--help[Print usage]' \
 			'--iidfile[Write the image ID to a file]:value:_files' \
 			'--label[Set metadata for an image]:value:_files' \
-			'--load[Shorthand for "--output=type=docker"; images are always loaded]' \
+			'--load[Shorthand for "--output=type=docker"; without --output images are always loaded]' \
 			'--metadata-file[Write build result metadata to a file]:value:_files' \
 			'--network[Set the networking mode for the "RUN" instructions during build]:value:_files' \
 			'--no-cache[Do not use cache when building the image]' \
@@ -341,6 +344,7 @@ _skiff() {
 			'--platform[Set target platform for build]:value:_files' \
 			'--progress[Set type of progress output ("auto", "none", "plain", "quiet")]:value:_files' \
 			'--pull[Always attempt to pull all referenced images]' \
+			'--push[Shorthand for "--output=type=registry"]' \
 			'--quiet[Suppress the build output and print image ID on success]' \
 			'--secret[Secret to expose to the build (format "id=mysecret(,src=/local/secret)")]:value:_files' \
 			'--shm-size[Shared memory size for build containers]:value:_files' \
@@ -419,13 +423,14 @@ _skiff() {
 	'builder build')
 		_arguments -s \
 			'--add-host[Add a custom host-to-IP mapping (format "hostip")]:value:_files' \
+			'--annotation[Add annotation to the image]:value:_files' \
 			'--build-arg[Set build-time variables]:value:_files' \
 			'--build-context[Additional build contexts (e.g., name=path)]:value:_files' \
 			'--file[Name of the Dockerfile (default "PATH/Dockerfile")]:value:_files' \
 			'--help[Print usage]' \
 			'--iidfile[Write the image ID to a file]:value:_files' \
 			'--label[Set metadata for an image]:value:_files' \
-			'--load[Shorthand for "--output=type=docker"; images are always loaded]' \
+			'--load[Shorthand for "--output=type=docker"; without --output images are always loaded]' \
 			'--metadata-file[Write build result metadata to a file]:value:_files' \
 			'--network[Set the networking mode for the "RUN" instructions during build]:value:_files' \
 			'--no-cache[Do not use cache when building the image]' \
@@ -434,6 +439,7 @@ _skiff() {
 			'--platform[Set target platform for build]:value:_files' \
 			'--progress[Set type of progress output ("auto", "none", "plain", "quiet")]:value:_files' \
 			'--pull[Always attempt to pull all referenced images]' \
+			'--push[Shorthand for "--output=type=registry"]' \
 			'--quiet[Suppress the build output and print image ID on success]' \
 			'--secret[Secret to expose to the build (format "id=mysecret(,src=/local/secret)")]:value:_files' \
 			'--shm-size[Shared memory size for build containers]:value:_files' \
@@ -946,13 +952,14 @@ _skiff() {
 	'image build')
 		_arguments -s \
 			'--add-host[Add a custom host-to-IP mapping (format "hostip")]:value:_files' \
+			'--annotation[Add annotation to the image]:value:_files' \
 			'--build-arg[Set build-time variables]:value:_files' \
 			'--build-context[Additional build contexts (e.g., name=path)]:value:_files' \
 			'--file[Name of the Dockerfile (default "PATH/Dockerfile")]:value:_files' \
 			'--help[Print usage]' \
 			'--iidfile[Write the image ID to a file]:value:_files' \
 			'--label[Set metadata for an image]:value:_files' \
-			'--load[Shorthand for "--output=type=docker"; images are always loaded]' \
+			'--load[Shorthand for "--output=type=docker"; without --output images are always loaded]' \
 			'--metadata-file[Write build result metadata to a file]:value:_files' \
 			'--network[Set the networking mode for the "RUN" instructions during build]:value:_files' \
 			'--no-cache[Do not use cache when building the image]' \
@@ -961,6 +968,7 @@ _skiff() {
 			'--platform[Set target platform for build]:value:_files' \
 			'--progress[Set type of progress output ("auto", "none", "plain", "quiet")]:value:_files' \
 			'--pull[Always attempt to pull all referenced images]' \
+			'--push[Shorthand for "--output=type=registry"]' \
 			'--quiet[Suppress the build output and print image ID on success]' \
 			'--secret[Secret to expose to the build (format "id=mysecret(,src=/local/secret)")]:value:_files' \
 			'--shm-size[Shared memory size for build containers]:value:_files' \

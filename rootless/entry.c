@@ -36,7 +36,7 @@ static const char *const verbs[] = {
 // they need outside, or are started over by Go (rootless.EnterUser).
 static const char *const runtime_verbs[] = {"create", "run", 0};
 // Verbs that start containers, and the networks without neighbours.
-static const char *const starters[] = {"run", "start", "restart", 0};
+static const char *const starters[] = {"run", "start", "restart", "build", 0};
 static const char *const no_networks[] = {"none", "host", "pasta", 0};
 // Verbs that may talk to registries.
 static const char *const fetchers[] = {"run", "create", "pull", "push", "build", 0};
@@ -124,13 +124,17 @@ static int join_holder(int dir, const char *name) {
 	return joined;
 }
 
-// join_anchor enters the user namespace of this user's network program or of a
-// living monitor, and returns 0, or -1 when there is none.
+// join_anchor enters the user namespace of this user's network program, of a
+// build or of a living monitor, and returns 0, or -1 when there is none.
 static int join_anchor(const char *store) {
 	char path[4096];
 	if (snprintf(path, sizeof path, "%s/networks/.hub.lock", store) >= (int)sizeof path)
 		return -1;
 	int joined = join_holder(AT_FDCWD, path);
+	if (!joined)
+		return 0;
+	snprintf(path, sizeof path, "%s/build/anchor", store);
+	joined = join_holder(AT_FDCWD, path);
 	snprintf(path, sizeof path, "%s/running", store);
 	DIR *dir = joined ? opendir(path) : 0;
 	if (!dir)

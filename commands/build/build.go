@@ -311,7 +311,14 @@ func run(ctx context.Context, e *env.Env, o *options) error {
 	for _, w := range o.Warnings {
 		fmt.Fprintln(e.Err, "WARNING: "+w)
 	}
-	err := load(ctx, e, o)
+	st, err := e.Store()
+	if err == nil {
+		err = build.Begin(st)
+	}
+	if err != nil {
+		return err
+	}
+	err = load(ctx, e, o)
 	if err == nil {
 		err = loadNamed(ctx, e, o)
 	}
@@ -324,10 +331,6 @@ func run(ctx context.Context, e *env.Env, o *options) error {
 	}()
 	if err != nil {
 		return failure.Local("%v", err)
-	}
-	st, err := e.Store()
-	if err != nil {
-		return err
 	}
 	quiet := o.Quiet || o.Progress == "none" || o.Progress == "quiet"
 	out := e.Err

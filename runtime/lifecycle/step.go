@@ -109,13 +109,8 @@ func RunStep(ctx context.Context, st *storage.Store, s *Step) (int, error) {
 	return exit.Code, nil
 }
 
-// stepNetwork is chooseNetwork for a container whose directory is dir. By default
-// that is pasta, if it is installed: unlike the user's networks it serves any
-// user namespace, and builds at the same moment need not be in one.
+// stepNetwork is chooseNetwork for a container whose directory is dir.
 func stepNetwork(ctx context.Context, c *container.Container, dir string) (network, error) {
-	if m := &c.Config.Host.NetworkMode; *m == "default" && rootless.Rootless() && lookPath("pasta") != "" {
-		*m = "pasta"
-	}
 	n, err := chooseNetwork(ctx, c)
 	if err != nil {
 		return n, err

@@ -28,6 +28,22 @@ func HoldRun(path string) (*os.File, error) {
 	return f, nil
 }
 
+// HoldAnchor marks this process, among others, as one whose user namespace new
+// commands enter, for the rest of its life; the file must stay open. What is
+// said at HoldRun of opening path again is true here too.
+func HoldAnchor(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open anchor: %w", err)
+	}
+	lk := unix.Flock_t{Type: unix.F_RDLCK}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_SETLK, &lk); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("hold anchor: %w", err)
+	}
+	return f, nil
+}
+
 // RunHolder returns the pid of the process that holds the run lock in path,
 // and 0 when nobody does or path is absent. It takes nothing itself.
 func RunHolder(path string) (pid int, err error) {

@@ -34,8 +34,6 @@ func TestAdd_UnpacksArchives(t *testing.T) {
 	if harness.Exists(filepath.Join(s.Home(), "made")) {
 		t.Error("an archive was unpacked outside")
 	}
-	s.WriteFile("c/Dockerfile", "FROM busybox\nADD --chown=1 no.tar https://127.0.0.1:1/x /d/\n")
-	s.Skiff("build", "-q", dir).Exits(1).Complains("URLs are not supported yet")
 }
 
 func TestBuild_ContextAsArchive(t *testing.T) {
