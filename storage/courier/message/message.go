@@ -337,7 +337,7 @@ type Result struct {
 	// Untagged and Deleted are what a removal did, in docker's order.
 	Removed []Removed `json:"removed,omitempty"`
 	// Size is that of a pushed manifest.
-	Size int64 `json:"size,omitempty"`
+	Size       int64       `json:"size,omitempty"`
 	Downloaded *Downloaded `json:"downloaded,omitempty"`
 	// Found, Names and Manifest answer questions about registries; Names are tags
 	// or mirrors.

@@ -116,8 +116,8 @@ func TestBuild_A52_AddressesAreNoOptionsAndNoFiles(t *testing.T) {
 	s, dir := begin(t, "")
 	canary := filepath.Join(s.Home(), "pwned")
 	for source, want := range map[string]string{
-		"file:///etc/passwd": "not found",
-		w.URL + "/away":      "where nothing is fetched from",
+		"file:///etc/passwd":                                                  "not found",
+		w.URL + "/away":                                                       "where nothing is fetched from",
 		"git@x:--upload-pack=touch${IFS}" + canary:                            "not found",
 		"ssh://-oProxyCommand=touch${IFS}" + canary + "/x.git":                "invalid git repository",
 		w.URL + "/r.git#--upload-pack=touch":                                  "invalid git reference",
@@ -192,14 +192,14 @@ func TestBuild_OfAGitRepository(t *testing.T) {
 	url, commits := gitServer(t)
 	s, dir := begin(t, "")
 	for fragment, wants := range map[string][]string{
-		"":                          {" two", " mod"},
-		"#main":                     {" two"},
-		"#v1":                       {" one"},
-		"#refs/tags/v1":             {" one"},
-		"#" + commits[0]:            {" one"},
-		"#v1:below":                 {" from below"},
-		"?branch=main&subdir=below": {" from below"},
-		"?keep-git-dir=1":           {" .git"},
+		"":                                    {" two", " mod"},
+		"#main":                               {" two"},
+		"#v1":                                 {" one"},
+		"#refs/tags/v1":                       {" one"},
+		"#" + commits[0]:                      {" one"},
+		"#v1:below":                           {" from below"},
+		"?branch=main&subdir=below":           {" from below"},
+		"?keep-git-dir=1":                     {" .git"},
 		"?tag=v1&checksum=" + commits[0][:12]: {" one"},
 	} {
 		r := s.Skiff("build", "--progress=plain", "--no-cache", url+fragment).Exits(0)
