@@ -40,9 +40,6 @@ const cacheVersion = 1
 // Dir is the store's directory of the build cache.
 func Dir(st *storage.Store) string { return filepath.Join(st.Dir, "build") }
 
-// anchor is the file that Begin holds for as long as this process lives.
-var anchor *os.File
-
 // Begin lets the commands that start from now on join this process's user
 // namespace: the network program serves one, and the steps' containers will be on
 // the same network as all others. It is called once, before anything that takes
@@ -55,9 +52,7 @@ func Begin(st *storage.Store) error {
 	if err := os.Mkdir(Dir(st), 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("open build cache: %w", err)
 	}
-	var err error
-	anchor, err = lock.HoldAnchor(filepath.Join(Dir(st), anchorLock))
-	return err
+	return lock.HoldAnchor(filepath.Join(Dir(st), anchorLock))
 }
 
 // cache remembers what steps made. Everything in it may vanish at any time: then

@@ -28,20 +28,23 @@ func HoldRun(path string) (*os.File, error) {
 	return f, nil
 }
 
+var anchors []*os.File
+
 // HoldAnchor marks this process, among others, as one whose user namespace new
-// commands enter, for the rest of its life; the file must stay open. What is
-// said at HoldRun of opening path again is true here too.
-func HoldAnchor(path string) (*os.File, error) {
+// commands enter, for the rest of its life. What is said at HoldRun of opening
+// path again is true here too.
+func HoldAnchor(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("open anchor: %w", err)
+		return fmt.Errorf("open anchor: %w", err)
 	}
 	lk := unix.Flock_t{Type: unix.F_RDLCK}
 	if err := unix.FcntlFlock(f.Fd(), unix.F_SETLK, &lk); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("hold anchor: %w", err)
+		return fmt.Errorf("hold anchor: %w", err)
 	}
-	return f, nil
+	anchors = append(anchors, f) // a file that is collected is closed
+	return nil
 }
 
 // RunHolder returns the pid of the process that holds the run lock in path,
