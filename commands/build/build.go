@@ -140,6 +140,10 @@ func parse(c *cli.Context, e *env.Env) (*options, error) {
 		}
 		o.Args[key] = value
 	}
+	for _, variable := range flags.Proxies(e, c.StringSlice("build-arg")) {
+		name, value, _ := strings.Cut(variable, "=")
+		o.Args[name] = value
+	}
 	if text, ok := o.Args["SOURCE_DATE_EPOCH"]; ok {
 		seconds, err := epoch(text)
 		if err != nil {

@@ -136,6 +136,7 @@ func (o *createOptions) process(c *cli.Context, e *env.Env) (warnings []string, 
 	if p.Env, err = flags.Environment(c.StringSlice("env-file"), c.StringSlice("env"), flags.Environ(e.Environ())); err != nil {
 		return nil, err
 	}
+	p.Env = flags.Merge(p.Env, flags.Proxies(e, c.StringSlice("env")))
 	if p.Labels, err = flags.Labels(c.StringSlice("label-file"), c.StringSlice("label")); err != nil {
 		return nil, err
 	}
