@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"skiff/build"
 	"skiff/commands/confirm"
 	"skiff/commands/container"
 	"skiff/commands/env"
@@ -17,10 +18,8 @@ import (
 	"skiff/commands/flags"
 	"skiff/commands/format"
 	"skiff/commands/image"
-	"skiff/storage"
-	scontainer "skiff/storage/container"
-	"skiff/storage/usage"
-	"skiff/storage/volume"
+	"skiff/commands/network"
+	"skiff/commands/volume"
 )
 
 // pruneOptions is what the user asked for.
@@ -109,41 +108,17 @@ func runPrune(ctx context.Context, e *env.Env, o pruneOptions) error {
 	}
 	ids, freed, err := container.Prune(ctx, st, o.Filters, o.Until)
 	report("Containers", ids, freed, err)
+	names, err := network.Prune(ctx, e, st, o.Filters)
+	report("Networks", names, 0, err)
 	if o.Volumes {
-		names, freed, err := pruneVolumes(st, o.Filters)
+		names, freed, err := volume.Prune(ctx, st, o.Filters, false)
 		report("Volumes", names, freed, err)
 	}
 	lines, freed, err := image.Prune(ctx, st, image.Pruning{All: o.All, Filters: o.Filters, Until: o.Until})
 	report("Images", lines, freed, err)
+	// Labels say nothing about the build cache.
+	ids, freed, err = build.Prune(ctx, st, build.Pruning{All: o.All, Until: o.Until})
+	report("build cache objects", ids, freed, err)
 	_, err = fmt.Fprintf(e.Out, "Total reclaimed space: %s\n", format.LongSize(total))
 	return errors.Join(failed, err)
-}
-
-// pruneVolumes removes the volumes without a name of the user's that no
-// container has.
-func pruneVolumes(st *storage.Store, f flags.Filters) (names []string, freed int64, err error) {
-	list, err := scontainer.List(st)
-	if err != nil {
-		// A container that cannot be read might have any volume.
-		return nil, 0, err
-	}
-	used := make(map[string]bool)
-	for _, c := range list {
-		for _, m := range c.Config.Mounts {
-			used[m.Name] = true
-		}
-	}
-	volumes, failed := volume.List(st)
-	for _, v := range volumes {
-		if !v.Anonymous || used[v.Name] || !f.Labels(v.Labels) || f.Spares(v.Labels) {
-			continue
-		}
-		bytes := usage.Below(v.Mountpoint)
-		if err := volume.Remove(st, v.Name); err != nil && !errors.Is(err, volume.ErrNotFound) {
-			failed = errors.Join(failed, err)
-			continue
-		}
-		names, freed = append(names, v.Name), freed+bytes
-	}
-	return names, freed, failed
 }

@@ -11,8 +11,10 @@ func TestProxies(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"no proxies", `{"auths":{}}`, ""},
 		{"an empty file", " ", ""},
-		{"all of them", `{"proxies":{"default":{"httpProxy":"h","httpsProxy":"s","noProxy":"n","ftpProxy":"f","allProxy":"a"}}}`,
-			"HTTP_PROXY=h http_proxy=h HTTPS_PROXY=s https_proxy=s NO_PROXY=n no_proxy=n FTP_PROXY=f ftp_proxy=f ALL_PROXY=a all_proxy=a"},
+		{
+			"all of them", `{"proxies":{"default":{"httpProxy":"h","httpsProxy":"s","noProxy":"n","ftpProxy":"f","allProxy":"a"}}}`,
+			"HTTP_PROXY=h http_proxy=h HTTPS_PROXY=s https_proxy=s NO_PROXY=n no_proxy=n FTP_PROXY=f ftp_proxy=f ALL_PROXY=a all_proxy=a",
+		},
 		{"of another engine", `{"proxies":{"tcp://far:2375":{"httpProxy":"far"}}}`, ""},
 		{"of docker's engine", `{"proxies":{"default":{"ftpProxy":"f"},"unix:///var/run/docker.sock":{"httpProxy":"h"}}}`, "HTTP_PROXY=h http_proxy=h"},
 	} {

@@ -286,6 +286,10 @@ func TestA40_DuplicateNames(t *testing.T) {
 	run(s, "twice:1", "/bin/busybox", "echo", "right").Prints("right")
 }
 
+// inLittleMemory is a line's beginning that leaves each process 200 MB of memory
+// to write to (RLIMIT_DATA, in kB): who needs more dies of it, and says so.
+const inLittleMemory = "ulimit -d 204800; "
+
 // A layer that unpacks to more than the disk holds is given up, and all that it
 // took comes back.
 func TestA26_LayerBombOnASmallDisk(t *testing.T) {
@@ -321,7 +325,7 @@ func TestA26_LayerBombOnASmallDisk(t *testing.T) {
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s.Skiff("import", path, "bomb").Exits(1).Complains("no space left on device")
+	s.Shell(inLittleMemory + "skiff import " + path + " bomb").Exits(1).Complains("no space left on device")
 	s.Skiff("images", "-q").Exits(0).PrintsMatch("[0-9a-f]{12}")
 	if after := free(t, disk.Path()); after < before-(2<<20) {
 		t.Errorf("%d bytes free, %d before", after, before)

@@ -148,9 +148,12 @@ func TestA26_AnswersWithoutMeasure(t *testing.T) {
 	r.Add("app", "1", tarOf(t, tar.Header{Name: "x"}))
 	for _, mode := range []string{"mhuge", "mdeep"} {
 		start := time.Now()
-		s.Skiff("pull", r.Address+"/"+mode+"/app:1").Exits(1)
+		refused := s.Shell(inLittleMemory + "skiff pull " + r.Address + "/" + mode + "/app:1").Exits(1)
 		if took := time.Since(start); took > 5*time.Second {
 			t.Errorf("%s: refused after %v", mode, took)
+		}
+		if strings.Contains(refused.Stderr, "memory") {
+			t.Errorf("%s: %s", mode, refused.Stderr)
 		}
 	}
 	gone(s)

@@ -1,6 +1,7 @@
 package image_test
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -99,6 +100,15 @@ Are you sure you want to continue? [y/N] `)
 	s.Skiff("system", "prune", "--volumes", "--filter", "until=1h").Exits(1).Complains(`The "until" filter is not supported with "--volumes"`)
 	s.Skiff("system", "prune", "-f", "--filter", "until=24h").Exits(0)
 	id := s.Inspect("ended", "{{.Id}}")
+	// Of another kind each: a network, and steps of a build.
+	s.OK("network", "create", "idle")
+	s.OK("network", "create", "--label", "keep", "kept")
+	s.SkiffInput(strings.NewReader("FROM gallery:2\nRUN --network=none echo one >/one\nRUN --network=none echo two >/two\n"), "build", "-q", "-").Exits(0)
+	s.Skiff("system", "prune", "-f", "--filter", "label!=keep").Exits(0).Says("Deleted Networks:\nidle\n\n")
+	s.Skiff("network", "ls", "--filter", "type=custom", "--format", "{{.Name}}").Prints("kept")
+	s.SkiffInput(strings.NewReader("FROM gallery:2\nRUN --network=none echo three >/three\n"), "build", "-q", "-").Exits(0)
+	s.OK("run", "--name", "ended", "--network", "none", "-v", "/anonymous", "-v", "named:/named", "gallery:2", "true")
+	id = s.Inspect("ended", "{{.Id}}")
 	r := s.Skiff("system", "prune", "-f", "--volumes").Exits(0).Says("Deleted Containers:\n").Says(id + "\n")
 	r.Says("Deleted Volumes:\n").Says("Total reclaimed space: ")
 	if strings.Contains(r.Stdout, "\nnamed\n") {
@@ -107,7 +117,12 @@ Are you sure you want to continue? [y/N] `)
 	if strings.Contains(s.OK("images", "-q", "--no-trunc"), dangling) {
 		t.Error("the dangling image is left")
 	}
+	if order := regexp.MustCompile(`(?m)^Deleted (.*):$`).FindAllString(r.Stdout, -1); strings.Join(order, " ") !=
+		"Deleted Containers: Deleted Networks: Deleted Volumes: Deleted Images: Deleted build cache objects:" {
+		t.Errorf("the order is %q", order)
+	}
 	s.Skiff("images", "-q", "--no-trunc").Says(named)
+	s.Skiff("builder", "du").Says("Total:\t").Says("0B")
 	s.Skiff("system", "prune", "-af").Exits(0).Says("untagged: gallery:1\ndeleted: " + named + "\n")
 	s.Skiff("images", "-aq", "--no-trunc").Prints(used)
 	s.Skiff("volume", "ls", "-q").Prints("named")
