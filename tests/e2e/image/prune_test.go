@@ -99,7 +99,6 @@ func TestSystemPrune_RemovesWhatNobodyUses(t *testing.T) {
 Are you sure you want to continue? [y/N] `)
 	s.Skiff("system", "prune", "--volumes", "--filter", "until=1h").Exits(1).Complains(`The "until" filter is not supported with "--volumes"`)
 	s.Skiff("system", "prune", "-f", "--filter", "until=24h").Exits(0)
-	id := s.Inspect("ended", "{{.Id}}")
 	// Of another kind each: a network, and steps of a build.
 	s.OK("network", "create", "idle")
 	s.OK("network", "create", "--label", "keep", "kept")
@@ -108,7 +107,7 @@ Are you sure you want to continue? [y/N] `)
 	s.Skiff("network", "ls", "--filter", "type=custom", "--format", "{{.Name}}").Prints("kept")
 	s.SkiffInput(strings.NewReader("FROM gallery:2\nRUN --network=none echo three >/three\n"), "build", "-q", "-").Exits(0)
 	s.OK("run", "--name", "ended", "--network", "none", "-v", "/anonymous", "-v", "named:/named", "gallery:2", "true")
-	id = s.Inspect("ended", "{{.Id}}")
+	id := s.Inspect("ended", "{{.Id}}")
 	r := s.Skiff("system", "prune", "-f", "--volumes").Exits(0).Says("Deleted Containers:\n").Says(id + "\n")
 	r.Says("Deleted Volumes:\n").Says("Total reclaimed space: ")
 	if strings.Contains(r.Stdout, "\nnamed\n") {
