@@ -125,6 +125,7 @@ _skiff() {
 			'--env[Set environment variables]:value:_files' \
 			'--env-file[Read in a file of environment variables]:value:_files' \
 			'--expose[Expose a port or a range of ports]:value:_files' \
+			'--gidmap[Map of group ids (insideoutsidecount, outside being of the users own ids 0 the user, 1 the first subordinate)]:value:_files' \
 			'--gpus[GPU devices to add to the container (all to pass all GPUs)]:value:_files' \
 			'--group-add[Add additional groups to join]:value:_files' \
 			'--health-cmd[Command to run to check health]:value:_files' \
@@ -169,6 +170,8 @@ _skiff() {
 			'--pull[Pull image before running ("always", "missing", "never")]:value:_files' \
 			'--quiet[Suppress the pull output]' \
 			'--read-only[Mount the containers root filesystem as read only]' \
+			'--replace[Remove a container of the same name first, even if it runs]' \
+			'--requires[Containers to start before this one]:value:_files' \
 			'--restart[Restart policy to apply when a container exits]:value:_files' \
 			'--rm[Automatically remove the container and its associated anonymous volumes when it exits]' \
 			'--runtime[Runtime to use for this container]:value:_files' \
@@ -179,10 +182,14 @@ _skiff() {
 			'--stop-timeout[Timeout (in seconds) to stop a container]:value:_files' \
 			'--storage-opt[Storage driver options for the container]:value:_files' \
 			'--sysctl[Sysctl options]:value:_files' \
+			'--systemd[Prepare the container for systemd as its init (true, where the command is one; false; always)]:value:_files' \
 			'--timeout[Seconds after which the container is killed]:value:_files' \
 			'--tmpfs[Mount a tmpfs directory]:value:_files' \
 			'--tty[Allocate a pseudo-TTY]' \
+			'--tz[Time zone of the container (an area such as Europe/Madrid, or local)]:value:_files' \
+			'--uidmap[Map of user ids (insideoutsidecount, outside being of the users own ids 0 the user, 1 the first subordinate)]:value:_files' \
 			'--ulimit[Ulimit options]:value:_files' \
+			'--umask[Umask of the process, in octal (default 0022)]:value:_files' \
 			'--use-api-socket[Bind mount Docker API socket and required auth]' \
 			'--user[Username or UID (format <name|uid>(<group|gid>))]:value:_files' \
 			'--userns[User namespace to use (host, keep-id(uid=UID,gid=GID))]:value:_files' \
@@ -580,6 +587,7 @@ _skiff() {
 			'--env[Set environment variables]:value:_files' \
 			'--env-file[Read in a file of environment variables]:value:_files' \
 			'--expose[Expose a port or a range of ports]:value:_files' \
+			'--gidmap[Map of group ids (insideoutsidecount, outside being of the users own ids 0 the user, 1 the first subordinate)]:value:_files' \
 			'--gpus[GPU devices to add to the container (all to pass all GPUs)]:value:_files' \
 			'--group-add[Add additional groups to join]:value:_files' \
 			'--health-cmd[Command to run to check health]:value:_files' \
@@ -624,6 +632,8 @@ _skiff() {
 			'--pull[Pull image before running ("always", "missing", "never")]:value:_files' \
 			'--quiet[Suppress the pull output]' \
 			'--read-only[Mount the containers root filesystem as read only]' \
+			'--replace[Remove a container of the same name first, even if it runs]' \
+			'--requires[Containers to start before this one]:value:_files' \
 			'--restart[Restart policy to apply when a container exits]:value:_files' \
 			'--rm[Automatically remove the container and its associated anonymous volumes when it exits]' \
 			'--runtime[Runtime to use for this container]:value:_files' \
@@ -633,10 +643,14 @@ _skiff() {
 			'--stop-timeout[Timeout (in seconds) to stop a container]:value:_files' \
 			'--storage-opt[Storage driver options for the container]:value:_files' \
 			'--sysctl[Sysctl options]:value:_files' \
+			'--systemd[Prepare the container for systemd as its init (true, where the command is one; false; always)]:value:_files' \
 			'--timeout[Seconds after which the container is killed]:value:_files' \
 			'--tmpfs[Mount a tmpfs directory]:value:_files' \
 			'--tty[Allocate a pseudo-TTY]' \
+			'--tz[Time zone of the container (an area such as Europe/Madrid, or local)]:value:_files' \
+			'--uidmap[Map of user ids (insideoutsidecount, outside being of the users own ids 0 the user, 1 the first subordinate)]:value:_files' \
 			'--ulimit[Ulimit options]:value:_files' \
+			'--umask[Umask of the process, in octal (default 0022)]:value:_files' \
 			'--use-api-socket[Bind mount Docker API socket and required auth]' \
 			'--user[Username or UID (format <name|uid>(<group|gid>))]:value:_files' \
 			'--userns[User namespace to use (host, keep-id(uid=UID,gid=GID))]:value:_files' \
@@ -788,6 +802,7 @@ _skiff() {
 			'--env[Set environment variables]:value:_files' \
 			'--env-file[Read in a file of environment variables]:value:_files' \
 			'--expose[Expose a port or a range of ports]:value:_files' \
+			'--gidmap[Map of group ids (insideoutsidecount, outside being of the users own ids 0 the user, 1 the first subordinate)]:value:_files' \
 			'--gpus[GPU devices to add to the container (all to pass all GPUs)]:value:_files' \
 			'--group-add[Add additional groups to join]:value:_files' \
 			'--health-cmd[Command to run to check health]:value:_files' \
@@ -832,6 +847,8 @@ _skiff() {
 			'--pull[Pull image before running ("always", "missing", "never")]:value:_files' \
 			'--quiet[Suppress the pull output]' \
 			'--read-only[Mount the containers root filesystem as read only]' \
+			'--replace[Remove a container of the same name first, even if it runs]' \
+			'--requires[Containers to start before this one]:value:_files' \
 			'--restart[Restart policy to apply when a container exits]:value:_files' \
 			'--rm[Automatically remove the container and its associated anonymous volumes when it exits]' \
 			'--runtime[Runtime to use for this container]:value:_files' \
@@ -842,10 +859,14 @@ _skiff() {
 			'--stop-timeout[Timeout (in seconds) to stop a container]:value:_files' \
 			'--storage-opt[Storage driver options for the container]:value:_files' \
 			'--sysctl[Sysctl options]:value:_files' \
+			'--systemd[Prepare the container for systemd as its init (true, where the command is one; false; always)]:value:_files' \
 			'--timeout[Seconds after which the container is killed]:value:_files' \
 			'--tmpfs[Mount a tmpfs directory]:value:_files' \
 			'--tty[Allocate a pseudo-TTY]' \
+			'--tz[Time zone of the container (an area such as Europe/Madrid, or local)]:value:_files' \
+			'--uidmap[Map of user ids (insideoutsidecount, outside being of the users own ids 0 the user, 1 the first subordinate)]:value:_files' \
 			'--ulimit[Ulimit options]:value:_files' \
+			'--umask[Umask of the process, in octal (default 0022)]:value:_files' \
 			'--use-api-socket[Bind mount Docker API socket and required auth]' \
 			'--user[Username or UID (format <name|uid>(<group|gid>))]:value:_files' \
 			'--userns[User namespace to use (host, keep-id(uid=UID,gid=GID))]:value:_files' \
@@ -1454,6 +1475,7 @@ _skiff() {
 			'--env[Set environment variables]:value:_files' \
 			'--env-file[Read in a file of environment variables]:value:_files' \
 			'--expose[Expose a port or a range of ports]:value:_files' \
+			'--gidmap[Map of group ids (insideoutsidecount, outside being of the users own ids 0 the user, 1 the first subordinate)]:value:_files' \
 			'--gpus[GPU devices to add to the container (all to pass all GPUs)]:value:_files' \
 			'--group-add[Add additional groups to join]:value:_files' \
 			'--health-cmd[Command to run to check health]:value:_files' \
@@ -1498,6 +1520,8 @@ _skiff() {
 			'--pull[Pull image before running ("always", "missing", "never")]:value:_files' \
 			'--quiet[Suppress the pull output]' \
 			'--read-only[Mount the containers root filesystem as read only]' \
+			'--replace[Remove a container of the same name first, even if it runs]' \
+			'--requires[Containers to start before this one]:value:_files' \
 			'--restart[Restart policy to apply when a container exits]:value:_files' \
 			'--rm[Automatically remove the container and its associated anonymous volumes when it exits]' \
 			'--runtime[Runtime to use for this container]:value:_files' \
@@ -1507,10 +1531,14 @@ _skiff() {
 			'--stop-timeout[Timeout (in seconds) to stop a container]:value:_files' \
 			'--storage-opt[Storage driver options for the container]:value:_files' \
 			'--sysctl[Sysctl options]:value:_files' \
+			'--systemd[Prepare the container for systemd as its init (true, where the command is one; false; always)]:value:_files' \
 			'--timeout[Seconds after which the container is killed]:value:_files' \
 			'--tmpfs[Mount a tmpfs directory]:value:_files' \
 			'--tty[Allocate a pseudo-TTY]' \
+			'--tz[Time zone of the container (an area such as Europe/Madrid, or local)]:value:_files' \
+			'--uidmap[Map of user ids (insideoutsidecount, outside being of the users own ids 0 the user, 1 the first subordinate)]:value:_files' \
 			'--ulimit[Ulimit options]:value:_files' \
+			'--umask[Umask of the process, in octal (default 0022)]:value:_files' \
 			'--use-api-socket[Bind mount Docker API socket and required auth]' \
 			'--user[Username or UID (format <name|uid>(<group|gid>))]:value:_files' \
 			'--userns[User namespace to use (host, keep-id(uid=UID,gid=GID))]:value:_files' \

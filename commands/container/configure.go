@@ -53,6 +53,9 @@ func configure(o createOptions, img *image.Image, hostname string) (*container.C
 	if p.StopSignal == "" {
 		p.StopSignal = from.StopSignal
 	}
+	if p.StopSignal == "" && cfg.ForSystemd() {
+		p.StopSignal = "SIGRTMIN+3" // halts it; SIGTERM would make it read its units again
+	}
 	if p.StopTimeout == nil {
 		p.StopTimeout = from.StopTimeout
 	}

@@ -139,7 +139,7 @@ func publish(ctx context.Context, st *storage.Store, from source, o createOption
 		if o.Name == "" {
 			cfg.Name = randomName()
 		}
-		if try > 3 {
+		if try > 3 && o.Name == "" {
 			// Unlucky or crowded: the id makes it unique.
 			cfg.Name += "_" + cfg.ID[:12]
 		}
@@ -147,10 +147,34 @@ func publish(ctx context.Context, st *storage.Store, from source, o createOption
 		if err == nil {
 			return c, nil
 		}
+		if o.Replace && try < maxReplaced && errors.Is(err, container.ErrNameTaken) {
+			if err = giveWay(ctx, st, o.Name); err == nil {
+				continue
+			}
+		}
 		if o.Name != "" || !errors.Is(err, container.ErrNameTaken) || try > 4 {
 			return nil, errors.Join(err, mounts.undo())
 		}
 	}
+}
+
+// maxReplaced bounds how often --replace removes what others keep making.
+const maxReplaced = 10
+
+// giveWay removes the container called name for one that replaces it. That it
+// is gone already is as good.
+func giveWay(ctx context.Context, st *storage.Store, name string) error {
+	c, err := container.Find(st, name)
+	if err == nil && c.Config.Name == name {
+		err = lifecycle.Remove(ctx, c, lifecycle.RemoveOptions{Force: true})
+	}
+	if errors.Is(err, container.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("replace container %q: %w", name, err)
+	}
+	return nil
 }
 
 // otherPlatform says that the image is here, but for another platform: as good
@@ -177,6 +201,13 @@ func resolveModes(st *storage.Store, h *container.Host) error {
 			return err
 		}
 		*mode = "container:" + c.Config.ID
+	}
+	for i, ref := range h.Requires {
+		c, err := find(st, ref)
+		if err != nil {
+			return err
+		}
+		h.Requires[i] = c.Config.ID
 	}
 	return nil
 }

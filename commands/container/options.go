@@ -29,6 +29,7 @@ type createOptions struct {
 	Platform   string
 	Quiet      bool
 	CIDFile    string
+	Replace    bool // a container of that name gives way
 	Starting   bool // it is started at once: run
 
 	Process container.Process // only what was asked, to be merged with the image's
@@ -66,6 +67,7 @@ func createFlags() []cli.Flag {
 		&cli.StringFlag{Name: "platform", Usage: "Set platform if server is multi-platform capable"},
 		&cli.StringFlag{Name: "pull", Value: "missing", Usage: `Pull image before running ("always", "missing", "never")`},
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "Suppress the pull output"},
+		&cli.BoolFlag{Name: "replace", Usage: "Remove a container of the same name first, even if it runs"},
 		&cli.BoolFlag{Name: "rm", Usage: "Automatically remove the container and its associated anonymous volumes when it exits"},
 		&cli.StringFlag{Name: "runtime", Usage: "Runtime to use for this container"},
 		&cli.StringSliceFlag{Name: "storage-opt", Usage: "Storage driver options for the container"},
@@ -79,7 +81,7 @@ func createFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "volumes-from", Usage: "Mount volumes from the specified container(s)"},
 		&cli.StringFlag{Name: "workdir", Aliases: []string{"w"}, Usage: "Working directory inside the container"},
 	}
-	return slices.Concat(own, flags.ResourceFlags(), flags.SecurityFlags(), flags.NetworkFlags(), flags.LifeFlags())
+	return slices.Concat(own, flags.ResourceFlags(), flags.SecurityFlags(), flags.NetworkFlags(), flags.LifeFlags(), flags.ExtraFlags())
 }
 
 // parseCreate reads the flags that create and run share. It touches nothing but
@@ -93,7 +95,11 @@ func parseCreate(c *cli.Context, e *env.Env) (createOptions, error) {
 		Platform:    c.String("platform"),
 		Quiet:       c.Bool("quiet"),
 		CIDFile:     c.String("cidfile"),
+		Replace:     c.Bool("replace"),
 		VolumesFrom: c.StringSlice("volumes-from"),
+	}
+	if o.Replace && o.Name == "" {
+		return o, errors.New("cannot replace container without --name being set")
 	}
 	if o.Platform == "" {
 		o.Platform = e.Getenv("DOCKER_DEFAULT_PLATFORM")
@@ -116,6 +122,7 @@ func parseCreate(c *cli.Context, e *env.Env) (createOptions, error) {
 			return warnings, err
 		},
 		func() ([]string, error) { return flags.Life(c, &o.Process, &o.Host) },
+		func() ([]string, error) { return nil, flags.Extra(c, &o.Process, &o.Host) },
 		func() ([]string, error) { return o.process(c, e) },
 		func() ([]string, error) { return o.namespaces(c) },
 		func() ([]string, error) { return nil, o.mounts(c) },

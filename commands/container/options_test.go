@@ -124,7 +124,7 @@ func TestParseRun_Refuses(t *testing.T) {
 		{"--mount=type=bind,target=/x,tmpfs-size=1 a", `invalid argument "type=bind,target=/x,tmpfs-size=1" for --mount: cannot mix 'tmpfs-*' options with mount type 'bind'`},
 		{"--mount=type=volume a", `invalid argument "type=volume" for --mount: target is required`},
 		{"--mount=nope a", `invalid argument "nope" for --mount: invalid field 'nope' must be a key=value pair`},
-		{"--userns=auto a", "--userns: invalid USER mode"},
+		{"--userns=odd a", "--userns: invalid USER mode"},
 		{"--userns=keep-id:uid=-1 a", `--userns: invalid option "uid=-1" of keep-id`},
 		{"--pid=x a", "--pid: invalid PID mode"},
 		{"--ipc=container: a", "invalid IPC mode: container:"},

@@ -105,11 +105,25 @@ func KnownCapability(name string) bool {
 	return false
 }
 
+// ownIDsError says that a container cannot be without the user's own id.
+type ownIDsError struct{ mode string }
+
+func (e *ownIDsError) Error() string {
+	return "--userns: " + e.mode + " is not supported: an image's files are this user's, and no layer is copied to give them another owner"
+}
+
+// Hint names the ways to choose ids.
+func (*ownIDsError) Hint() string {
+	return "use --userns keep-id:uid=UID,gid=GID, or --uidmap and --gidmap with the user's own id 0 somewhere"
+}
+
 func checkUserns(mode string) error {
 	kind, options, _ := strings.Cut(mode, ":")
 	switch {
 	case mode == "" || mode == "host":
 		return nil
+	case kind == "auto" || mode == "nomap":
+		return &ownIDsError{kind}
 	case kind != "keep-id":
 		return fmt.Errorf("--userns: invalid USER mode")
 	case options == "":

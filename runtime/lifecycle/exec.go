@@ -65,12 +65,9 @@ func execProcess(c *container.Container, o *ExecOptions) (*message.Process, erro
 		return nil, err
 	}
 	in := &launch.Input{UserByName: true, AddGroups: cfg.Host.GroupAdd, Size: message.Size{Rows: o.Rows, Cols: o.Cols}}
-	if mode := cfg.Host.UsernsMode; strings.HasPrefix(mode, "keep-id") && cfg.Config.User == "" {
+	if strings.HasPrefix(cfg.Host.UsernsMode, "keep-id") && cfg.Config.User == "" {
 		f := &spec.Facts{}
-		if err := rootless.Await(); err != nil {
-			return nil, err
-		}
-		if err := keepID(f, mode); err != nil {
+		if err := idMaps(f, &cfg.Host); err != nil {
 			return nil, err
 		}
 		s.Process.User.Username = keptUser(f.UIDMap) + ":" + keptUser(f.GIDMap)

@@ -37,15 +37,62 @@ func gatherFacts(_ context.Context, c *container.Container) (*spec.Facts, error)
 	if c.Config.Host.Privileged {
 		f.HostDevices = hostDevices()
 	}
-	if mode := c.Config.Host.UsernsMode; strings.HasPrefix(mode, "keep-id") {
-		if err := rootless.Await(); err != nil {
-			return nil, err
+	return f, idMaps(f, &c.Config.Host)
+}
+
+// ownIDs reports whether the container has a user namespace of its own.
+func ownIDs(h *container.Host) bool { return h.UsernsMode != "" && h.UsernsMode != "host" }
+
+// idMaps fills the maps of a user namespace of the container's own.
+func idMaps(f *spec.Facts, h *container.Host) error {
+	if !ownIDs(h) {
+		return nil
+	}
+	if err := rootless.Await(); err != nil {
+		return err
+	}
+	if h.IDMappings != nil {
+		return givenIDs(f, h.IDMappings)
+	}
+	return keepID(f, h.UsernsMode)
+}
+
+// givenIDs makes the maps of --uidmap and --gidmap.
+func givenIDs(f *spec.Facts, m *container.IDMappings) error {
+	for _, m := range []struct {
+		to   *[]rspec.LinuxIDMapping
+		file string
+		list []container.IDMapping
+	}{{&f.UIDMap, "/proc/self/uid_map", m.UIDs}, {&f.GIDMap, "/proc/self/gid_map", m.GIDs}} {
+		extents, err := idExtents(m.file)
+		if err != nil {
+			return err
 		}
-		if err := keepID(f, mode); err != nil {
-			return nil, err
+		for _, one := range m.list {
+			list, ok := splitMapping(one, extents)
+			if !ok {
+				return fmt.Errorf("id map %d:%d:%d: the user has only the ids 0 to %d",
+					one.Container, one.Host, one.Size, extents[len(extents)-1]-1)
+			}
+			*m.to = append(*m.to, list...)
 		}
 	}
-	return f, nil
+	return nil
+}
+
+// splitMapping cuts a run of ids where ours change from one run of the outer
+// ids to another: the kernel takes none that reaches over the border. ends are
+// where our runs end. ok is false for ids that we do not have.
+func splitMapping(m container.IDMapping, ends []int) (list []rspec.LinuxIDMapping, ok bool) {
+	for _, end := range ends {
+		if m.Size == 0 || int(m.Host) >= end {
+			continue
+		}
+		n := min(m.Size, uint32(end)-m.Host)
+		list = append(list, rspec.LinuxIDMapping{ContainerID: m.Container, HostID: m.Host, Size: n})
+		m.Container, m.Host, m.Size = m.Container+n, m.Host+n, m.Size-n
+	}
+	return list, m.Size == 0
 }
 
 // hostDevices are the character and block devices directly in /dev that this
@@ -131,9 +178,19 @@ func keptUser(list []rspec.LinuxIDMapping) string { return strconv.Itoa(int(list
 
 // mapped counts the consecutive ids from 0 that a namespace has.
 func mapped(file string) (int, error) {
+	ends, err := idExtents(file)
+	if err != nil || len(ends) == 0 {
+		return 0, err
+	}
+	return ends[len(ends)-1], nil
+}
+
+// idExtents returns where each of the consecutive runs of ids, the first of
+// which begins with 0, ends in a namespace.
+func idExtents(file string) (ends []int, err error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return 0, fmt.Errorf("read id map: %w", err)
+		return nil, fmt.Errorf("read id map: %w", err)
 	}
 	next := 0
 	for _, line := range strings.Split(strings.TrimSpace(string(data)), "\n") {
@@ -142,6 +199,10 @@ func mapped(file string) (int, error) {
 			break
 		}
 		next += size
+		ends = append(ends, next)
 	}
-	return next, nil
+	if len(ends) == 0 {
+		return nil, fmt.Errorf("read id map: %s maps no id 0", file)
+	}
+	return ends, nil
 }

@@ -57,7 +57,51 @@ func writeFiles(c *container.Container, n network) ([]message.File, error) {
 		}
 		files = append(files, message.File{Path: f.path, Source: source})
 	}
+	if zone := c.Config.Config.Timezone; zone != "" && !overmounted(c.Config, "/etc/localtime") {
+		source, err := zoneFile(c, zone)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, message.File{Path: "/etc/localtime", Source: source})
+	}
 	return files, nil
+}
+
+// zoneInfo is where this machine keeps its time zones (tzfile(5)).
+const zoneInfo = "/usr/share/zoneinfo"
+
+// ReadZone returns the rules of a time zone of this machine: an area such as
+// Europe/Madrid, or local.
+func ReadZone(zone string) ([]byte, error) {
+	from := "/etc/localtime"
+	if zone != "local" {
+		if !filepath.IsLocal(zone) {
+			return nil, fmt.Errorf("time zone %q: not an area of %s", zone, zoneInfo)
+		}
+		from = filepath.Join(zoneInfo, zone)
+	}
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return nil, fmt.Errorf("time zone %q: %w", zone, err)
+	}
+	return data, nil
+}
+
+// zoneFile copies the rules of a time zone, so that the container has a file of
+// its own, which it may change.
+func zoneFile(c *container.Container, zone string) (string, error) {
+	source := filepath.Join(c.Dir(), "localtime")
+	if _, err := os.Lstat(source); err == nil {
+		return source, nil
+	}
+	data, err := ReadZone(zone)
+	if err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(source, data, 0o644); err != nil {
+		return "", fmt.Errorf("time zone %q: %w", zone, err)
+	}
+	return source, nil
 }
 
 func overmounted(cfg *container.Config, file string) bool {

@@ -70,6 +70,9 @@ func sweep(st *storage.Store) { _ = container.Sweep(st, rootless.Await) }
 // a *StartError and is also recorded in the container's state.
 func Start(ctx context.Context, c *container.Container, o StartOptions) (Session, error) {
 	defer rootless.EndTurn()
+	if err := startRequired(ctx, c); err != nil {
+		return nil, startError(err)
+	}
 	op, err := c.Lock(ctx)
 	if err != nil {
 		return nil, startError(err)
@@ -118,6 +121,21 @@ func Start(ctx context.Context, c *container.Container, o StartOptions) (Session
 		return nil, startError(err)
 	}
 	return startMonitor(c, m, o.Ahead)
+}
+
+// startRequired starts what must run before c. It cannot go round in a circle: a
+// container requires only what was there before it.
+func startRequired(ctx context.Context, c *container.Container) error {
+	for _, id := range c.Config.Host.Requires {
+		other, err := container.Find(c.Store, id)
+		if err == nil {
+			_, err = Start(ctx, other, StartOptions{})
+		}
+		if err != nil {
+			return fmt.Errorf("start container %.12s, which this one requires: %w", id, err)
+		}
+	}
+	return nil
 }
 
 // startError makes any failure before the container's own a StartError.

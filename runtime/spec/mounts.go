@@ -16,13 +16,16 @@ import (
 // is below them.
 func mounts(s *rspec.Spec, cfg *container.Config, f *Facts) error {
 	pts := []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"}
-	if !f.OneID {
+	if !f.OneID && maps(f.GIDMap, ttyGroup) {
 		pts = append(pts, "gid=5")
 	}
 	sys := []string{"nosuid", "noexec", "nodev", "ro"}
 	cgroup := []string{"ro", "nosuid", "noexec", "nodev", "relatime"}
 	if cfg.Host.Privileged {
-		sys, cgroup = sys[:3], cgroup[1:]
+		sys = sys[:3]
+	}
+	if cfg.Host.Privileged || cfg.ForSystemd() {
+		cgroup = cgroup[1:]
 	}
 	list := []rspec.Mount{
 		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
@@ -38,6 +41,12 @@ func mounts(s *rspec.Spec, cfg *container.Config, f *Facts) error {
 		return err
 	}
 	list = append(list, ipc...)
+	if cfg.ForSystemd() {
+		// What its container interface wants to find writable and empty.
+		for _, dest := range [...]string{"/run", "/run/lock", "/tmp", "/var/log/journal"} {
+			list = append(list, rspec.Mount{Destination: dest, Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "tmpcopyup"}})
+		}
+	}
 	own := len(list)
 	for _, m := range cfg.Mounts {
 		list = append(list, userMount(&m))
@@ -60,6 +69,17 @@ func mounts(s *rspec.Spec, cfg *container.Config, f *Facts) error {
 	})
 	s.Mounts = list
 	return nil
+}
+
+// ttyGroup is the group that terminals belong to.
+const ttyGroup = 5
+
+// maps reports whether a user namespace has the id; without a list it is not the
+// container's own and has all.
+func maps(list []rspec.LinuxIDMapping, id uint32) bool {
+	return len(list) == 0 || slices.ContainsFunc(list, func(m rspec.LinuxIDMapping) bool {
+		return id >= m.ContainerID && id-m.ContainerID < m.Size
+	})
 }
 
 func depth(dest string) int { return strings.Count(path.Clean(dest), "/") }

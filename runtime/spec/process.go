@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	rspec "github.com/opencontainers/runtime-spec/specs-go"
@@ -23,6 +24,9 @@ func process(s *rspec.Spec, cfg *container.Config) error {
 		return err
 	}
 	umask := uint32(0o022)
+	if n, err := strconv.ParseUint(cfg.Config.Umask, 8, 32); err == nil {
+		umask = uint32(n)
+	}
 	p := &rspec.Process{
 		Terminal: cfg.Config.Tty,
 		Args:     append([]string{cfg.Path}, cfg.Args...),
@@ -76,6 +80,9 @@ func environment(cfg *container.Config) []string {
 	}
 	if !has["HOSTNAME"] && cfg.Config.Hostname != "" {
 		env = append(env, "HOSTNAME="+cfg.Config.Hostname)
+	}
+	if cfg.ForSystemd() && !has["container"] {
+		env = append(env, "container=oci") // by which systemd knows where it is
 	}
 	if cfg.Config.Tty && !has["TERM"] {
 		env = append(env, "TERM=xterm")

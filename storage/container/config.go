@@ -1,6 +1,7 @@
 package container
 
 import (
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -69,6 +70,19 @@ func (c *Config) Endpoints() []Endpoint {
 	return c.Networks
 }
 
+// ForSystemd reports whether the container is prepared for systemd as its init:
+// --systemd=always, or true where the command is one.
+func (c *Config) ForSystemd() bool {
+	switch c.Host.Systemd {
+	case "always":
+		return true
+	case "true":
+		base := path.Base(c.Path)
+		return base == "systemd" || base == "init" && (c.Path == base || strings.Contains(c.Path, "sbin/"))
+	}
+	return false
+}
+
 // Process is docker's "Config": what the image gives defaults for.
 type Process struct {
 	Hostname     string              `json:"Hostname"`
@@ -93,6 +107,10 @@ type Process struct {
 	StopSignal   string              `json:"StopSignal,omitempty"`
 	StopTimeout  *int                `json:"StopTimeout,omitempty"` // seconds; -1 waits for ever
 	Shell        []string            `json:"Shell,omitempty"`
+	// Umask is octal, empty for 0022; Timezone an area of /usr/share/zoneinfo,
+	// "local", or empty for what the image says.
+	Umask    string `json:"Umask,omitempty"`
+	Timezone string `json:"Timezone,omitempty"`
 }
 
 // Healthcheck is docker's, durations in nanoseconds; zero means the default.
@@ -187,6 +205,27 @@ type Host struct {
 	ReadonlyPaths []string          `json:"ReadonlyPaths"`
 	Init          *bool             `json:"Init,omitempty"`
 	Annotations   map[string]string `json:"Annotations,omitempty"`
+	// Requires are the ids of the containers that are started before this one.
+	Requires []string `json:"Requires,omitempty"`
+	// Systemd is --systemd: true, always, or empty for no preparation.
+	Systemd string `json:"Systemd,omitempty"`
+	// IDMappings are --uidmap and --gidmap, with the user namespace mode
+	// "private"; nil for the mode's own.
+	IDMappings *IDMappings `json:"IDMappings,omitempty"`
+}
+
+// IDMappings are the ids of a user namespace of the container's own.
+type IDMappings struct {
+	UIDs []IDMapping `json:"UidMap"`
+	GIDs []IDMapping `json:"GidMap"`
+}
+
+// IDMapping is a run of Size ids from Container on that are, outside, those from
+// Host on: numbers in the user's own namespace, where 0 is the user.
+type IDMapping struct {
+	Container uint32 `json:"container_id"`
+	Host      uint32 `json:"host_id"`
+	Size      uint32 `json:"size"`
 }
 
 // LogConfig names the log driver and its options.

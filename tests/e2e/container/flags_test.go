@@ -3,6 +3,7 @@ package container_test
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -22,11 +23,56 @@ func TestRunFlags_HaveTheirEffect(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.OK("create", "--name", "source", "--network", "none", "-v", "shared:/shared", img)
+	s.OK("create", "--name", "required", "--network", "none", img, "sleep", "1000")
 	sleeper(s, img, "--name", "peer", "--ipc", "shareable")
 	s.OK("exec", "peer", "sh", "-c", "echo peer >/dev/shm/f")
+	peer := s.Inspect("peer", "{{.Id}}")
 	s.Setenv("CALLER", "outside")
+	for _, test := range flagsInside(t, s.UID()) {
+		t.Run(test.name, func(t *testing.T) {
+			s := s.In(t)
+			line := test.line
+			if !strings.Contains(line, "--network") {
+				line = "--network none " + line
+			}
+			line = strings.NewReplacer("HOME", s.Home(), "IMG", img).Replace(line)
+			r := s.Shell("skiff run --rm " + line).Exits(0)
+			if test.name != "--network container" {
+				r.Prints(test.want)
+			}
+			if test.name == "-a" {
+				harness.Equal(t, "standard error", r.Stderr, "err\n")
+			} else if strings.Contains(r.Stderr, "WARNING") {
+				t.Errorf("warns: %s", r.Stderr)
+			}
+		})
+	}
+	s.OK("network", "create", "--subnet", "10.77.0.0/24", "--subnet", "fd77::/64", "--ipv6", "flags")
+	for _, test := range flagsSaid() {
+		t.Run(test.name, func(t *testing.T) {
+			s := s.In(t)
+			line := strings.NewReplacer("HOME", s.Home(), "PEER", peer).Replace(test.flags)
+			if !strings.Contains(line, "--network") && !strings.Contains(line, "-p ") {
+				line = "--network none " + line
+			}
+			id := s.Shell("skiff create " + line + " " + img + " true").Exits(0).Out()
+			harness.Equal(t, test.template, s.Inspect(id, test.template), strings.ReplaceAll(test.want, "PEER", peer))
+			s.OK("rm", id)
+		})
+	}
+	s.OK("network", "rm", "flags")
+}
+
+type (
+	flagInside struct{ name, line, want string }
+	flagSaid   struct{ name, flags, template, want string }
+)
+
+// flagsInside are the flags whose effect the container's process sees, on a user
+// with the given id.
+func flagsInside(t *testing.T, uid int) []flagInside {
 	status := func(field string) string { return "IMG grep " + field + " /proc/self/status" }
-	inside := []struct{ name, line, want string }{
+	return []flagInside{
 		{"-e", "-e A=1 IMG sh -c 'echo $A'", "1"},
 		{"-e of the caller", "-e CALLER IMG sh -c 'echo $CALLER'", "outside"},
 		{"--env-file", "--env-file HOME/env IMG sh -c 'echo $FROM $QUOTED'", `file "kept"`},
@@ -80,32 +126,26 @@ func TestRunFlags_HaveTheirEffect(t *testing.T) {
 		{"--disable-content-trust", "--disable-content-trust IMG echo ran", "ran"},
 		{"--cidfile", "--cidfile HOME/cid IMG true; wc -c <HOME/cid", "64"},
 		{"--userns host", "--userns host IMG id -u", "0"},
-		{"--userns keep-id", "--userns keep-id IMG id -u", itoa(s.UID())},
+		{"--userns keep-id", "--userns keep-id IMG id -u", itoa(uid)},
+		{"--userns keep-id with ids", "--userns keep-id:uid=7,gid=8 IMG sh -c 'id -u; id -g'", "7\n8"},
+		{"--uidmap", "--uidmap 0:1:1000 --uidmap 1000:0:1 IMG sh -c 'tr -s \" \" </proc/self/uid_map; tr -s \" \" </proc/self/gid_map'", " 0 1 1000\n 1000 0 1\n 0 1 1000\n 1000 0 1"},
+		{"--gidmap", "--uidmap 0:0:1 --gidmap 0:0:5 IMG sh -c 'tr -s \" \" </proc/self/uid_map; tr -s \" \" </proc/self/gid_map'", " 0 0 1\n 0 0 1\n 1 1 4"},
+		{"--umask", "--umask 0027 IMG sh -c umask", "0027"},
+		{"--tz", "--tz local -v /etc/localtime:/here:ro IMG cmp /here /etc/localtime", ""},
+		{"--systemd", "--systemd always IMG sh -c 'grep -c \" /run tmpfs rw\" /proc/mounts; echo $container'", "1\noci"},
+		{"--systemd, another command", "--systemd true IMG sh -c 'grep -c \" /run tmpfs rw\" /proc/mounts || true'", "0"},
+		{"--requires", "--requires required IMG true; skiff ps --filter name=required --format {{.State}}; skiff stop -t 0 required >/dev/null", "running"},
+		{"--replace", "-d --replace --name source IMG true >/dev/null; skiff wait source >/dev/null 2>&1; skiff ps -aq --filter name=source | wc -l", "0"},
+		{"--timeout", "--timeout 1 IMG sh -c 'trap \"\" TERM; sleep 1000'; echo $?", "137"},
 		{"-a", "-a stderr IMG sh -c 'echo out; echo err >&2'", ""},
 		{"--sig-proxy", "--sig-proxy=false IMG echo ran", "ran"},
 		{"--stop-timeout", "--stop-timeout 1 IMG echo ran", "ran"},
 	}
-	for _, test := range inside {
-		t.Run(test.name, func(t *testing.T) {
-			s := s.In(t)
-			line := test.line
-			if !strings.Contains(line, "--network") {
-				line = "--network none " + line
-			}
-			line = strings.NewReplacer("HOME", s.Home(), "IMG", img).Replace(line)
-			r := s.Shell("skiff run --rm " + line).Exits(0)
-			if test.name != "--network container" {
-				r.Prints(test.want)
-			}
-			if test.name == "-a" {
-				harness.Equal(t, "standard error", r.Stderr, "err\n")
-			} else if strings.Contains(r.Stderr, "WARNING") {
-				t.Errorf("warns: %s", r.Stderr)
-			}
-		})
-	}
+}
 
-	said := []struct{ name, flags, template, want string }{
+// flagsSaid are the flags of which inspect tells.
+func flagsSaid() []flagSaid {
+	return []flagSaid{
 		{"--annotation", "--annotation a=b", "{{.HostConfig.Annotations}}", "map[a:b]"},
 		{"-l", "-l a=b -l c", "{{.Config.Labels}}", "map[a:b c:]"},
 		{"--label-file", "--label-file HOME/labels", "{{.Config.Labels}}", "map[from:file]"},
@@ -130,15 +170,20 @@ func TestRunFlags_HaveTheirEffect(t *testing.T) {
 		{"--cpus", "--cpus 1.5", "{{.HostConfig.NanoCpus}}", "1500000000"},
 		{"-m", "-m 64m --memory-reservation 32m --memory-swap 128m", "{{.HostConfig.Memory}} {{.HostConfig.MemoryReservation}} {{.HostConfig.MemorySwap}}", "67108864 33554432 134217728"},
 		{"--pids-limit", "--pids-limit 77", "{{.HostConfig.PidsLimit}}", "77"},
+		{
+			"--network", "--network flags --network-alias one --ip 10.77.0.9 --ip6 fd77::9 --mac-address 02:42:ac:11:00:09",
+			"{{.HostConfig.NetworkMode}} {{(index .NetworkSettings.Networks \"flags\").IPAMConfig}}", "flags {10.77.0.9 fd77::9}",
+		},
+		{"--link", "--network flags --link peer:db", "{{.HostConfig.Links}}", "[peer:db]"},
+		{"--publish", "-p 127.0.0.1:8080:80/udp", "{{json .HostConfig.PortBindings}}", `{"80/udp":[{"HostIp":"127.0.0.1","HostPort":"8080"}]}`},
+		{
+			"--blkio-weight-device", "--device-read-bps /dev/null:1mb --device-write-bps /dev/null:2mb --device-read-iops /dev/null:3 --device-write-iops /dev/null:4 --blkio-weight-device /dev/null:100",
+			"{{.HostConfig.BlkioDeviceReadBps}} {{.HostConfig.BlkioDeviceWriteBps}} {{.HostConfig.BlkioDeviceReadIOps}} {{.HostConfig.BlkioDeviceWriteIOps}} {{.HostConfig.BlkioWeightDevice}}",
+			"[{/dev/null 1048576}] [{/dev/null 2097152}] [{/dev/null 3}] [{/dev/null 4}] [{/dev/null 100}]",
+		},
+		{"--cgroups", "--cgroups disabled --cgroup-parent /x", "{{.HostConfig.CgroupMode}} {{.HostConfig.CgroupParent}}", "disabled /x"},
+		{"--health-on-failure", "--health-on-failure kill", "{{.HostConfig.HealthcheckOnFailureAction}}", "kill"},
 		{"-P", "-P", "{{.HostConfig.PublishAllPorts}}", "true"},
-	}
-	for _, test := range said {
-		t.Run(test.name, func(t *testing.T) {
-			s := s.In(t)
-			id := s.Shell("skiff create --network none " + strings.ReplaceAll(test.flags, "HOME", s.Home()) + " " + img + " true").Exits(0).Out()
-			harness.Equal(t, test.template, s.Inspect(id, test.template), test.want)
-			s.OK("rm", id)
-		})
 	}
 }
 
@@ -147,10 +192,7 @@ func TestRunFlags_HaveTheirEffect(t *testing.T) {
 func TestRunFlags_WithoutEffectAreNotSilent(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadBusybox()
-	for _, flag := range []string{
-		"--cpu-rt-period 1000", "--cpu-rt-runtime 1000", "--memory-swappiness 50", "--oom-kill-disable", "--kernel-memory 64m",
-		"--device-cgroup-rule 'c 1:3 rwm'", "--runtime runc", "--storage-opt size=1g", "--blkio-weight 100",
-	} {
+	for _, flag := range flagsWarned() {
 		t.Run(flag, func(t *testing.T) {
 			r := s.In(t).Shell("skiff run --rm --network none " + flag + " " + img + " echo ran").Exits(0).Prints("ran")
 			if !strings.Contains(r.Stderr, "WARNING: ") {
@@ -158,18 +200,88 @@ func TestRunFlags_WithoutEffectAreNotSilent(t *testing.T) {
 			}
 		})
 	}
-	for flag, says := range map[string]string{
-		"--gpus all":                   "could not select device driver",
-		"--use-api-socket":             "--use-api-socket",
-		"--isolation hyperv":           "isolation",
-		"--volume-driver nfs -v x1:/x": "nfs",
-		"--runtime nosuch":             "unknown or invalid runtime name: nosuch",
-		"--cpu-count 2":                "unknown flag: --cpu-count",
-		"--io-maxbandwidth 1m":         "unknown flag: --io-maxbandwidth",
-	} {
+	for flag, says := range flagsRefused() {
 		t.Run(flag, func(t *testing.T) {
 			s.In(t).Shell("skiff run --rm --network none " + flag + " " + img + " true").Exits(125).Complains(says)
 		})
+	}
+}
+
+func flagsWarned() []string {
+	return []string{
+		"--cpu-rt-period 1000", "--cpu-rt-runtime 1000", "--memory-swappiness 50", "--oom-kill-disable", "--kernel-memory 64m",
+		"--device-cgroup-rule 'c 1:3 rwm'", "--runtime runc", "--storage-opt size=1g", "--blkio-weight 100",
+	}
+}
+
+func flagsRefused() map[string]string {
+	return map[string]string{
+		"--gpus all":                      "could not select device driver",
+		"--use-api-socket":                "--use-api-socket",
+		"--isolation hyperv":              "isolation",
+		"--volume-driver nfs -v x1:/x":    "nfs",
+		"--runtime nosuch":                "unknown or invalid runtime name: nosuch",
+		"--link-local-ip 169.254.1.1":     "link-local",
+		"--userns nomap":                  "--userns: nomap is not supported",
+		"--userns auto":                   "--userns: auto is not supported",
+		"--userns keep-id --uidmap 0:0:1": "conflicting options: --userns and --uidmap",
+		"--uidmap 0:1:10":                 "the user's own id, 0 outside, must be mapped",
+		"--uidmap 1:0:1":                  "id 0 of the container must be mapped",
+		"--uidmap 0:0:9999999":            "the user has only the ids",
+		"--uidmap 0:0:2 --uidmap 1:5:1":   "overlap",
+		"--uidmap 0:x:2":                  `"x" is not a number of an id`,
+		"--umask 8":                       "must be an octal number",
+		"--tz ../../etc/passwd":           "not an area",
+		"--tz No/Where":                   "no such file or directory",
+		"--systemd maybe":                 "must be one of true, false and always",
+		"--replace":                       "cannot replace container without --name being set",
+		"--requires nosuch":               "No such container: nosuch",
+		"--cpu-count 2":                   "unknown flag: --cpu-count",
+		"--io-maxbandwidth 1m":            "unknown flag: --io-maxbandwidth",
+	}
+}
+
+// flagsElsewhere are the flags with tests of their own, and where.
+var flagsElsewhere = map[string]string{
+	"help":        "commands: golden files",
+	"detach-keys": "TestTerminal_*: typed at a terminal",
+}
+
+// Every flag that run and create have stands in one of the tables.
+func TestRunFlags_AreAllInATable(t *testing.T) {
+	s := harness.New(t)
+	lines := flagsWarned()
+	for _, test := range flagsInside(t, s.UID()) {
+		before, _, _ := strings.Cut(test.line, " IMG")
+		lines = append(lines, before)
+	}
+	for _, test := range flagsSaid() {
+		lines = append(lines, test.flags)
+	}
+	for line := range flagsRefused() {
+		lines = append(lines, line)
+	}
+	seen := map[string]bool{}
+	for name := range flagsElsewhere {
+		seen[name] = true
+	}
+	for _, line := range lines {
+		for _, word := range strings.Fields(line) {
+			name, _, _ := strings.Cut(word, "=")
+			seen[strings.TrimLeft(name, "-")] = seen[strings.TrimLeft(name, "-")] || strings.HasPrefix(word, "-")
+		}
+	}
+	option := regexp.MustCompile(`(?m)^ {2}(?:-(\w), | {4})--([a-z0-9-]+)`)
+	for _, command := range []string{"run", "create"} {
+		found := option.FindAllStringSubmatch(s.OK(command, "--help"), -1)
+		if len(found) < 90 {
+			t.Fatalf("help of %s names %d flags only", command, len(found))
+		}
+		for _, m := range found {
+			if !seen[m[2]] && (m[1] == "" || !seen[m[1]]) {
+				t.Errorf("%s --%s is in no table", command, m[2])
+			}
+		}
 	}
 }
 
