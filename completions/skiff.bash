@@ -81,7 +81,7 @@ __skiff_command() {
 		values='--platform'
 		;;
 	'images')
-		flags='--all --digests --filter --format --help --no-trunc --quiet'
+		flags='--all --digests --filter --format --help --no-trunc --quiet --tree'
 		values='--filter -f --format'
 		;;
 	'login')
@@ -323,8 +323,8 @@ __skiff_command() {
 		values='--change -c --message -m --platform'
 		;;
 	'image inspect')
-		flags='--format --help'
-		values='--format -f'
+		flags='--format --help --platform'
+		values='--format -f --platform'
 		kind=image
 		;;
 	'image load')
@@ -332,7 +332,7 @@ __skiff_command() {
 		values='--input -i --platform'
 		;;
 	'image ls')
-		flags='--all --digests --filter --format --help --no-trunc --quiet'
+		flags='--all --digests --filter --format --help --no-trunc --quiet --tree'
 		values='--filter -f --format'
 		;;
 	'image prune')
@@ -350,7 +350,8 @@ __skiff_command() {
 		values='--platform'
 		;;
 	'image rm')
-		flags='--force --help --no-prune'
+		flags='--force --help --no-prune --platform'
+		values='--platform'
 		kind=image
 		;;
 	'image save')
@@ -617,7 +618,8 @@ __skiff_command() {
 		kind=container
 		;;
 	'rmi')
-		flags='--force --help --no-prune'
+		flags='--force --help --no-prune --platform'
+		values='--platform'
 		kind=image
 		;;
 	'save')

@@ -280,6 +280,7 @@ _skiff() {
 			'--help[Print usage]' \
 			'--no-trunc[Dont truncate output]' \
 			'--quiet[Only show image IDs]' \
+			'--tree[List multi-platform images as a tree (EXPERIMENTAL)]' \
 			'*:file:_files'
 		;;
 	'login')
@@ -1020,6 +1021,7 @@ _skiff() {
 		_arguments -s \
 			'--format[Format output using a custom template]:value:_files' \
 			'--help[Print usage]' \
+			'--platform[Inspect a specific platform of the multi-platform image. Formatted as "os(/arch(/variant))" (e.g., "linux/amd64")]:value:_files' \
 			'*:image:__skiff_names image'
 		;;
 	'image load')
@@ -1039,6 +1041,7 @@ _skiff() {
 			'--help[Print usage]' \
 			'--no-trunc[Dont truncate output]' \
 			'--quiet[Only show image IDs]' \
+			'--tree[List multi-platform images as a tree (EXPERIMENTAL)]' \
 			'*:file:_files'
 		;;
 	'image prune')
@@ -1070,6 +1073,7 @@ _skiff() {
 			'--force[Force removal of the image]' \
 			'--help[Print usage]' \
 			'--no-prune[Do not delete untagged parents]' \
+			'--platform[Remove only the given platform variant. Formatted as "os(/arch(/variant))" (e.g., "linux/amd64")]:value:_files' \
 			'*:image:__skiff_names image'
 		;;
 	'image save')
@@ -1675,6 +1679,7 @@ _skiff() {
 			'--force[Force removal of the image]' \
 			'--help[Print usage]' \
 			'--no-prune[Do not delete untagged parents]' \
+			'--platform[Remove only the given platform variant. Formatted as "os(/arch(/variant))" (e.g., "linux/amd64")]:value:_files' \
 			'*:image:__skiff_names image'
 		;;
 	'save')

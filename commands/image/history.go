@@ -40,7 +40,7 @@ func HistoryCommand(e *env.Env) *cli.Command {
 			&cli.StringFlag{Name: "format", Usage: flags.FormatUsage},
 			&cli.BoolFlag{Name: "human", Aliases: []string{"H"}, Value: true, Usage: "Print sizes and dates in human readable format"},
 			&cli.BoolFlag{Name: "no-trunc", Usage: "Don't truncate output"},
-			&cli.StringFlag{Name: "platform", Usage: `Show history for the given platform. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")`},
+			variantFlag("Show history for the given platform."),
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "Only show image IDs"},
 		},
 		Action: func(c *cli.Context) error {

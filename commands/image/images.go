@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"skiff/commands/env"
+	"skiff/commands/failure"
 	"skiff/commands/flags"
 	"skiff/commands/format"
 	"skiff/storage/image"
@@ -22,6 +23,7 @@ type imagesOptions struct {
 	Digests bool
 	NoTrunc bool
 	Quiet   bool
+	Tree    bool
 	Format  string
 	Filters flags.Filters
 }
@@ -41,6 +43,7 @@ func ImagesCommand(e *env.Env) *cli.Command {
 			&cli.StringFlag{Name: "format", Usage: flags.FormatUsage},
 			&cli.BoolFlag{Name: "no-trunc", Usage: "Don't truncate output"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "Only show image IDs"},
+			&cli.BoolFlag{Name: "tree", Usage: "List multi-platform images as a tree (EXPERIMENTAL)"},
 		},
 		Action: func(c *cli.Context) error {
 			o, err := parseImages(c)
@@ -56,6 +59,13 @@ func parseImages(c *cli.Context) (imagesOptions, error) {
 	if err := flags.MaxArgs(c, 1); err != nil {
 		return imagesOptions{}, err
 	}
+	if c.Bool("tree") {
+		for flag, name := range map[string]string{"quiet": "quiet", "no-trunc": "no-trunc", "digests": "show-digest", "format": "format"} {
+			if c.IsSet(flag) {
+				return imagesOptions{}, failure.Local("--%s is not yet supported with --tree", name)
+			}
+		}
+	}
 	filters, err := flags.ParseFilters(c.StringSlice("filter"), "dangling", "label", "before", "since", "until", "reference")
 	if err != nil {
 		return imagesOptions{}, err
@@ -65,7 +75,7 @@ func parseImages(c *cli.Context) (imagesOptions, error) {
 	}
 	return imagesOptions{
 		All: c.Bool("all"), Digests: c.Bool("digests"), NoTrunc: c.Bool("no-trunc"), Quiet: c.Bool("quiet"),
-		Format: c.String("format"), Filters: filters,
+		Tree: c.Bool("tree"), Format: c.String("format"), Filters: filters,
 	}, nil
 }
 
@@ -88,6 +98,12 @@ func runImages(e *env.Env, o imagesOptions) error {
 		}
 		return strings.Compare(firstName(a), firstName(b))
 	})
+	if o.Tree {
+		if !o.All {
+			images = slices.DeleteFunc(images, func(img *image.Image) bool { return len(img.Names) == 0 })
+		}
+		return printTree(e, st, images)
+	}
 	var rows []format.Row
 	for _, img := range images {
 		rows = append(rows, imageRows(img, o, e.Clock())...)

@@ -19,8 +19,9 @@ import (
 
 // inspectOptions is what the user asked for.
 type inspectOptions struct {
-	Refs   []string
-	Format string
+	Refs     []string
+	Format   string
+	Platform string
 }
 
 // InspectCommand shows all that is known about images.
@@ -31,6 +32,7 @@ func InspectCommand(e *env.Env) *cli.Command {
 		ArgsUsage: "[OPTIONS] IMAGE [IMAGE...]",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: flags.InspectFormatUsage},
+			variantFlag("Inspect a specific platform of the multi-platform image."),
 		},
 		Action: func(c *cli.Context) error {
 			o, err := parseInspect(c)
@@ -46,7 +48,7 @@ func parseInspect(c *cli.Context) (inspectOptions, error) {
 	if err := flags.MinArgs(c, 1); err != nil {
 		return inspectOptions{}, err
 	}
-	return inspectOptions{Refs: c.Args().Slice(), Format: c.String("format")}, nil
+	return inspectOptions{Refs: c.Args().Slice(), Format: c.String("format"), Platform: c.String("platform")}, nil
 }
 
 // runInspect prints what it finds before it says what it did not find.
@@ -59,6 +61,9 @@ func runInspect(e *env.Env, o inspectOptions) error {
 	var failed failure.Several
 	for _, ref := range o.Refs {
 		img, err := image.Resolve(st, ref)
+		if err == nil {
+			err = fitsPlatform(st, img, ref, o.Platform)
+		}
 		if err != nil {
 			failed = append(failed, err)
 			continue

@@ -21,8 +21,9 @@ import (
 
 // removeOptions is what the user asked for.
 type removeOptions struct {
-	Refs  []string
-	Force bool
+	Refs     []string
+	Force    bool
+	Platform string
 }
 
 // RemoveCommand takes names from images and deletes images.
@@ -34,6 +35,7 @@ func RemoveCommand(e *env.Env) *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "Force removal of the image"},
 			&cli.BoolFlag{Name: "no-prune", Usage: "Do not delete untagged parents"},
+			variantFlag("Remove only the given platform variant."),
 		},
 		Action: func(c *cli.Context) error {
 			o, err := parseRemove(c)
@@ -49,7 +51,7 @@ func parseRemove(c *cli.Context) (removeOptions, error) {
 	if err := flags.MinArgs(c, 1); err != nil {
 		return removeOptions{}, err
 	}
-	return removeOptions{Refs: c.Args().Slice(), Force: c.Bool("force")}, nil
+	return removeOptions{Refs: c.Args().Slice(), Force: c.Bool("force"), Platform: c.String("platform")}, nil
 }
 
 // runRemove goes on after a failure, as docker does. With force an absent image
@@ -62,7 +64,7 @@ func runRemove(ctx context.Context, e *env.Env, o removeOptions) error {
 	var failed failure.Several
 	fatal := false
 	for _, ref := range o.Refs {
-		removed, err := removeOne(ctx, st, ref, o.Force)
+		removed, err := removeOne(ctx, st, ref, o)
 		if err != nil {
 			failed = append(failed, err)
 			fatal = fatal || !errors.Is(err, image.ErrNotFound) && !errors.Is(err, message.ErrNotFound)
@@ -86,7 +88,7 @@ func runRemove(ctx context.Context, e *env.Env, o removeOptions) error {
 
 // removeOne removes what ref means. The images lock keeps containers from being
 // made of the image meanwhile.
-func removeOne(ctx context.Context, st *storage.Store, ref string, force bool) ([]message.Removed, error) {
+func removeOne(ctx context.Context, st *storage.Store, ref string, o removeOptions) ([]message.Removed, error) {
 	held, err := lock.Exclusive(ctx, st.ImagesLock())
 	if err != nil {
 		return nil, err
@@ -99,7 +101,11 @@ func removeOne(ctx context.Context, st *storage.Store, ref string, force bool) (
 	if img.Graph != "" {
 		return nil, readOnly(img, ref, "remove")
 	}
-	want := message.Remove{ID: img.ID, Force: force}
+	// Of each image there is one platform: the one to remove, or none.
+	if err := fitsPlatform(st, img, ref, o.Platform); err != nil {
+		return nil, err
+	}
+	want := message.Remove{ID: img.ID, Force: o.Force}
 	if !strings.HasPrefix(img.ID, strings.TrimPrefix(ref, "sha256:")) {
 		name, err := image.ParseReference(ref)
 		if err != nil {

@@ -170,21 +170,3 @@ func tagsOf(all []*image.Image, repository string) []tag {
 	slices.SortFunc(of, func(a, b tag) int { return strings.Compare(a.name, b.name) })
 	return of
 }
-
-// fitsPlatform refuses an image that is for none of the platforms, a list
-// separated by commas. The store has each image for one platform.
-func fitsPlatform(st *storage.Store, img *image.Image, ref, platforms string) error {
-	if platforms == "" {
-		return nil
-	}
-	if err := img.ReadConfig(st); err != nil {
-		return err
-	}
-	is := strings.TrimSuffix(strings.Join([]string{img.Config.OS, img.Config.Architecture, img.Config.Variant}, "/"), "/")
-	for want := range strings.SplitSeq(platforms, ",") {
-		if is == want || strings.HasPrefix(is, want+"/") || strings.HasPrefix(want, is+"/") {
-			return nil
-		}
-	}
-	return failure.Engine(nil, "image with reference %s was found but its platform (%s) does not match the specified platform (%s)", ref, is, platforms)
-}

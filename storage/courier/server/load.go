@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -27,10 +28,11 @@ const (
 // archive and an OCI layout, as docker writes them, is read as the former: it
 // has the tags.
 func (s *session) load(ctx context.Context, in *os.File, want *message.Load) (message.Result, error) {
-	wanted, err := parsePlatform(want.Platform)
+	platform, err := parsePlatform(want.Platform)
 	if err != nil {
 		return message.Result{}, err
 	}
+	wanted := wantedPlatform{platform, want.Platform != ""}
 	if err := s.beginTransfer(ctx); err != nil {
 		return message.Result{}, err
 	}
@@ -42,13 +44,28 @@ func (s *session) load(ctx context.Context, in *os.File, want *message.Load) (me
 	var loaded []message.Loaded
 	switch {
 	case a.has("manifest.json"):
-		loaded, err = s.loadDocker(ctx, a)
+		loaded, err = s.loadDocker(ctx, a, wanted)
 	case a.has("index.json"):
 		loaded, err = s.loadOCI(ctx, a, wanted)
 	default:
 		err = message.Fail(message.ErrInvalid, "invalid archive: neither manifest.json nor index.json is in it")
 	}
+	if err == nil && len(loaded) == 0 && wanted.only {
+		err = message.Fail(message.ErrNoPlatform, fmt.Sprintf("requested platform (%s) not found", platform))
+	}
 	return message.Result{Loaded: loaded}, err
+}
+
+// wantedPlatform is which image of an index to load, and with only also which of
+// the archive's images at all.
+type wantedPlatform struct {
+	platform
+	only bool
+}
+
+// lets reports whether an image is to be loaded.
+func (w wantedPlatform) lets(config *imageConfig) bool {
+	return !w.only || config.platform().suits(w.platform)
 }
 
 // dockerItem is one image in a docker archive's manifest.json.
@@ -60,7 +77,7 @@ type dockerItem struct {
 }
 
 // loadDocker loads the images that manifest.json lists.
-func (s *session) loadDocker(ctx context.Context, a *archiveFile) ([]message.Loaded, error) {
+func (s *session) loadDocker(ctx context.Context, a *archiveFile, wanted wantedPlatform) ([]message.Loaded, error) {
 	var items []dockerItem
 	if err := a.readJSON("manifest.json", &items); err != nil {
 		return nil, err
@@ -79,6 +96,9 @@ func (s *session) loadDocker(ctx context.Context, a *archiveFile) ([]message.Loa
 		if err != nil {
 			return loaded, err
 		}
+		if !wanted.lets(parsed) {
+			continue
+		}
 		layers := make([]layer, len(item.Layers))
 		for i, name := range item.Layers {
 			diffID := parsed.RootFS.DiffIDs[i]
@@ -95,7 +115,7 @@ func (s *session) loadDocker(ctx context.Context, a *archiveFile) ([]message.Loa
 
 // loadOCI loads the images of an OCI layout.
 // https://github.com/opencontainers/image-spec/blob/main/image-layout.md
-func (s *session) loadOCI(ctx context.Context, a *archiveFile, wanted platform) ([]message.Loaded, error) {
+func (s *session) loadOCI(ctx context.Context, a *archiveFile, wanted wantedPlatform) ([]message.Loaded, error) {
 	var index ispec.Index
 	if err := a.readJSON("index.json", &index); err != nil {
 		return nil, err
@@ -107,6 +127,9 @@ func (s *session) loadOCI(ctx context.Context, a *archiveFile, wanted platform) 
 			return loaded, err
 		}
 		one, err := s.loadManifest(ctx, a, descriptor.Digest, wanted, names)
+		if errors.Is(err, errOtherPlatform) {
+			continue
+		}
 		if err != nil {
 			return loaded, err
 		}
@@ -115,14 +138,17 @@ func (s *session) loadOCI(ctx context.Context, a *archiveFile, wanted platform) 
 	return loaded, nil
 }
 
+// errOtherPlatform says that an image is not for the platform that was asked for.
+var errOtherPlatform = errors.New("image of another platform")
+
 // loadManifest loads the image whose manifest, or index, has the digest.
-func (s *session) loadManifest(ctx context.Context, a *archiveFile, d digest.Digest, wanted platform, names []string) (message.Loaded, error) {
+func (s *session) loadManifest(ctx context.Context, a *archiveFile, d digest.Digest, wanted wantedPlatform, names []string) (message.Loaded, error) {
 	blob, err := a.readBlob(d)
 	if err != nil {
 		return message.Loaded{}, err
 	}
 	if mimeType := manifest.GuessMIMEType(blob); manifest.MIMETypeIsMultiImage(mimeType) {
-		instance, err := choose(blob, mimeType, wanted)
+		instance, err := choose(blob, mimeType, wanted.platform)
 		if err != nil {
 			return message.Loaded{}, err
 		}
@@ -142,6 +168,9 @@ func (s *session) loadManifest(ctx context.Context, a *archiveFile, d digest.Dig
 	parsed, err := parseConfig(config, len(infos))
 	if err != nil {
 		return message.Loaded{}, err
+	}
+	if !wanted.lets(parsed) {
+		return message.Loaded{}, errOtherPlatform
 	}
 	layers := make([]layer, len(infos))
 	for i, info := range infos {
