@@ -132,7 +132,7 @@ __skiff_command() {
 		flags='--help'
 		;;
 	'buildx imagetools create')
-		flags='--append --dry-run --help --tag'
+		flags='--append --dry-run --help --prefer-index --tag'
 		values='--tag -t'
 		;;
 	'buildx imagetools inspect')

@@ -407,6 +407,7 @@ _skiff() {
 			'--append[Append to existing manifest]' \
 			'--dry-run[Show final image instead of pushing]' \
 			'--help[Print usage]' \
+			'--prefer-index[When only a single source is specified, prefer outputting an image index or manifest list instead of performing a carbon copy]' \
 			'--tag[Set reference for new image]:value:_files' \
 			'*:file:_files'
 		;;

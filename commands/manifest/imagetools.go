@@ -159,46 +159,61 @@ func imagetoolsCreate(e *env.Env) *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "append", Usage: "Append to existing manifest"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "Show final image instead of pushing"},
+			&cli.BoolFlag{Name: "prefer-index", Value: true, Usage: "When only a single source is specified, prefer outputting an image index or manifest list instead of performing a carbon copy"},
 			&cli.StringSliceFlag{Name: "tag", Aliases: []string{"t"}, Usage: "Set reference for new image"},
 		},
 		Action: func(c *cli.Context) error {
 			if err := flags.MinArgs(c, 1); err != nil {
 				return err
 			}
-			return createRemote(c.Context, e, c.Args().Slice(), c.StringSlice("tag"), c.Bool("append"), c.Bool("dry-run"))
+			return createRemote(c.Context, e, c.Args().Slice(), createOptions{
+				Tags: c.StringSlice("tag"), Append: c.Bool("append"), Dry: c.Bool("dry-run"), PreferIndex: c.Bool("prefer-index"),
+			})
 		},
 	}
 }
 
-// createRemote makes a list of what the sources are and gives it names.
-func createRemote(ctx context.Context, e *env.Env, sources, tags []string, add, dry bool) error {
-	if len(tags) == 0 && !dry {
+// createOptions is what the user asked for.
+type createOptions struct {
+	Tags        []string
+	Append, Dry bool
+	PreferIndex bool // of one source that is no list
+}
+
+// createRemote makes a list of what the sources are and gives it names. The
+// sources may be in other registries.
+func createRemote(ctx context.Context, e *env.Env, sources []string, o createOptions) error {
+	if len(o.Tags) == 0 && !o.Dry {
 		return failure.Local("can't push with no tags specified, please set --tag or --dry-run")
 	}
 	var targets []image.Reference
-	for _, t := range tags {
+	for _, t := range o.Tags {
 		ref, err := parse(t)
 		if err != nil {
 			return err
 		}
 		targets = append(targets, ref)
 	}
-	if add {
+	if o.Append {
 		if len(targets) == 0 {
 			return failure.Local("--append needs --tag")
 		}
 		// What is there comes first, and is replaced by a source for its platform.
 		sources = append([]string{targets[0].String()}, sources...)
 	}
-	all, err := collect(ctx, e, sources)
+	all, only, err := collect(ctx, e, sources)
 	if err != nil {
 		return err
 	}
-	blob, mediaType, err := index(all)
-	if err != nil {
+	var blob []byte
+	var mediaType string
+	if only != nil && (isList(only.MediaType) || !o.PreferIndex) {
+		// One alone stays what it is, with its digest.
+		blob, mediaType = only.Raw, only.MediaType
+	} else if blob, mediaType, err = index(all); err != nil {
 		return err
 	}
-	if dry {
+	if o.Dry {
 		return printJSON(e, blob, "  ")
 	}
 	for _, ref := range targets {
@@ -222,17 +237,20 @@ func createRemote(ctx context.Context, e *env.Env, sources, tags []string, add, 
 	return nil
 }
 
-// collect fetches the manifests of images and lists, one for each platform.
-func collect(ctx context.Context, e *env.Env, sources []string) ([]entry, error) {
-	var all []entry
+// collect fetches the manifests of images and lists, one for each platform; only
+// is the source where there is one.
+func collect(ctx context.Context, e *env.Env, sources []string) (all []entry, only *message.Fetched, err error) {
 	for _, text := range sources {
 		ref, err := parse(text)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		f, err := fetch(ctx, e, ref, false)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
+		}
+		if len(sources) == 1 {
+			only = f
 		}
 		var found []entry
 		if isList(f.MediaType) {
@@ -243,10 +261,14 @@ func collect(ctx context.Context, e *env.Env, sources []string) ([]entry, error)
 			found = []entry{one}
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, one := range found {
-			same := func(other entry) bool { return other.Descriptor.Platform.String() == one.Descriptor.Platform.String() }
+			same := func(other entry) bool {
+				platform := one.Descriptor.Platform.String()
+				// Attestations are of no platform, and several may be of none.
+				return other.Descriptor.Platform.String() == platform && (platform != "unknown/unknown" || other.Descriptor.Digest == one.Descriptor.Digest)
+			}
 			if i := slices.IndexFunc(all, same); i >= 0 {
 				all[i] = one
 			} else {
@@ -254,5 +276,5 @@ func collect(ctx context.Context, e *env.Env, sources []string) ([]entry, error)
 			}
 		}
 	}
-	return all, nil
+	return all, only, nil
 }

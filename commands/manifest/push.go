@@ -3,6 +3,7 @@ package manifest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -45,7 +46,7 @@ func push(ctx context.Context, e *env.Env, name string, insecure, purge bool) er
 	if err != nil {
 		return err
 	}
-	if err := checkEntries(ref, all); err != nil {
+	if err := errors.Join(checkEntries(ref, all), checkRegistry(ref, all)); err != nil {
 		return err
 	}
 	r, err := registries(e, ref, insecure)
@@ -83,6 +84,14 @@ func checkEntries(ref image.Reference, all []entry) error {
 		if p == nil || p.Architecture == "" || p.OS == "" {
 			return failure.Local("manifest %s must have an OS and Architecture to be pushed to a registry", one.Ref)
 		}
+	}
+	return nil
+}
+
+// checkRegistry refuses what is in another registry than the list is to be, as
+// docker does.
+func checkRegistry(ref image.Reference, all []entry) error {
+	for _, one := range all {
 		from, err := image.ParseReference(one.Ref)
 		if err != nil {
 			return err
@@ -109,7 +118,7 @@ func pushMember(ctx context.Context, e *env.Env, ref image.Reference, one entry,
 // what it is called there, "" when it is of the same one.
 func putMember(ctx context.Context, ref image.Reference, one entry, r message.Registries) (string, error) {
 	from, err := image.ParseReference(one.Ref)
-	if err != nil || from.Path == ref.Path {
+	if err != nil || from.Name() == ref.Name() {
 		return "", err
 	}
 	var needs struct {
@@ -125,7 +134,7 @@ func putMember(ctx context.Context, ref image.Reference, one entry, r message.Re
 	}
 	at := ref.Name() + "@" + one.Descriptor.Digest
 	return at, client.PutManifest(ctx, message.PutManifest{
-		Reference: at, MediaType: one.Descriptor.MediaType, Raw: one.Raw, From: from.Path, Blobs: blobs, Registries: r,
+		Reference: at, MediaType: one.Descriptor.MediaType, Raw: one.Raw, From: from.Name(), Blobs: blobs, Registries: r,
 	})
 }
 

@@ -284,7 +284,7 @@ type PutManifest struct {
 	Reference string `json:"reference"` // normalized, with tag or digest
 	MediaType string `json:"mediaType"`
 	Raw       []byte `json:"raw"`
-	// From is a repository of the same registry that has Blobs; the repository
+	// From is another repository, with its registry, that has Blobs; the repository
 	// is to have them too. Empty when it is the same one.
 	From       string     `json:"from,omitempty"`
 	Blobs      []string   `json:"blobs,omitempty"`

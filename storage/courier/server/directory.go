@@ -200,22 +200,63 @@ func putManifest(ctx context.Context, want *message.PutManifest) error {
 		return err
 	}
 	defer to.client.Close()
-	for _, blob := range want.Blobs {
-		if err := checkDigest(digest.Digest(blob)); err != nil {
+	if len(want.Blobs) > 0 {
+		other, err := reference.ParseNormalizedNamed(want.From)
+		if err != nil {
 			return err
 		}
-		there, err := to.client.HasBlob(ctx, to.repository, blob)
-		if err == nil && !there {
-			there, err = to.client.Mount(ctx, to.repository, blob, want.From)
-		}
+		from, err := home(other, want.Registries)
 		if err != nil {
-			return pushFailure(to, err)
+			return err
 		}
-		if !there {
-			return fmt.Errorf("registry %s does not let %s have blob %s of %s", reference.Domain(named), to.repository, blob, want.From)
+		defer from.client.Close()
+		for _, blob := range want.Blobs {
+			if err := checkDigest(digest.Digest(blob)); err != nil {
+				return err
+			}
+			if err := to.have(ctx, from, blob); err != nil {
+				return err
+			}
 		}
 	}
 	return pushFailure(to, to.client.PutManifest(ctx, to.repository, what, want.MediaType, want.Raw))
+}
+
+// have lets a repository have a blob of another one: by a word where one registry
+// has both, else by carrying it there.
+func (to source) have(ctx context.Context, from source, blob string) error {
+	there, err := to.client.HasBlob(ctx, to.repository, blob)
+	if err == nil && !there && from.client.Host == to.client.Host {
+		// One who may not read the other repository may still be given the blob.
+		there, _ = to.client.Mount(ctx, to.repository, blob, from.repository)
+	}
+	if err != nil || there {
+		return pushFailure(to, err)
+	}
+	wait := to.client.Backoff(nil)
+	for {
+		err := to.carry(ctx, from, blob, wait)
+		if err == nil || !registry.Temporary(err) || !wait.Wait(ctx, err, 0) {
+			return pushFailure(to, err)
+		}
+	}
+}
+
+// carry sends a blob as it is fetched. The receiver checks its digest.
+func (to source) carry(ctx context.Context, from source, blob string, wait *registry.Backoff) error {
+	body, _, err := from.client.Blob(ctx, from.repository, blob, 0, wait)
+	if err != nil {
+		return fmt.Errorf("fetch blob %s of %s/%s: %w", blob, from.client.Host, from.repository, err)
+	}
+	defer body.Close()
+	upload, err := to.client.Upload(ctx, to.repository)
+	if err != nil {
+		return err
+	}
+	if err := upload.Send(ctx, body, -1); err != nil {
+		return err
+	}
+	return upload.Finish(ctx, blob)
 }
 
 // pushFailure puts the registry's refusal into docker's words.

@@ -141,6 +141,42 @@ func TestImagetools_WorkInTheRegistry(t *testing.T) {
 	s.Skiff("buildx", "imagetools", "inspect", r.Address+"/nosuch").Exits(1).Complains("no such manifest: " + r.Address + "/nosuch:latest")
 }
 
+// The sources of a list may be in other registries: their blobs are carried over.
+func TestImagetools_CopyBetweenRegistries(t *testing.T) {
+	s := harness.New(t)
+	here, there := harness.NewRegistry(t), harness.NewRegistry(t)
+	img := s.LoadBusybox()
+	one, list, copied := here.Address+"/app:amd", here.Address+"/all:1", there.Address+"/far/copy:1"
+	s.OK("tag", img, one)
+	s.OK("push", "-q", one)
+	s.OK("manifest", "create", list, one)
+	s.OK("manifest", "annotate", "--arch", "arm64", list, one)
+	s.OK("manifest", "push", "-p", list)
+	digest := func(ref string) string {
+		return s.OK("buildx", "imagetools", "inspect", "--format", "{{.Manifest.Digest}}", ref)
+	}
+	// A list alone stays what it is, to the byte.
+	s.Skiff("buildx", "imagetools", "create", "-t", copied, list).Exits(0)
+	harness.Equal(t, "digest of the copy", digest(copied), digest(list))
+	s.Skiff("pull", "-q", "--platform", "linux/arm64", copied).Exits(0)
+	s.OK("rmi", copied)
+	// So does an image, when asked for; else it becomes a list of one.
+	plain, wrapped := there.Address+"/far/plain:1", there.Address+"/far/wrapped:1"
+	s.Skiff("buildx", "imagetools", "create", "--prefer-index=false", "-t", plain, one).Exits(0)
+	harness.Equal(t, "digest of the plain copy", digest(plain), digest(one))
+	s.Skiff("buildx", "imagetools", "create", "-t", wrapped, one).Exits(0)
+	s.Skiff("buildx", "imagetools", "inspect", "--format", "{{len .Manifest.Manifests}}", wrapped).Prints("1")
+	// Two registries' images in one list of a third repository.
+	s.Skiff("buildx", "imagetools", "create", "-t", there.Address+"/both", list, plain).Exits(0)
+	s.Skiff("buildx", "imagetools", "inspect", there.Address+"/both").Exits(0).Says("linux/arm64").Says("linux/amd64")
+	s.Skiff("run", "--rm", "--network", "none", there.Address+"/both", "echo", "ok").Exits(0).Prints("ok")
+	s.OK("rmi", there.Address+"/both")
+	// manifest push does not do that, as docker's does not.
+	s.OK("manifest", "create", there.Address+"/x", one)
+	s.Skiff("manifest", "push", there.Address+"/x").Exits(1).
+		Complains("cannot use source images from a different registry than the target image: " + here.Address + " != " + there.Address)
+}
+
 func TestPull_MovesBarsOnATerminal(t *testing.T) {
 	s := harness.New(t)
 	r := harness.NewRegistry(t)
