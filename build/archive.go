@@ -14,15 +14,13 @@ import (
 	"path"
 	"path/filepath"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
 
 	"skiff/storage"
 	"skiff/storage/container/archive"
 	"skiff/storage/temp"
 )
-
-// ErrZstd says that an archive is compressed with zstd.
-var ErrZstd = errors.New("archives compressed with zstd are not supported yet; use gzip, bzip2 or xz")
 
 // Decompress finds out by its first bytes how r is compressed and undoes it.
 func Decompress(r io.Reader) (io.Reader, error) {
@@ -39,23 +37,21 @@ func Decompress(r io.Reader) (io.Reader, error) {
 	case bytes.HasPrefix(head, []byte{0xfd, '7', 'z', 'X', 'Z', 0}):
 		return xz.NewReader(in)
 	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		return nil, ErrZstd
+		// One window after the other, in this goroutine: it ends with the reader.
+		return zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(128<<20))
 	}
 	return in, nil
 }
 
 // unpack puts the contents of a local archive, if f is one by its contents, into
 // the directory target.
-func unpack(w *work, f *found, target string, o putOptions, chown string) (bool, error) {
+func unpack(w *work, f *found, target string, o putOptions) (bool, error) {
 	file, err := f.openEntry(&f.entries[0])
 	if err != nil {
 		return false, err
 	}
 	defer file.Close()
 	plain, err := Decompress(file)
-	if errors.Is(err, ErrZstd) {
-		return false, err
-	}
 	if err != nil {
 		return false, nil // it only looks like an archive
 	}
@@ -63,10 +59,9 @@ func unpack(w *work, f *found, target string, o putOptions, chown string) (bool,
 	if err != nil || first == nil {
 		return false, nil
 	}
-	if chown != "" || o.mode != nil || o.epoch != nil {
-		return false, fmt.Errorf("ADD of the archive %s with --chown, --chmod or SOURCE_DATE_EPOCH is not supported: COPY what is in it, or use --unpack=false", f.name)
-	}
-	if err := unpackTwice(w.tree, file, target); err != nil {
+	// As in BuildKit --chown is for the directory and --chmod for nothing: the
+	// archive says what its files are.
+	if err := unpackTwice(w.tree, file, target, *o.owner); err != nil {
 		return false, fmt.Errorf("unpack %s: %w", f.name, err)
 	}
 	return true, nil
@@ -74,8 +69,8 @@ func unpack(w *work, f *found, target string, o putOptions, chown string) (bool,
 
 // unpackTwice reads the archive once for the directories that it does not
 // mention, and once for what is in it.
-func unpackTwice(t *tree, file *os.File, target string) error {
-	dest, err := t.mkdirAll(target, owner{}, 0o755)
+func unpackTwice(t *tree, file *os.File, target string, own owner) error {
+	dest, err := t.mkdirAll(target, own, 0o755)
 	if err != nil {
 		return err
 	}
@@ -141,7 +136,7 @@ func UnpackContext(st *storage.Store, r io.Reader) (dir string, discard func() e
 	}
 	if err == nil {
 		defer root.Close()
-		err = unpackTwice(&tree{root: root}, f, "/")
+		err = unpackTwice(&tree{root: root}, f, "/", owner{})
 	}
 	if err = errors.Join(err, os.Remove(f.Name())); err != nil {
 		return "", nil, errors.Join(err, work.Remove())

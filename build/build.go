@@ -16,6 +16,7 @@ import (
 	"skiff/build/dockerfile/embedded"
 	"skiff/rootless"
 	"skiff/storage"
+	"skiff/storage/container"
 	"skiff/storage/image"
 	"skiff/storage/temp"
 )
@@ -43,6 +44,7 @@ type Options struct {
 	Network    string // default, none, host
 	ExtraHosts []string
 	ShmSize    int64 // bytes
+	Ulimits    []container.Ulimit
 	// Contexts are named sources beside the context: a directory or an image.
 	Contexts map[string]string
 	// Secrets are the values of --secret by id.

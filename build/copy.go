@@ -284,7 +284,7 @@ func (j *copyJob) put(w *work, s *copySource, f *found, o putOptions) error {
 		}
 	}
 	if j.add && j.command.Unpack != "false" && !f.dir {
-		done, err := unpack(w, f, target, o, j.chown)
+		done, err := unpack(w, f, target, o)
 		if done || err != nil {
 			return err
 		}
@@ -301,7 +301,7 @@ func (j *copyJob) bring(w *work, r remote, o putOptions) error {
 	defer src.close()
 	defer f.at.Close()
 	if j.command.Unpack == "true" && !f.dir {
-		if done, err := unpack(w, f, j.target, o, j.chown); done || err != nil {
+		if done, err := unpack(w, f, j.target, o); done || err != nil {
 			return err
 		}
 	}

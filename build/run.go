@@ -58,7 +58,7 @@ func (e *evaluation) run(c *command) error {
 	}
 	p := e.process()
 	env := slices.Clone(e.env)
-	key := keyOf("run", e.key, args, string(script), env, p.User, p.WorkingDir, network, mountKeys, e.ExtraHosts, e.Platform, e.Epoch)
+	key := keyOf("run", e.key, args, string(script), env, p.User, p.WorkingDir, network, mountKeys, e.ExtraHosts, e.Platform, e.Epoch, e.Ulimits)
 	text := args
 	if len(e.declared) > 0 {
 		var known []string
@@ -167,7 +167,7 @@ func (w *work) execute(args []string, script []byte, env []string, network strin
 	cfg := &container.Config{
 		ID: randomID(), Path: args[0], Args: args[1:],
 		Config: container.Process{Hostname: sandboxName, User: p.User, WorkingDir: p.WorkingDir, Env: env},
-		Host:   container.Host{NetworkMode: network, ExtraHosts: w.ExtraHosts, ShmSize: w.ShmSize},
+		Host:   container.Host{NetworkMode: network, ExtraHosts: w.ExtraHosts, ShmSize: w.ShmSize, Ulimits: w.Ulimits},
 	}
 	if network == "" {
 		cfg.Host.NetworkMode = "default"

@@ -244,7 +244,7 @@ _skiff() {
 			'--no-cache-filter[Do not cache specified stages]:value:_files' \
 			'--output[Output destination (format "type=local,dest=path")]:value:_files' \
 			'--platform[Set target platform for build]:value:_files' \
-			'--progress[Set type of progress output ("auto", "none", "plain", "quiet")]:value:_files' \
+			'--progress[Set type of progress output ("auto", "none", "plain", "quiet", "rawjson", "tty"). Use plain to show container output]:value:_files' \
 			'--pull[Always attempt to pull all referenced images]' \
 			'--push[Shorthand for "--output=type=registry"]' \
 			'--quiet[Suppress the build output and print image ID on success]' \
@@ -253,6 +253,7 @@ _skiff() {
 			'--ssh[SSH agent socket to expose to the build (format "default|<id>(=<socket>)")]:value:_files' \
 			'--tag[Name and optionally a tag (format "nametag")]:value:_files' \
 			'--target[Set the target build stage to build]:value:_files' \
+			'--ulimit[Ulimit options]:value:_files' \
 			'*:file:_files'
 		;;
 	'pull')
@@ -350,7 +351,7 @@ _skiff() {
 			'--no-cache-filter[Do not cache specified stages]:value:_files' \
 			'--output[Output destination (format "type=local,dest=path")]:value:_files' \
 			'--platform[Set target platform for build]:value:_files' \
-			'--progress[Set type of progress output ("auto", "none", "plain", "quiet")]:value:_files' \
+			'--progress[Set type of progress output ("auto", "none", "plain", "quiet", "rawjson", "tty"). Use plain to show container output]:value:_files' \
 			'--pull[Always attempt to pull all referenced images]' \
 			'--push[Shorthand for "--output=type=registry"]' \
 			'--quiet[Suppress the build output and print image ID on success]' \
@@ -359,6 +360,7 @@ _skiff() {
 			'--ssh[SSH agent socket to expose to the build (format "default|<id>(=<socket>)")]:value:_files' \
 			'--tag[Name and optionally a tag (format "nametag")]:value:_files' \
 			'--target[Set the target build stage to build]:value:_files' \
+			'--ulimit[Ulimit options]:value:_files' \
 			'*:file:_files'
 		;;
 	'buildx du')
@@ -446,7 +448,7 @@ _skiff() {
 			'--no-cache-filter[Do not cache specified stages]:value:_files' \
 			'--output[Output destination (format "type=local,dest=path")]:value:_files' \
 			'--platform[Set target platform for build]:value:_files' \
-			'--progress[Set type of progress output ("auto", "none", "plain", "quiet")]:value:_files' \
+			'--progress[Set type of progress output ("auto", "none", "plain", "quiet", "rawjson", "tty"). Use plain to show container output]:value:_files' \
 			'--pull[Always attempt to pull all referenced images]' \
 			'--push[Shorthand for "--output=type=registry"]' \
 			'--quiet[Suppress the build output and print image ID on success]' \
@@ -455,6 +457,7 @@ _skiff() {
 			'--ssh[SSH agent socket to expose to the build (format "default|<id>(=<socket>)")]:value:_files' \
 			'--tag[Name and optionally a tag (format "nametag")]:value:_files' \
 			'--target[Set the target build stage to build]:value:_files' \
+			'--ulimit[Ulimit options]:value:_files' \
 			'*:file:_files'
 		;;
 	'builder du')
@@ -989,7 +992,7 @@ _skiff() {
 			'--no-cache-filter[Do not cache specified stages]:value:_files' \
 			'--output[Output destination (format "type=local,dest=path")]:value:_files' \
 			'--platform[Set target platform for build]:value:_files' \
-			'--progress[Set type of progress output ("auto", "none", "plain", "quiet")]:value:_files' \
+			'--progress[Set type of progress output ("auto", "none", "plain", "quiet", "rawjson", "tty"). Use plain to show container output]:value:_files' \
 			'--pull[Always attempt to pull all referenced images]' \
 			'--push[Shorthand for "--output=type=registry"]' \
 			'--quiet[Suppress the build output and print image ID on success]' \
@@ -998,6 +1001,7 @@ _skiff() {
 			'--ssh[SSH agent socket to expose to the build (format "default|<id>(=<socket>)")]:value:_files' \
 			'--tag[Name and optionally a tag (format "nametag")]:value:_files' \
 			'--target[Set the target build stage to build]:value:_files' \
+			'--ulimit[Ulimit options]:value:_files' \
 			'*:file:_files'
 		;;
 	'image history')

@@ -80,7 +80,7 @@ func buildFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "no-cache", Usage: "Do not use cache when building the image"},
 		&cli.StringSliceFlag{Name: "no-cache-filter", Usage: "Do not cache specified stages"},
 		&cli.StringFlag{Name: "platform", Usage: "Set target platform for build"},
-		&cli.StringFlag{Name: "progress", Value: "auto", Usage: `Set type of progress output ("auto", "none", "plain", "quiet")`},
+		&cli.StringFlag{Name: "progress", Value: "auto", Usage: `Set type of progress output ("auto", "none", "plain", "quiet", "rawjson", "tty"). Use plain to show container output`},
 		&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: `Output destination (format: "type=local,dest=path")`},
 		&cli.BoolFlag{Name: "push", Usage: `Shorthand for "--output=type=registry"`},
 		&cli.BoolFlag{Name: "pull", Usage: "Always attempt to pull all referenced images"},
@@ -90,6 +90,7 @@ func buildFlags() []cli.Flag {
 		&cli.StringFlag{Name: "shm-size", Usage: "Shared memory size for build containers"},
 		&cli.StringSliceFlag{Name: "ssh", Usage: `SSH agent socket to expose to the build (format: "default|<id>[=<socket>]")`},
 		&cli.StringSliceFlag{Name: "tag", Aliases: []string{"t"}, Usage: `Name and optionally a tag (format: "name:tag")`},
+		&cli.StringSliceFlag{Name: "ulimit", Usage: "Ulimit options"},
 		&cli.StringFlag{Name: "target", Usage: "Set the target build stage to build"},
 	}, foreignFlags()...)
 }
@@ -104,15 +105,27 @@ func parse(c *cli.Context, e *env.Env) (*options, error) {
 	}
 	o.Target, o.NoCache, o.NoCacheFor, o.Pull = c.String("target"), c.Bool("no-cache"), c.StringSlice("no-cache-filter"), c.Bool("pull")
 	o.Network = c.String("network")
+	for _, text := range c.StringSlice("ulimit") {
+		u, err := flags.ParseUlimit(text)
+		if err != nil {
+			return nil, failure.Local("invalid argument %q for \"--ulimit\" flag: %v", text, err)
+		}
+		o.Ulimits = append(o.Ulimits, u)
+	}
 	switch o.Network {
 	case "default", "none", "host":
 	default:
 		return nil, failure.Local("network mode %q not supported by buildkit - you can define a custom network for your builder using the network driver-opt in buildx create", o.Network)
 	}
+	if mode := e.Getenv("BUILDKIT_PROGRESS"); mode != "" && !c.IsSet("progress") {
+		o.Progress = mode
+	}
 	switch o.Progress {
-	case "auto", "plain", "none", "quiet":
+	case "auto", "plain", "none", "quiet", "rawjson":
 	case "tty":
-		o.Warnings = append(o.Warnings, "progress of type tty is not supported yet; plain is used")
+		if !env.Terminal(e.Err) {
+			return nil, failure.Local("failed to get console: provided file is not a console")
+		}
 	default:
 		return nil, failure.Local("invalid progress mode %s", o.Progress)
 	}
@@ -337,13 +350,12 @@ func run(ctx context.Context, e *env.Env, o *options) error {
 		return failure.Local("%v", err)
 	}
 	quiet := o.Quiet || o.Progress == "none" || o.Progress == "quiet"
-	out := e.Err
+	mode := o.Progress
 	if quiet {
-		out = io.Discard
+		mode = "quiet"
 	}
-	p := newPlain(out, e.Clock)
-	p.header(`building with "default" instance using skiff driver`)
-	o.Watch = p
+	shown := newDisplay(e, mode)
+	o.Watch = shown
 	o.Fetch = func(ctx context.Context, ref image.Reference, platform string) error {
 		if ref.String() == "docker.io/skiff/hello:latest" {
 			_, err := client.LoadEmbedded(ctx, st)
@@ -358,6 +370,15 @@ func run(ctx context.Context, e *env.Env, o *options) error {
 	}
 	defer func() { _ = o.Outputs.close() }() // what was not committed has no name
 	result, err := build.Build(ctx, st, o.Options)
+	digest := ""
+	if err == nil {
+		if err = o.Outputs.commit(); err == nil && o.Outputs.push {
+			if digest, err = push(ctx, st, e, o, shown, result.ImageID); err != nil {
+				err = fmt.Errorf("failed to push: %w", err)
+			}
+		}
+	}
+	shown.close()
 	if err != nil {
 		if ctx.Err() != nil {
 			fmt.Fprintln(e.Err, "ERROR: failed to solve: Canceled: context canceled")
@@ -365,15 +386,6 @@ func run(ctx context.Context, e *env.Env, o *options) error {
 		}
 		explain(e.Err, err)
 		return failure.Status(1)
-	}
-	if err := o.Outputs.commit(); err != nil {
-		return failure.Local("%v", err)
-	}
-	digest := ""
-	if o.Outputs.push {
-		if digest, err = push(ctx, st, e, o, p, result.ImageID); err != nil {
-			return failure.Local("failed to push: %v", err)
-		}
 	}
 	if result.ImageID == "" {
 		return nil
@@ -396,13 +408,13 @@ func run(ctx context.Context, e *env.Env, o *options) error {
 
 // push sends the image to the registries that its names say, and returns the
 // digest that the last one knows it by.
-func push(ctx context.Context, st *storage.Store, e *env.Env, o *options, p *plain, id string) (digest string, err error) {
+func push(ctx context.Context, st *storage.Store, e *env.Env, o *options, shown display, id string) (digest string, err error) {
 	registries, err := configuration.Read(e.Getenv)
 	if err != nil {
 		return "", err
 	}
 	for _, name := range o.Tags {
-		task := p.Begin("pushing " + name)
+		task := shown.Begin("pushing " + name)
 		result, err := client.Push(ctx, st, message.Push{ID: id, Reference: name, Registries: registries}, func(ev message.Event) {
 			switch ev.Kind {
 			case message.LayerPushed, message.LayerThere, message.LayerMounted:

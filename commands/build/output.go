@@ -239,7 +239,7 @@ var (
 	refusedSwitches = []string{"check"}
 	ignoredFlags    = []string{
 		"cache-from", "cgroup-parent", "cpu-period", "cpu-quota", "cpu-shares", "cpuset-cpus", "cpuset-mems", "isolation", "memory",
-		"memory-swap", "resource", "ulimit",
+		"memory-swap", "resource",
 	}
 )
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"skiff/build"
+	"skiff/commands/env"
 	"skiff/commands/format"
 )
 
@@ -24,6 +25,35 @@ type plain struct {
 func newPlain(out io.Writer, clock func() time.Time) *plain { return &plain{out: out, clock: clock} }
 
 func (p *plain) header(text string) { fmt.Fprintf(p.out, "#0 %s\n", text) }
+
+func (p *plain) close() {}
+
+// display shows what a build does, until it is closed.
+type display interface {
+	build.Watcher
+	close()
+}
+
+// newDisplay returns the display of a --progress mode.
+func newDisplay(e *env.Env, mode string) display {
+	if mode == "auto" {
+		mode = "plain"
+		if env.Terminal(e.Err) {
+			mode = "tty"
+		}
+	}
+	switch mode {
+	case "rawjson":
+		return newRawJSON(e.Err, e.Clock)
+	case "tty":
+		return newScreen(e.Err, e.Clock, e.Getenv("NO_COLOR") == "")
+	case "plain":
+		p := newPlain(e.Err, e.Clock)
+		p.header(`building with "default" instance using skiff driver`)
+		return p
+	}
+	return newPlain(io.Discard, e.Clock)
+}
 
 // Begin announces a task.
 func (p *plain) Begin(name string) build.Task {

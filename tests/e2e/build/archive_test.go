@@ -36,6 +36,19 @@ func TestAdd_UnpacksArchives(t *testing.T) {
 	}
 }
 
+// The archive says what its files are: --chown is for the directory.
+func TestBuild_AddsArchivesAsBuildKitDoes(t *testing.T) {
+	s, dir := begin(t, "FROM busybox\nADD --chown=7:8 --chmod=700 a.tar.zst /d/\nRUN stat -c '%u:%g %a %n' /d /d/f\n")
+	plain := harness.Layer{harness.File("f", "x")}.Tar(t)
+	if err := os.WriteFile(filepath.Join(dir, "a.tar"), plain, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	harness.Requires(t, harness.CommandNamed("zstd"))
+	s.Shell("zstd -q " + dir + "/a.tar").Exits(0)
+	s.Setenv("SOURCE_DATE_EPOCH", "1000000000")
+	s.Skiff("build", "--progress=plain", dir).Exits(0).Complains(" 7:8 755 /d\n").Complains(" 0:0 644 /d/f\n")
+}
+
 func TestBuild_ContextAsArchive(t *testing.T) {
 	s, _ := begin(t, "")
 	context := harness.Layer{
