@@ -281,6 +281,17 @@ func (s *Session) Shell(line string) *Result {
 // Do runs a command line as the user to its end.
 func (s *Session) Do(in io.Reader, args ...string) *Result {
 	s.T.Helper()
+	return s.do(patience, in, args...)
+}
+
+// Within runs skiff with a limit of its own.
+func (s *Session) Within(limit time.Duration, args ...string) *Result {
+	s.T.Helper()
+	return s.do(limit, nil, append([]string{suite.binary}, args...)...)
+}
+
+func (s *Session) do(patience time.Duration, in io.Reader, args ...string) *Result {
+	s.T.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := s.Command(ctx, args...)
