@@ -20,7 +20,7 @@ func CreateCommand(e *env.Env) *cli.Command {
 	return &cli.Command{
 		Name:      "create",
 		Usage:     "Create a local manifest list for annotating and pushing to a registry",
-		ArgsUsage: "[OPTIONS] MANIFEST_LIST MANIFEST [MANIFEST...]",
+		ArgsUsage: "MANIFEST_LIST MANIFEST [MANIFEST...]",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "amend", Aliases: []string{"a"}, Usage: "Amend an existing manifest list"},
 			insecureFlag(),

@@ -94,7 +94,24 @@ func (s *session) push(ctx context.Context, want *message.Push) (message.Result,
 	if err := out.to.client.PutManifest(ctx, out.to.repository, tag, mimeType, blob); err != nil {
 		return message.Result{}, pushFailure(out.to, err)
 	}
-	return message.Result{ID: want.ID, Digest: digest.FromBytes(blob).String(), Size: int64(len(blob))}, nil
+	result := message.Result{ID: want.ID, Digest: digest.FromBytes(blob).String(), Size: int64(len(blob))}
+	return result, s.notePushed(want.ID, named, result.Digest)
+}
+
+// notePushed lets an image be known by the digest that it has in its repository.
+func (s *session) notePushed(id string, named reference.Named, manifest string) error {
+	name := named.Name() + "@" + manifest
+	if s.named(id, []string{name}) {
+		return nil
+	}
+	err := s.moveName(id, name)
+	if errors.Is(err, message.ErrNotFound) {
+		return nil // somebody has removed it meanwhile: it is pushed all the same
+	}
+	if err != nil {
+		return err
+	}
+	return s.syncRecords()
 }
 
 // outgoing reads an image from the store.

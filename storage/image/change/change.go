@@ -19,9 +19,6 @@ import (
 // error that carries it has docker's words.
 var ErrSyntax = errors.New("not an instruction")
 
-// buildOnly are the instructions that mean something in a build only.
-var buildOnly = strings.Fields("ADD ARG COPY FROM MAINTAINER RUN SHELL")
-
 type syntaxError string
 
 func syntax(format string, args ...any) error { return syntaxError(fmt.Sprintf(format, args...)) }
@@ -54,10 +51,8 @@ func Apply(c *container.Process, changes []string) error {
 		name, rest = strings.ToUpper(name), strings.TrimSpace(rest)
 		f, ok := apply[name]
 		switch {
-		case !ok && slices.Contains(buildOnly, name):
-			return syntax("%s is not a valid change command", strings.ToLower(name))
 		case !ok:
-			return syntax("dockerfile parse error line 1: unknown instruction: %s", name)
+			return syntax("%s is not a valid change command", strings.ToLower(name))
 		}
 		if rest == "" {
 			return syntax("dockerfile parse error line 1: %s requires at least one argument", name)

@@ -164,7 +164,7 @@ func TestCommit_FailsAsDockerDoes(t *testing.T) {
 	s.Skiff("commit", "c1", "UPPER").Exits(1).Complains("repository name (library/UPPER) must be lowercase")
 	s.Skiff("commit", "c1", "x@sha256:"+strings.Repeat("0", 64)).Exits(1).Complains("refusing to create a tag with a digest reference")
 	s.Skiff("commit", "-c", "RUN true", "c1").Exits(1).Complains("run is not a valid change command")
-	s.Skiff("commit", "-c", "NOSUCH true", "c1").Exits(1).Complains("unknown instruction: NOSUCH")
+	s.Skiff("commit", "-c", "NOSUCH true", "c1").Exits(1).Complains("nosuch is not a valid change command")
 	s.Skiff("images", "-aq").Prints(s.Inspect(image, "{{slice .Id 7 19}}"))
 }
 

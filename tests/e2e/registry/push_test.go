@@ -19,6 +19,10 @@ func TestPush_PrintsWhatDockerPrints(t *testing.T) {
 	again := s.Skiff("push", ref).Exits(0).Says(": Layer already exists\n")
 	digest := regexp.MustCompile(`sha256:[0-9a-f]{64}`).FindString(again.Stdout)
 	s.Skiff("push", "-q", ref).Exits(0).Prints(ref)
+	// Scripts take the digest from here.
+	named := r.Address + "/tools/busybox@" + digest
+	harness.Equal(t, "name by digest", s.Inspect(ref, "{{index .RepoDigests 0}}"), named)
+	harness.Equal(t, "the image of that name", s.Inspect(named, "{{.Id}}"), s.Inspect(ref, "{{.Id}}"))
 
 	t.Run("a blob of another repository is mounted", func(t *testing.T) {
 		s := s.In(t)
