@@ -1,6 +1,7 @@
 package server
 
 import (
+	"archive/tar"
 	"bytes"
 	"errors"
 	"io/fs"
@@ -18,7 +19,7 @@ import (
 // files' sizes, and whether a header wants to talk to overlayfs.
 type tarWatch struct {
 	tarsplit.Packer
-	size    int64       // bytes of all files
+	size    int64       // bytes of all files, and of where symbolic links point
 	overlay bool        // some file asks for an overlay attribute
 	refused atomic.Bool // for errNoOwner; what reads the stream sees only that it ends
 }
@@ -44,8 +45,32 @@ func (w *tarWatch) AddEntry(e tarsplit.Entry) (int, error) {
 			return 0, errNoOwner
 		}
 	}
+	w.size += linkSize(e.Payload)
 	w.overlay = w.overlay || bytes.Contains(e.Payload, []byte(".overlay."))
 	return w.Packer.AddEntry(e)
+}
+
+// linkSize is the size of the symbolic link whose header ends a raw segment, as
+// lstat(2) tells it and docker counts it; 0 for anything else.
+func linkSize(raw []byte) int64 {
+	const block, linkType, linkName, magic, recordName = 512, 156, 157, 257, " linkpath="
+	if len(raw) < block {
+		return 0
+	}
+	h := raw[len(raw)-block:]
+	if h[linkType] != tar.TypeSymlink || !bytes.HasPrefix(h[magic:], []byte("ustar")) {
+		return 0
+	}
+	name := h[linkName:magic]
+	// A longer one is in a PAX record before.
+	if at := bytes.LastIndex(raw, []byte(recordName)); at >= 0 {
+		name = raw[at+len(recordName):]
+		name = name[:max(0, bytes.IndexByte(name, '\n'))]
+	}
+	if end := bytes.IndexByte(name, 0); end >= 0 {
+		name = name[:end]
+	}
+	return int64(len(name))
 }
 
 // stripOverlay removes the attributes by which a layer could steer overlayfs
