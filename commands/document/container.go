@@ -5,7 +5,9 @@ package document
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"skiff/runtime/spec"
 	"skiff/storage/container"
 	rstate "skiff/storage/container/state"
+	record "skiff/storage/network"
 )
 
 // Container is docker's inspect document of a container.
@@ -158,7 +161,6 @@ func OfContainer(c *container.Container, s container.Status, sizes *Sizes) Conta
 			Pid: s.Pid, ExitCode: r.ExitCode, Error: r.Error, StartedAt: stamp(r.StartedAt.Format(time.RFC3339Nano)), FinishedAt: stamp(r.FinishedAt.Format(time.RFC3339Nano)),
 		},
 		Image:        cfg.ImageID,
-		LogPath:      filepath.Join(c.Dir(), container.LogFile),
 		Name:         "/" + cfg.Name,
 		RestartCount: r.Restarts,
 		Driver:       "overlay2",
@@ -176,17 +178,61 @@ func OfContainer(c *container.Container, s container.Status, sizes *Sizes) Conta
 	if d.Args == nil {
 		d.Args = []string{}
 	}
+	if !r.StartedAt.IsZero() {
+		d.LogPath = filepath.Join(c.Dir(), container.LogFile)
+	}
+	d.ResolvConfPath, d.HostnamePath, d.HostsPath = files(c)
 	for _, m := range cfg.Mounts {
 		d.Mounts = append(d.Mounts, mount{
 			Type: m.Type, Name: m.Name, Source: m.Source, Destination: m.Destination,
-			Driver: m.Driver, Mode: m.Mode, RW: m.RW, Propagation: m.Propagation,
+			Driver: m.Driver, Mode: modeOf(cfg, &m), RW: m.RW, Propagation: m.Propagation,
 		})
 	}
 	if sizes != nil {
 		d.SizeRw, d.SizeRootFs = &sizes.Writable, &sizes.All
 	}
-	d.State.Health = s.Health
+	d.State.Health = health(c, s)
 	return d
+}
+
+// health is what the checks said. Who does not run is not healthy: docker calls
+// that unhealthy, and scripts that wait for a container's health read it.
+func health(c *container.Container, s container.Status) *rstate.Health {
+	if s.Health != nil || c.Config.Config.Healthcheck.Command(nil) == nil || s.Recorded.StartedAt.IsZero() {
+		return s.Health
+	}
+	h := rstate.ReadHealth(c.Dir())
+	h.Status = rstate.Unhealthy
+	return &h
+}
+
+// modeOf is what docker calls the mode of a mount: it adds a z to volumes that
+// somebody named.
+func modeOf(cfg *container.Config, m *container.Mount) string {
+	typed := !m.Anonymous || slices.ContainsFunc(cfg.Host.Mounts, func(s container.MountSpec) bool { return s.Target == m.Destination })
+	if m.Type == "volume" && m.Mode == "" && typed {
+		return "z"
+	}
+	return m.Mode
+}
+
+// files are where the container's own files of /etc are, empty before its first
+// start. Who shares a network shares them.
+func files(c *container.Container) (resolv, hostname, hosts string) {
+	dir := c.Dir()
+	if id, ok := strings.CutPrefix(c.Config.Host.NetworkMode, "container:"); ok {
+		dir = filepath.Join(filepath.Dir(dir), id)
+	}
+	for _, f := range []struct {
+		to   *string
+		name string
+	}{{&resolv, "resolv.conf"}, {&hostname, "hostname"}, {&hosts, "hosts"}} {
+		path := filepath.Join(dir, f.name)
+		if _, err := os.Lstat(path); err == nil {
+			*f.to = path
+		}
+	}
+	return resolv, hostname, hosts
 }
 
 // hostOf fills what docker never leaves null.
@@ -243,7 +289,9 @@ func networks(c *container.Container, s container.Status) networkSettings {
 	a := network.Attachment(c, s)
 	if s.Running() {
 		for p := range cfg.Config.ExposedPorts {
-			n.Ports[p] = nil
+			if len(cfg.Endpoints()) > 0 {
+				n.Ports[p] = nil
+			}
 		}
 		for p, bindings := range network.Published(&a) {
 			n.Ports[p] = bindings
@@ -255,7 +303,13 @@ func networks(c *container.Container, s container.Status) networkSettings {
 		n.Networks[want.Network] = endpoint{IPAMConfig: ipamConfig(&want), Links: want.Links, Aliases: want.Aliases, GwPriority: want.GwPriority}
 	}
 	if mode := cfg.Host.NetworkMode; len(n.Networks) == 0 && !strings.Contains(mode, ":") {
-		n.Networks[mode] = endpoint{}
+		e := endpoint{}
+		if !s.Recorded.StartedAt.IsZero() {
+			if found, err := record.Find(c.Store, mode); err == nil {
+				e.NetworkID = found.ID
+			}
+		}
+		n.Networks[mode] = e
 	}
 	for _, e := range a.Endpoints {
 		shown := n.Networks[e.Network]

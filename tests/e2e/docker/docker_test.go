@@ -234,5 +234,18 @@ func TestDifferences_AreDocumented(t *testing.T) {
 			fmt.Fprintf(&b, "- `%s`\n", line)
 		}
 	}
+	b.WriteString("\n## inspect\n\nThe whole document of a container that was made, of one that runs and of one that\n" +
+		"ended is compared, too: keys, types and masked values. What differs:\n")
+	byReason = map[string][]string{}
+	for key, reason := range inspectDifferences() {
+		if !strings.Contains(key, "[") {
+			byReason[reason] = append(byReason[reason], key)
+		}
+	}
+	for _, reason := range slices.Sorted(maps.Keys(byReason)) {
+		slices.Sort(byReason[reason])
+		fmt.Fprintf(&b, "\n- %s: `%s`", reason, strings.Join(byReason[reason], "`, `"))
+	}
+	b.WriteString("\n")
 	harness.GoldenDocument(t, b.String(), "docs", "docker-comparison.md")
 }
