@@ -64,8 +64,9 @@ func UnpauseCommand(e *env.Env) *cli.Command {
 // ends: also when whoever has the other end was killed. A container that is
 // paused or has ended is left as it is.
 func pauseWhileInput(ctx context.Context, e *env.Env, dir, id string) error {
-	// From here on only the input says when it is over.
-	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
+	// From here on only the input says when it is over; who would read our output
+	// may be dead by then.
+	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE)
 	ctx = context.WithoutCancel(ctx)
 	st, err := storage.Open(dir, os.Getuid())
 	if err != nil {
