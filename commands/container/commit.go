@@ -113,6 +113,7 @@ func runCommit(ctx context.Context, e *env.Env, o commitOptions) error {
 	if err = errors.Join(err, resume()); err != nil {
 		return err
 	}
+	c.Emit("commit", "comment", o.Message, "imageID", "sha256:"+result.ID, "imageRef", image.Familiar(o.Ref))
 	_, err = fmt.Fprintln(e.Out, "sha256:"+result.ID)
 	return err
 }

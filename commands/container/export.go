@@ -60,5 +60,9 @@ func runExport(ctx context.Context, e *env.Env, ref, output string) (err error) 
 	if err := errors.Join(rootContents(c).Export(buffered), buffered.Flush()); err != nil {
 		return err
 	}
-	return out.Commit()
+	if err := out.Commit(); err != nil {
+		return err
+	}
+	c.Emit("export")
+	return nil
 }

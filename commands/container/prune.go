@@ -18,6 +18,7 @@ import (
 	"skiff/runtime/lifecycle"
 	"skiff/storage"
 	"skiff/storage/container"
+	"skiff/storage/event"
 	"skiff/storage/usage"
 )
 
@@ -97,5 +98,6 @@ func Prune(ctx context.Context, st *storage.Store, f flags.Filters, until time.T
 			failed = errors.Join(failed, err)
 		}
 	}
+	event.Append(st.Events(), event.Pruned(event.Container, freed))
 	return ids, freed, failed
 }

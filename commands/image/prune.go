@@ -18,6 +18,7 @@ import (
 	"skiff/storage/container"
 	"skiff/storage/courier/client"
 	"skiff/storage/courier/message"
+	"skiff/storage/event"
 	"skiff/storage/image"
 	"skiff/storage/lock"
 )
@@ -121,6 +122,7 @@ func Prune(ctx context.Context, st *storage.Store, p Pruning) (lines []string, f
 		lines = append(lines, "deleted: "+r.Deleted)
 		freed += layers[strings.TrimPrefix(r.Deleted, "sha256:")].Size
 	}
+	event.Append(st.Events(), event.Pruned(event.Image, freed))
 	return lines, freed, err
 }
 

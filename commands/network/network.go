@@ -191,5 +191,6 @@ func Prune(ctx context.Context, e *env.Env, st *storage.Store, f flags.Filters) 
 			failed = errors.Join(failed, err)
 		}
 	}
+	event.Append(st.Events(), event.Pruned(event.Network, 0))
 	return names, failed
 }

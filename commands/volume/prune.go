@@ -17,6 +17,7 @@ import (
 	"skiff/commands/flags"
 	"skiff/commands/format"
 	"skiff/storage"
+	"skiff/storage/event"
 	"skiff/storage/lock"
 	"skiff/storage/volume"
 )
@@ -103,6 +104,7 @@ func Prune(ctx context.Context, st *storage.Store, f flags.Filters, all bool) (n
 		}
 		names, freed = append(names, v.Name), freed+size
 	}
+	event.Append(st.Events(), event.Pruned(event.Volume, freed))
 	return names, freed, failed
 }
 

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -35,6 +36,11 @@ type Event struct {
 	ID     string    `json:"i"` // of the actor; an image's or a volume's name
 	// Attributes are docker's: name, image, exitCode, labels, ...
 	Attributes map[string]string `json:"m,omitempty"`
+}
+
+// Pruned is the event of a prune that has freed so many bytes.
+func Pruned(of string, freed int64) Event {
+	return Event{Type: of, Action: "prune", Attributes: map[string]string{"reclaimed": strconv.FormatInt(freed, 10)}}
 }
 
 // line is an event on disk.

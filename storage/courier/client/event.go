@@ -34,11 +34,10 @@ func record(st *storage.Store, r message.Request, result message.Result) {
 			add("load", "sha256:"+l.ID, "sha256:"+l.ID)
 		}
 	case r.Import != nil:
-		name := id
 		if r.Import.Reference != "" {
-			name = image.Familiar(r.Import.Reference)
+			add("tag", id, image.Familiar(r.Import.Reference))
 		}
-		add("import", id, name)
+		add("import", id, id)
 	case r.Save != nil:
 		for _, saved := range r.Save.Images {
 			add("save", "sha256:"+saved.ID, "sha256:"+saved.ID)
@@ -50,11 +49,14 @@ func record(st *storage.Store, r message.Request, result message.Result) {
 	case r.Remove != nil:
 		id = "sha256:" + r.Remove.ID
 		for _, removed := range result.Removed {
-			switch removed.Deleted {
-			case "":
-				add("untag", id, id)
-			case id:
+			switch {
+			case removed.Deleted == id:
 				add("delete", id, id)
+			case removed.Deleted != "":
+			case strings.Contains(removed.Untagged, "@") && r.Remove.Reference != "" && removed.Untagged != r.Remove.Reference:
+				// A digest that goes with its repository's last tag: not worth a word.
+			default:
+				add("untag", id, id)
 			}
 		}
 	case r.Prune != nil:
@@ -63,7 +65,6 @@ func record(st *storage.Store, r message.Request, result message.Result) {
 				add("delete", removed.Deleted, removed.Deleted)
 			}
 		}
-		events = append(events, event.Event{Type: event.Image, Action: "prune"})
 	}
 	if len(events) > 0 {
 		event.Append(st.Events(), events...)
