@@ -92,7 +92,7 @@ func (l *line) stopsAtOperand() bool {
 		return false
 	}
 	switch l.path[n-1].Name {
-	case "run", "create", "exec", "top":
+	case "run", "create", "exec", "top", "unshare":
 		return true
 	}
 	return false

@@ -11,6 +11,7 @@ import (
 	"skiff/commands/network"
 	"skiff/commands/registry"
 	"skiff/commands/runtime"
+	"skiff/commands/secret"
 	"skiff/commands/system"
 	"skiff/commands/volume"
 )
@@ -40,6 +41,7 @@ func commandList(e *env.Env) []*cli.Command {
 		{Name: "manifest", Usage: "Manage image manifests and manifest lists", Subcommands: manifest.Commands(e)},
 		{Name: "network", Usage: "Manage networks", Subcommands: network.Commands(e)},
 		runtime.Command(e, system.VersionLine(e)),
+		{Name: "secret", Usage: "Manage secrets", Subcommands: secret.Commands(e)},
 		{Name: "system", Usage: "Manage the installation", Subcommands: system.Commands(e)},
 		{Name: "volume", Usage: "Manage volumes", Subcommands: volume.Commands(e)},
 
@@ -71,6 +73,7 @@ func commandList(e *env.Env) []*cli.Command {
 		image.TagCommand(e),
 		container.TopCommand(e),
 		container.UnpauseCommand(e),
+		system.UnshareCommand(e),
 		container.UpdateCommand(e),
 		container.WaitCommand(e),
 	}

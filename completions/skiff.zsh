@@ -44,6 +44,7 @@ _skiff() {
 			'manifest:Manage image manifests and manifest lists'
 			'network:Manage networks'
 			'runtime:Run OCI bundles, as an OCI runtime for other engines'
+			'secret:Manage secrets'
 			'system:Manage the installation'
 			'volume:Manage volumes'
 			'attach:Attach local standard input, output, and error streams to a running container'
@@ -74,6 +75,7 @@ _skiff() {
 			'tag:Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE'
 			'top:Display the running processes of a container'
 			'unpause:Unpause all processes within one or more containers'
+			'unshare:Run a command in the user namespace of containers, by default the shell'
 			'update:Update configuration of one or more containers'
 			'wait:Block until one or more containers stop, then print their exit codes'
 		)
@@ -175,6 +177,7 @@ _skiff() {
 			'--restart[Restart policy to apply when a container exits]:value:_files' \
 			'--rm[Automatically remove the container and its associated anonymous volumes when it exits]' \
 			'--runtime[Runtime to use for this container]:value:_files' \
+			'--secret[Secret to give to the container (name(,type=mount|env)(,target=)(,uid=)(,gid=)(,mode=))]:value:_files' \
 			'--security-opt[Security Options]:value:_files' \
 			'--shm-size[Size of /dev/shm]:value:_files' \
 			'--sig-proxy[Proxy received signals to the process]' \
@@ -642,6 +645,7 @@ _skiff() {
 			'--restart[Restart policy to apply when a container exits]:value:_files' \
 			'--rm[Automatically remove the container and its associated anonymous volumes when it exits]' \
 			'--runtime[Runtime to use for this container]:value:_files' \
+			'--secret[Secret to give to the container (name(,type=mount|env)(,target=)(,uid=)(,gid=)(,mode=))]:value:_files' \
 			'--security-opt[Security Options]:value:_files' \
 			'--shm-size[Size of /dev/shm]:value:_files' \
 			'--stop-signal[Signal to stop the container]:value:_files' \
@@ -857,6 +861,7 @@ _skiff() {
 			'--restart[Restart policy to apply when a container exits]:value:_files' \
 			'--rm[Automatically remove the container and its associated anonymous volumes when it exits]' \
 			'--runtime[Runtime to use for this container]:value:_files' \
+			'--secret[Secret to give to the container (name(,type=mount|env)(,target=)(,uid=)(,gid=)(,mode=))]:value:_files' \
 			'--security-opt[Security Options]:value:_files' \
 			'--shm-size[Size of /dev/shm]:value:_files' \
 			'--sig-proxy[Proxy received signals to the process]' \
@@ -1321,6 +1326,53 @@ _skiff() {
 			'--help[Print usage]' \
 			'*:file:_files'
 		;;
+	'secret')
+		commands=(
+			'create:Create a secret from a file or STDIN as content'
+			'exists:Tell by the exit code whether a secret exists 0 or 1'
+			'inspect:Display detailed information on one or more secrets'
+			'ls:List secrets'
+			'rm:Remove one or more secrets'
+		)
+		[[ $PREFIX == -* ]] || { _describe command commands; return }
+		_arguments -s \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'secret create')
+		_arguments -s \
+			'--help[Print usage]' \
+			'--label[Secret labels]:value:_files' \
+			'--replace[Overwrite a secret of the same name]' \
+			'*:file:_files'
+		;;
+	'secret exists')
+		_arguments -s \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'secret inspect')
+		_arguments -s \
+			'--format[Format output using a custom template]:value:_files' \
+			'--help[Print usage]' \
+			'--showsecret[Display the secret itself too]' \
+			'*:file:_files'
+		;;
+	'secret ls')
+		_arguments -s \
+			'--filter[Provide filter values (e.g. "name=key")]:value:_files' \
+			'--format[Format output using a custom template]:value:_files' \
+			'--help[Print usage]' \
+			'--quiet[Only display IDs]' \
+			'*:file:_files'
+		;;
+	'secret rm')
+		_arguments -s \
+			'--all[Remove all secrets]' \
+			'--help[Print usage]' \
+			'--ignore[Do not mind a secret that is not there]' \
+			'*:file:_files'
+		;;
 	'system')
 		commands=(
 			'df:Show disk usage'
@@ -1534,6 +1586,7 @@ _skiff() {
 			'--restart[Restart policy to apply when a container exits]:value:_files' \
 			'--rm[Automatically remove the container and its associated anonymous volumes when it exits]' \
 			'--runtime[Runtime to use for this container]:value:_files' \
+			'--secret[Secret to give to the container (name(,type=mount|env)(,target=)(,uid=)(,gid=)(,mode=))]:value:_files' \
 			'--security-opt[Security Options]:value:_files' \
 			'--shm-size[Size of /dev/shm]:value:_files' \
 			'--stop-signal[Signal to stop the container]:value:_files' \
@@ -1733,6 +1786,11 @@ _skiff() {
 			'--help[Print usage]' \
 			'*:container:__skiff_names container'
 		;;
+	'unshare')
+		_arguments -s \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
 	'update')
 		_arguments -s \
 			'--blkio-weight[Block IO (relative weight), between 10 and 1000, or 0 to disable]:value:_files' \
@@ -1764,7 +1822,7 @@ _skiff() {
 # Whether a group has a command.
 __skiff_has() {
 	case $1 in
-	'') [[ ' run exec ps build pull push images login logout search version info buildx builder container healthcheck image manifest network runtime system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause update wait ' == *" $2 "* ]] ;;
+	'') [[ ' run exec ps build pull push images login logout search version info buildx builder container healthcheck image manifest network runtime secret system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause unshare update wait ' == *" $2 "* ]] ;;
 	'buildx') [[ ' build du inspect ls prune version imagetools ' == *" $2 "* ]] ;;
 	'buildx imagetools') [[ ' create inspect ' == *" $2 "* ]] ;;
 	'builder') [[ ' build du prune ' == *" $2 "* ]] ;;
@@ -1774,6 +1832,7 @@ __skiff_has() {
 	'manifest') [[ ' annotate create inspect push rm ' == *" $2 "* ]] ;;
 	'network') [[ ' connect create disconnect inspect ls prune rm ' == *" $2 "* ]] ;;
 	'runtime') [[ ' create delete exec kill list run spec start state ' == *" $2 "* ]] ;;
+	'secret') [[ ' create exists inspect ls rm ' == *" $2 "* ]] ;;
 	'system') [[ ' df events info prune ' == *" $2 "* ]] ;;
 	'volume') [[ ' create exists export import inspect ls prune rm ' == *" $2 "* ]] ;;
 	*) false ;;

@@ -97,6 +97,9 @@ func (s *Store) Running() string { return filepath.Join(s.Dir, "running") }
 // Volumes is the directory with one subdirectory a volume.
 func (s *Store) Volumes() string { return filepath.Join(s.Dir, "volumes") }
 
+// Secrets is the directory with one file a secret.
+func (s *Store) Secrets() string { return filepath.Join(s.Dir, "secrets") }
+
 // Events is the directory of the record of what happened (storage/event).
 func (s *Store) Events() string { return filepath.Join(s.Dir, "events") }
 

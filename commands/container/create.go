@@ -18,6 +18,7 @@ import (
 	"skiff/storage/container"
 	"skiff/storage/image"
 	"skiff/storage/lock"
+	"skiff/storage/secret"
 )
 
 // CreateCommand makes a container and does not start it.
@@ -189,7 +190,8 @@ func (o *otherPlatform) Error() string {
 func (o *otherPlatform) Unwrap() error { return image.ErrNotFound }
 
 // resolveModes turns container:<name> into container:<id> wherever a namespace
-// is shared, because a name may be given to another container later.
+// is shared or a container required, because a name may be given to another
+// container later. It also checks that the secrets are there.
 func resolveModes(st *storage.Store, h *container.Host) error {
 	for _, mode := range []*string{&h.NetworkMode, &h.PidMode, &h.IpcMode} {
 		ref, ok := strings.CutPrefix(*mode, "container:")
@@ -201,6 +203,11 @@ func resolveModes(st *storage.Store, h *container.Host) error {
 			return err
 		}
 		*mode = "container:" + c.Config.ID
+	}
+	for _, use := range h.Secrets {
+		if _, err := secret.Find(st, use.Name); err != nil {
+			return err
+		}
 	}
 	for i, ref := range h.Requires {
 		c, err := find(st, ref)

@@ -1,8 +1,10 @@
 package flags
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +21,7 @@ func ExtraFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{Name: "gidmap", Usage: "Map of group ids (inside:outside:count, outside being of the user's own ids: 0 the user, 1 the first subordinate)"},
 		&cli.StringSliceFlag{Name: "requires", Usage: "Containers to start before this one"},
+		&cli.StringSliceFlag{Name: "secret", Usage: "Secret to give to the container (name[,type=mount|env][,target=][,uid=][,gid=][,mode=])"},
 		&cli.StringFlag{Name: "systemd", Value: "false", Usage: "Prepare the container for systemd as its init (true, where the command is one; false; always)"},
 		&cli.StringFlag{Name: "tz", Usage: "Time zone of the container (an area such as Europe/Madrid, or local)"},
 		&cli.StringSliceFlag{Name: "uidmap", Usage: "Map of user ids (inside:outside:count, outside being of the user's own ids: 0 the user, 1 the first subordinate)"},
@@ -37,6 +40,13 @@ func Extra(c *cli.Context, p *container.Process, h *container.Host) error {
 		if _, err := lifecycle.ReadZone(p.Timezone); err != nil {
 			return &failure.Value{Flag: "tz", Value: p.Timezone, Err: err}
 		}
+	}
+	for _, s := range c.StringSlice("secret") {
+		use, err := ParseSecret(s)
+		if err != nil {
+			return &failure.Value{Flag: "secret", Value: s, Err: err}
+		}
+		h.Secrets = append(h.Secrets, use)
 	}
 	h.Requires = slices.Clone(c.StringSlice("requires"))
 	switch h.Systemd = c.String("systemd"); h.Systemd {
@@ -79,6 +89,60 @@ func Extra(c *cli.Context, p *container.Process, h *container.Host) error {
 	}
 	h.IDMappings, h.UsernsMode = m, "private"
 	return nil
+}
+
+// ParseSecret reads the value of --secret.
+func ParseSecret(s string) (use container.SecretUse, err error) {
+	parts := strings.Split(s, ",")
+	use = container.SecretUse{Mode: 0o444}
+	env := false
+	for i, part := range parts {
+		key, value, ok := strings.Cut(part, "=")
+		if !ok && i == 0 {
+			key, value = "source", part
+		}
+		switch key {
+		case "source":
+			use.Name = value
+		case "type":
+			if env = value == "env"; !env && value != "mount" {
+				return use, fmt.Errorf("type %q is neither mount nor env", value)
+			}
+		case "target":
+			use.Target = value
+		case "uid", "gid":
+			n, err := strconv.ParseUint(value, 10, 31)
+			if err != nil {
+				return use, fmt.Errorf("%s %q is not a number of an id", key, value)
+			}
+			if key == "uid" {
+				use.UID = int(n)
+			} else {
+				use.GID = int(n)
+			}
+		case "mode":
+			n, err := strconv.ParseUint(value, 8, 32)
+			if err != nil || n > 0o777 {
+				return use, fmt.Errorf("mode %q is not an octal number up to 0777", value)
+			}
+			use.Mode = uint32(n)
+		default:
+			return use, fmt.Errorf("unknown option %q", key)
+		}
+	}
+	if use.Name == "" {
+		return use, errors.New("no secret is named")
+	}
+	if env {
+		use.Variable, use.Target, use.Mode = cmp.Or(use.Target, use.Name), "", 0
+		return use, nil
+	}
+	use.Target = cmp.Or(use.Target, use.Name)
+	if !path.IsAbs(use.Target) {
+		use.Target = "/run/secrets/" + use.Target
+	}
+	use.Target = path.Clean(use.Target)
+	return use, nil
 }
 
 // ParseIDMapping reads inside:outside[:count].

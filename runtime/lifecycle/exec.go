@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"skiff/runtime/spec"
 	"skiff/runtime/stage/message"
 	"skiff/storage/container"
+	"skiff/storage/secret"
 )
 
 // Exec starts another process in a running container.
@@ -72,6 +74,11 @@ func execProcess(c *container.Container, o *ExecOptions) (*message.Process, erro
 		}
 		s.Process.User.Username = keptUser(f.UIDMap) + ":" + keptUser(f.GIDMap)
 	}
+	env, err := secretVariables(c)
+	if err != nil && !errors.Is(err, secret.ErrNotFound) { // removed since: the container runs on
+		return nil, err
+	}
+	s.Process.Env = append(withoutKeys(env, o.Env), s.Process.Env...)
 	s.Process.OOMScoreAdj = nil
 	// The container's own filter, whatever privileges the process gets
 	// (docker exec --privileged lifts it too).

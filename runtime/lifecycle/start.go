@@ -171,6 +171,11 @@ func monitorConfig(ctx context.Context, c *container.Container, network network,
 	if strings.HasPrefix(cfg.Host.UsernsMode, "keep-id") && cfg.Config.User == "" {
 		s.Process.User.Username = keptUser(facts.UIDMap) + ":" + keptUser(facts.GIDMap)
 	}
+	env, err := secretVariables(c)
+	if err != nil {
+		return nil, err
+	}
+	s.Process.Env = append(s.Process.Env, env...)
 	if in.Overlay, err = overlay(ctx, c); err != nil {
 		return nil, err
 	}
@@ -181,6 +186,11 @@ func monitorConfig(ctx context.Context, c *container.Container, network network,
 	if in.Files, err = writeFiles(c, network); err != nil {
 		return nil, err
 	}
+	secrets, err := secretFiles(c, facts)
+	if err != nil {
+		return nil, err
+	}
+	in.Files = append(in.Files, secrets...)
 	for _, m := range cfg.Mounts {
 		if m.Copy && m.Source != "" && !m.Tmpfs {
 			in.Copies = append(in.Copies, message.Copy{Path: m.Destination, To: m.Source})

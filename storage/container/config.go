@@ -205,6 +205,8 @@ type Host struct {
 	ReadonlyPaths []string          `json:"ReadonlyPaths"`
 	Init          *bool             `json:"Init,omitempty"`
 	Annotations   map[string]string `json:"Annotations,omitempty"`
+	// Secrets are what --secret names; their contents are read at each start.
+	Secrets []SecretUse `json:"Secrets,omitempty"`
 	// Requires are the ids of the containers that are started before this one.
 	Requires []string `json:"Requires,omitempty"`
 	// Systemd is --systemd: true, always, or empty for no preparation.
@@ -212,6 +214,17 @@ type Host struct {
 	// IDMappings are --uidmap and --gidmap, with the user namespace mode
 	// "private"; nil for the mode's own.
 	IDMappings *IDMappings `json:"IDMappings,omitempty"`
+}
+
+// SecretUse is how a container sees a secret: as a file at Target, with the
+// owner of that number in the container, or as an environment variable.
+type SecretUse struct {
+	Name     string `json:"Name"`
+	Variable string `json:"Variable,omitempty"`
+	Target   string `json:"Target,omitempty"`
+	UID      int    `json:"UID"`
+	GID      int    `json:"GID"`
+	Mode     uint32 `json:"Mode"` // permission bits
 }
 
 // IDMappings are the ids of a user namespace of the container's own.

@@ -23,6 +23,8 @@ func TestRunFlags_HaveTheirEffect(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.OK("create", "--name", "source", "--network", "none", "-v", "shared:/shared", img)
+	s.WriteFile("key", "hush")
+	s.OK("secret", "create", "key", filepath.Join(s.Home(), "key"))
 	s.OK("create", "--name", "required", "--network", "none", img, "sleep", "1000")
 	sleeper(s, img, "--name", "peer", "--ipc", "shareable")
 	s.OK("exec", "peer", "sh", "-c", "echo peer >/dev/shm/f")
@@ -134,6 +136,7 @@ func flagsInside(t *testing.T, uid int) []flagInside {
 		{"--tz", "--tz local -v /etc/localtime:/here:ro IMG cmp /here /etc/localtime", ""},
 		{"--systemd", "--systemd always IMG sh -c 'grep -c \" /run tmpfs rw\" /proc/mounts; echo $container'", "1\noci"},
 		{"--systemd, another command", "--systemd true IMG sh -c 'grep -c \" /run tmpfs rw\" /proc/mounts || true'", "0"},
+		{"--secret", "--secret key,uid=5,mode=0400 --secret key,type=env,target=KEY -u 5 IMG sh -c 'stat -c %u:%a /run/secrets/key; cat /run/secrets/key; echo $KEY'", "5:400\nhushhush"},
 		{"--requires", "--requires required IMG true; skiff ps --filter name=required --format {{.State}}; skiff stop -t 0 required >/dev/null", "running"},
 		{"--replace", "-d --replace --name source IMG true >/dev/null; skiff wait source >/dev/null 2>&1; skiff ps -aq --filter name=source | wc -l", "0"},
 		{"--timeout", "--timeout 1 IMG sh -c 'trap \"\" TERM; sleep 1000'; echo $?", "137"},
@@ -235,6 +238,10 @@ func flagsRefused() map[string]string {
 		"--tz No/Where":                   "no such file or directory",
 		"--systemd maybe":                 "must be one of true, false and always",
 		"--replace":                       "cannot replace container without --name being set",
+		"--secret nosuch":                 `no secret with name or id "nosuch": no such secret`,
+		"--secret type=env":               "no secret is named",
+		"--secret a,mode=9":               `mode "9" is not an octal number`,
+		"--secret a,type=x":               "neither mount nor env",
 		"--requires nosuch":               "No such container: nosuch",
 		"--cpu-count 2":                   "unknown flag: --cpu-count",
 		"--io-maxbandwidth 1m":            "unknown flag: --io-maxbandwidth",
