@@ -5,7 +5,6 @@ import (
 	"errors"
 	"path"
 	"strconv"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -15,7 +14,6 @@ import (
 	"skiff/commands/terminal"
 	"skiff/runtime/lifecycle"
 	"skiff/storage/container"
-	"skiff/storage/event"
 )
 
 type execOptions struct {
@@ -100,6 +98,8 @@ func runExec(ctx context.Context, e *env.Env, o execOptions, exec executor) erro
 			o.Process.Rows, o.Process.Cols = env.Size(e.Out)
 		}
 	}
+	id := container.NewID()
+	o.Process.ID = id
 	session, err := exec(ctx, c, o.Process)
 	var start *lifecycle.StartError
 	if errors.As(err, &start) && e.Docker() {
@@ -109,9 +109,6 @@ func runExec(ctx context.Context, e *env.Env, o execOptions, exec executor) erro
 	if err != nil {
 		return inWords(err, o.Ref, c)
 	}
-	id := container.NewID()
-	command := strings.Join(o.Process.Args, " ")
-	event.Append(st.Events(), c.Event("exec_create: "+command, "execID", id), c.Event("exec_start: "+command, "execID", id))
 	if o.Process.Detach {
 		return nil
 	}

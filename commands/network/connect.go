@@ -53,7 +53,7 @@ func ConnectCommand(e *env.Env) *cli.Command {
 			if err := lifecycle.Connect(c.Context, target, want); err != nil {
 				return err
 			}
-			happened(st, n, "connect")
+			wired(st, n, target, "connect")
 			return nil
 		},
 	}
@@ -113,9 +113,17 @@ func DisconnectCommand(e *env.Env) *cli.Command {
 			if err := lifecycle.Disconnect(c.Context, target, n); err != nil {
 				return err
 			}
-			happened(st, n, "disconnect")
+			wired(st, n, target, "disconnect")
 			return nil
 		},
+	}
+}
+
+// wired records that a running container came to a network or left it. Of one
+// that does not run, its start and end tell.
+func wired(st *storage.Store, n *network.Network, c *container.Container, action string) {
+	if s, err := c.Status(); err == nil && s.Running() {
+		happened(st, n, action, "container", c.Config.ID)
 	}
 }
 

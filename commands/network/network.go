@@ -123,11 +123,14 @@ func runRemove(ctx context.Context, e *env.Env, refs []string, force bool) error
 	return failed.Err()
 }
 
-// happened records what was done to a network.
-func happened(st *storage.Store, n *network.Network, action string) {
-	event.Append(st.Events(), event.Event{
-		Type: event.Network, Action: action, ID: n.ID, Attributes: map[string]string{"name": n.Name, "type": n.Driver},
-	})
+// happened records what was done to a network, with docker's attributes and
+// extra, which are pairs of key and value.
+func happened(st *storage.Store, n *network.Network, action string, extra ...string) {
+	attributes := map[string]string{"name": n.Name, "type": n.Driver}
+	for i := 0; i+1 < len(extra); i += 2 {
+		attributes[extra[i]] = extra[i+1]
+	}
+	event.Append(st.Events(), event.Event{Type: event.Network, Action: action, ID: n.ID, Attributes: attributes})
 }
 
 // PruneCommand removes the networks that no running container is on.

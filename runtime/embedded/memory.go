@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -89,6 +90,10 @@ func keep(name, program string) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return err
 	}
+	// No fork of ours meanwhile: its child would hold the file open for writing for
+	// a moment longer than we do, and executing it would be ETXTBSY (execve(2)).
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	// Durable: after a power cut it is whole or absent.
 	return atomicfile.Write(name, []byte(program), 0o555, atomicfile.Durable)
 }

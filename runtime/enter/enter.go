@@ -25,6 +25,8 @@ type Target struct {
 	// Monitor is a connection to the container's monitor, which is to be the
 	// process's parent and tells its end there; nil makes it a child of ours.
 	Monitor *message.Conn
+	// ExecID, with Monitor, makes the monitor record the process's end.
+	ExecID string
 }
 
 // Start runs p in the container and returns once it was executed: its pid and its
@@ -138,7 +140,7 @@ func (t *Target) ask(in *stage.Inside, program *os.File) (int, error) {
 	for _, fd := range in.Files {
 		fds = append(fds, int(fd))
 	}
-	if err := t.Monitor.SendJSON(message.ExecWanted, message.Spawn{Args: in.Args}, fds...); err != nil {
+	if err := t.Monitor.SendJSON(message.ExecWanted, message.Spawn{Args: in.Args, ExecID: t.ExecID}, fds...); err != nil {
 		return 0, err
 	}
 	var started message.Running

@@ -19,6 +19,7 @@ import (
 	"skiff/runtime/spec"
 	"skiff/runtime/stage/message"
 	"skiff/storage/container"
+	"skiff/storage/event"
 	"skiff/storage/secret"
 )
 
@@ -39,6 +40,10 @@ func Exec(_ context.Context, c *container.Container, o ExecOptions) (Session, er
 	}
 	if err := rootless.Await(); err != nil {
 		return nil, err
+	}
+	if o.ID != "" {
+		command := strings.Join(o.Args, " ")
+		event.Append(c.Store.Events(), c.Event("exec_create: "+command, "execID", o.ID), c.Event("exec_start: "+command, "execID", o.ID))
 	}
 	s, err := enterContainer(c, pidfd, st.Pid, p, &o)
 	if err != nil {
@@ -138,6 +143,9 @@ func enterContainer(c *container.Container, pidfd, pid int, p *message.Process, 
 		stdio[i] = f.Fd()
 	}
 	t := &enter.Target{Cache: c.Store.Cache(), Pidfd: pidfd, Pid: pid, Monitor: &s.monitor}
+	if o.Detach {
+		t.ExecID = o.ID
+	}
 	_, s.console, err = t.Start(p, stdio)
 	for _, f := range files {
 		if o.Stdio == nil {

@@ -74,6 +74,8 @@ type ExecOptions struct {
 	Tty        bool
 	Stdin      bool // pass on standard input
 	Detach     bool // start only; Exec returns a nil Session
+	// ID is the exec's in the record of events; none is recorded without.
+	ID         string
 	Rows, Cols uint16
 	// Stdio, when set, become the process's descriptors themselves instead of
 	// copied pipes. Only for the OCI runtime command line.

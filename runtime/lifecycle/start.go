@@ -25,6 +25,7 @@ import (
 	"skiff/storage"
 	"skiff/storage/container"
 	"skiff/storage/container/state"
+	snetwork "skiff/storage/network"
 )
 
 // Create publishes the container that cfg describes and returns it. cfg.ID,
@@ -55,6 +56,21 @@ func volumeUses(mounts []container.Mount) (uses []message.VolumeUse) {
 			uses = append(uses, message.VolumeUse{
 				Name: m.Name, Destination: m.Destination, Propagation: m.Propagation, ReadOnly: !m.RW,
 			})
+		}
+	}
+	return uses
+}
+
+// networkUses are the networks that the container is on, for the record of
+// events.
+func networkUses(c *container.Container) (uses []message.NetworkUse) {
+	wanted := c.Config.Endpoints()
+	if mode := c.Config.Host.NetworkMode; mode == snetwork.None || mode == snetwork.Host {
+		wanted = []container.Endpoint{{Network: mode}}
+	}
+	for _, e := range wanted {
+		if n, err := snetwork.Find(c.Store, e.Network); err == nil {
+			uses = append(uses, message.NetworkUse{ID: n.ID, Name: n.Name, Driver: n.Driver})
 		}
 	}
 	return uses
@@ -206,7 +222,7 @@ func monitorConfig(ctx context.Context, c *container.Container, network network,
 		AutoRemove: cfg.Host.AutoRemove, Discard: c.Trash(), Launch: *l,
 		Tty: cfg.Config.Tty, OpenStdin: cfg.Config.OpenStdin, StdinOnce: cfg.Config.StdinOnce,
 		Durable: !cfg.Host.AutoRemove, BootID: container.BootID(),
-		Events: message.Events{Dir: c.Store.Events(), Attributes: container.EventAttributes(cfg), Volumes: volumeUses(cfg.Mounts)},
+		Events: message.Events{Dir: c.Store.Events(), Attributes: container.EventAttributes(cfg), Volumes: volumeUses(cfg.Mounts), Networks: networkUses(c)},
 	}
 	if p := cfg.Host.RestartPolicy; p.Name != "no" {
 		m.Restart = message.Restart{Name: p.Name, Max: p.MaximumRetryCount}

@@ -41,12 +41,25 @@ func (m *monitor) volumeEvents(action string) []event.Event {
 	return events
 }
 
+// networkEvents tell that the container is on its networks, or not any more.
+func (m *monitor) networkEvents(action string) []event.Event {
+	events := make([]event.Event, 0, len(m.cfg.Events.Networks))
+	for _, n := range m.cfg.Events.Networks {
+		events = append(events, event.Event{
+			Type: event.Network, Action: action, ID: n.ID,
+			Attributes: map[string]string{"container": m.cfg.ID, "name": n.Name, "type": n.Driver},
+		})
+	}
+	return events
+}
+
 // started records the start, as docker would with what comes before it.
 func (m *monitor) started() {
 	events := m.volumeEvents("mount")
 	if m.cfg.Attach != nil {
 		events = append(events, m.happened("attach"))
 	}
+	events = append(events, m.networkEvents("connect")...)
 	m.record(append(events, m.happened("start"))...)
 }
 

@@ -3,6 +3,7 @@ package stage
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -16,6 +17,8 @@ type guest struct {
 	pid, pidfd int
 	client     *client // nil when it does not care any more
 	ended      func(code int)
+	// refused says that the client ended it: it was never executed.
+	refused bool
 }
 
 // maxDescriptors is how many descriptors one message brings at most: a program,
@@ -51,6 +54,14 @@ func (r *relay) admit(m *monitor, c *client, body []byte) {
 		return
 	}
 	c.guest = &guest{pid: pid, pidfd: pidfd, client: c}
+	if s.ExecID != "" {
+		g := c.guest
+		g.ended = func(code int) {
+			if !g.refused {
+				m.record(m.happened("exec_die", "execID", s.ExecID, "exitCode", strconv.Itoa(code)))
+			}
+		}
+	}
 	r.guests = append(r.guests, c.guest)
 	c.tell(message.Started, message.Running{Pid: pid})
 }
@@ -61,6 +72,7 @@ func (r *relay) signal(m *monitor, c *client, sig unix.Signal) {
 	case c.guest == nil:
 		_ = unix.PidfdSendSignal(m.child.pidfd, sig, nil, 0)
 	case c.guest.pidfd >= 0:
+		c.guest.refused = c.guest.refused || sig == unix.SIGKILL
 		_ = unix.PidfdSendSignal(c.guest.pidfd, sig, nil, 0)
 	}
 }

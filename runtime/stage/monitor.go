@@ -289,8 +289,10 @@ func (m *monitor) collect() {
 	if now, err := state.Read(m.cfg.Dir); err == nil && now.Stopped {
 		m.state.Stopped, m.last = true, true
 	}
-	m.record(append([]event.Event{m.happened("die", "exitCode", strconv.Itoa(code), "execDuration",
-		strconv.Itoa(int(m.state.FinishedAt.Sub(m.state.StartedAt).Seconds())))}, m.volumeEvents("unmount")...)...)
+	events := []event.Event{m.happened("die", "exitCode", strconv.Itoa(code), "execDuration",
+		strconv.Itoa(int(m.state.FinishedAt.Sub(m.state.StartedAt).Seconds())))}
+	events = append(events, m.networkEvents("disconnect")...)
+	m.record(append(events, m.volumeEvents("unmount")...)...)
 }
 
 // finish publishes the end of the container and tells whoever is attached.

@@ -3,6 +3,7 @@ package stage
 import (
 	"encoding/json"
 	"errors"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -324,6 +325,7 @@ func (r *relay) handle(m *monitor, c *client, t message.Type, body []byte) {
 		var s message.Size
 		if json.Unmarshal(body, &s) == nil {
 			r.resize(s)
+			m.record(m.happened("resize", "height", strconv.Itoa(int(s.Rows)), "width", strconv.Itoa(int(s.Cols))))
 		}
 	case message.SignalWanted:
 		var s message.Signal

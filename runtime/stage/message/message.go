@@ -119,7 +119,11 @@ type Events struct {
 	Dir        string            // of the record
 	Attributes map[string]string // docker's of every event of the container
 	Volumes    []VolumeUse
+	Networks   []NetworkUse
 }
+
+// NetworkUse is a network that the container is on from its start to its end.
+type NetworkUse struct{ ID, Name, Driver string }
 
 // VolumeUse is a volume that is mounted for as long as the container runs.
 type VolumeUse struct {
@@ -364,7 +368,12 @@ type Caps struct{ Bounding, Effective, Permitted, Inheritable, Ambient uint64 }
 
 // Spawn asks the monitor to start a program in the container's namespaces and to
 // be its parent. The answer is Started or StepFailed, and Exited in the end.
-type Spawn struct{ Args []string }
+type Spawn struct {
+	Args []string
+	// ExecID is of an exec whose end the monitor records, because nobody waits
+	// for it; empty for others.
+	ExecID string `json:",omitempty"`
+}
 
 // Exec is another process for a running container.
 // The other namespaces were joined already; a descriptor that comes along is a

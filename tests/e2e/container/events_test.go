@@ -33,7 +33,7 @@ func TestEvents_TellAContainersLife(t *testing.T) {
 	got := told(s, "--format", "{{.Type}} {{.Action}} {{.Actor.Attributes.name}}")
 	want := []string{
 		"image load " + s.Inspect(img, "{{.Id}}"), "volume create <no value>", "container create job", "volume mount <no value>",
-		"container attach job", "container start job", "container die job", "volume unmount <no value>",
+		"container attach job", "network connect none", "container start job", "container die job", "network disconnect none", "volume unmount <no value>",
 		"container rename done", "container destroy done",
 	}
 	harness.Equal(t, "the events", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -174,4 +174,31 @@ func (l *locked) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
+}
+
+// Docker's words for what a container does on networks, at a terminal and in an
+// exec that nobody waits for.
+func TestEvents_OfNetworksTerminalsAndDetachedExecs(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	net := s.OK("network", "create", "one")
+	id := s.OK("run", "-d", "--name", "it", "--network", "one", img, "sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1; done")
+	s.OK("network", "create", "two")
+	s.OK("network", "connect", "two", "it")
+	s.OK("network", "disconnect", "two", "it")
+	s.OK("exec", "-d", "it", "sh", "-c", "exit 5")
+	s.Eventually("the end of the exec is told", func() bool { return len(told(s, "-f", "event=exec_die")) == 1 })
+	s.Skiff("exec", "-d", "it", "nosuch").Exits(127)
+	s.OK("stop", "-t", "0", "it")
+	s.OK("rm", "it")
+	s.OK("network", "rm", "one", "two")
+	got := told(s, "-f", "type=network", "--format", "{{.Action}} {{.Actor.Attributes.name}} {{.Actor.Attributes.type}} {{.Actor.Attributes.container}}")
+	want := "create one bridge <no value>\nconnect one bridge ID\ncreate two bridge <no value>\nconnect two bridge ID\n" +
+		"disconnect two bridge ID\ndisconnect one bridge ID\ndestroy one bridge <no value>\ndestroy two bridge <no value>"
+	harness.Equal(t, "the networks' events", strings.ReplaceAll(strings.Join(got, "\n"), id, "ID"), want)
+	harness.Equal(t, "the first network's", s.OK("events", "--until", "0s", "-f", "event=connect", "-f", "network=one", "--format", "{{.Actor.ID}}"), net)
+	execs := told(s, "-f", "event=exec_start", "-f", "event=exec_die", "--format", "{{.Action}} {{.Actor.Attributes.exitCode}}")
+	if len(execs) < 2 || execs[0] != "exec_start: sh -c exit 5 <no value>" || execs[1] != "exec_die 5" {
+		t.Errorf("execs: %q", execs)
+	}
 }

@@ -32,6 +32,10 @@ func TestTerminal_IsTheContainers(t *testing.T) {
 	if c.Raw() {
 		t.Error("the terminal is left in raw mode")
 	}
+	sizes := told(s, "-f", "event=resize", "--format", "{{.Actor.Attributes.height}} {{.Actor.Attributes.width}}")
+	if len(sizes) < 2 || sizes[0] != "24 80" || sizes[len(sizes)-1] != "33 101" {
+		t.Errorf("sizes in the events: %q", sizes)
+	}
 }
 
 func TestTerminal_JobControl(t *testing.T) {
