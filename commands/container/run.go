@@ -102,9 +102,11 @@ func runRun(ctx context.Context, e *env.Env, o runOptions, start starter) error 
 	}
 	if o.Detach {
 		_, err := fmt.Fprintln(e.Out, c.Config.ID)
+		notifyReady(ctx, e, c, true)
 		return err
 	}
 	defer session.Close()
+	notifyReady(ctx, e, c, false)
 	if o.Streams.SigProxy {
 		e.TakeSignals(ctx)
 	}

@@ -80,6 +80,7 @@ func startAll(ctx context.Context, e *env.Env, o startOptions, start starter) er
 			failed, names = append(failed, inWords(err, ref, c)), append(names, ref)
 			continue
 		}
+		notifyReady(ctx, e, c, true)
 		if _, err := fmt.Fprintln(e.Out, ref); err != nil {
 			return err
 		}
@@ -125,6 +126,7 @@ func startAttached(ctx context.Context, e *env.Env, o startOptions, start starte
 		return &failure.Error{Text: inWords(err, o.Refs[0], c).Error(), Code: 1, Cause: err}
 	}
 	defer session.Close()
+	notifyReady(ctx, e, c, false)
 	e.TakeSignals(ctx)
 	return ended(s.tie(ctx, e, session))
 }

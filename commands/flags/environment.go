@@ -64,15 +64,20 @@ func Environment(files, values []string, caller Lookup) ([]string, error) {
 // it in its place, others follow.
 func Merge(base, over []string) []string {
 	merged := append([]string(nil), base...)
-next:
+	at := make(map[string]int, len(base)+len(over))
+	for i, b := range merged {
+		name, _, _ := strings.Cut(b, "=")
+		if _, twice := at[name]; !twice {
+			at[name] = i
+		}
+	}
 	for _, o := range over {
 		name, _, _ := strings.Cut(o, "=")
-		for i, b := range merged {
-			if have, _, _ := strings.Cut(b, "="); have == name {
-				merged[i] = o
-				continue next
-			}
+		if i, there := at[name]; there {
+			merged[i] = o
+			continue
 		}
+		at[name] = len(merged)
 		merged = append(merged, o)
 	}
 	return merged
@@ -113,12 +118,17 @@ func readPairFile(path string, caller Lookup) ([]string, error) {
 	return pairs, nil
 }
 
+// maxPairs is how many bytes of a file are read: far above what execve(2) takes,
+// and an end to what a pipe without one would bring.
+const maxPairs = 16 << 20
+
 // readPairs reads lines of name=value: no quoting, no continuation, # only at
 // the start of a line, the value as it stands. A name alone takes the caller's
 // value, or stays alone where there is no Lookup.
 func readPairs(r io.Reader, caller Lookup) ([]string, error) {
 	var pairs []string
-	scanner := bufio.NewScanner(r)
+	limited := &io.LimitedReader{R: r, N: maxPairs + 1}
+	scanner := bufio.NewScanner(limited)
 	for n := 1; scanner.Scan(); n++ {
 		text := scanner.Text()
 		if n == 1 {
@@ -149,6 +159,9 @@ func readPairs(r io.Reader, caller Lookup) ([]string, error) {
 			text = name + "=" + value
 		}
 		pairs = append(pairs, text)
+	}
+	if limited.N == 0 {
+		return nil, fmt.Errorf("more than %d MiB", maxPairs>>20)
 	}
 	if err := scanner.Err(); err != nil {
 		if errors.Is(err, bufio.ErrTooLong) {

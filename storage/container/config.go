@@ -209,6 +209,9 @@ type Host struct {
 	Secrets []SecretUse `json:"Secrets,omitempty"`
 	// Requires are the ids of the containers that are started before this one.
 	Requires []string `json:"Requires,omitempty"`
+	// SdNotify is --sdnotify: when a service manager is told that the container is
+	// ready. conmon (or empty): once it has started; healthy; ignore: never.
+	SdNotify string `json:"SdNotifyMode,omitempty"`
 	// Systemd is --systemd: true, always, or empty for no preparation.
 	Systemd string `json:"Systemd,omitempty"`
 	// IDMappings are --uidmap and --gidmap, with the user namespace mode

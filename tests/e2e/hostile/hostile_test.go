@@ -378,3 +378,62 @@ func TestA39_ConfigurationsThatMakeNoSense(t *testing.T) {
 		}
 	}
 }
+
+// Files of variables and labels that are none: an end to each, docker's words
+// where docker has them, and no container left.
+func TestA36_FilesOfVariablesAndLabels(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	s.Setenv("OURS", "outside")
+	long := "A=" + strings.Repeat("x", 1<<20) + "\n"
+	for _, test := range []struct {
+		name, text string // of the file; "" for the flag's value itself
+		value      string
+		code       int
+		says       string
+	}{
+		{name: "a NUL byte", text: "A=1\x00x\n", code: 125, says: "NUL byte at line 1"},
+		{name: "lines of Windows", text: "A=1\r\nB=2\r\n", says: "A=1.B=2.OURS=."},
+		{name: "a byte order mark", text: "\ufeffA=1\nB=2", says: "A=1.B=2.OURS=."},
+		{name: "a line of a MiB", text: long, code: 125, says: "a line is longer than 64 KiB"},
+		{name: "no name", text: "A=1\n=x\n", code: 125, says: "no variable name on line '=x'"},
+		{name: "a space in the name", text: "a b=1\n", code: 125, says: "variable 'a b' contains whitespaces"},
+		{name: "bytes that are no text", text: "A=\xff\n", code: 125, says: "invalid utf8 bytes at line 1"},
+		{name: "the caller's", text: "A=1\nOURS\nNOT_SET\n", says: "A=1.B=.OURS=outside."},
+		{name: "zeros without end", value: "/dev/zero", code: 125, says: "a line is longer than 64 KiB"},
+		{name: "lines without end", value: "pipe", code: 125, says: "more than 16 MiB"},
+		{name: "a directory", value: "/tmp", code: 125, says: "is a directory"},
+		{name: "nothing", value: "/no/such", code: 125, says: "no such file or directory"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := s.In(t)
+			value := test.value
+			if value == "" {
+				value = s.WriteFile("variables", test.text)
+			}
+			before := ""
+			if value == "pipe" {
+				before, value = "rm -f pipe; mkfifo pipe; yes A=1 >pipe 2>/dev/null & ", "pipe"
+			}
+			r := s.Shell(before + "skiff run --rm --network none --env-file " + value + " " + img +
+				" sh -c 'echo A=${A}.B=${B}.OURS=$OURS.'").Exits(test.code)
+			if !strings.Contains(r.Stdout+r.Stderr, test.says) {
+				t.Errorf("says %q %q, want %q", r.Stdout, r.Stderr, test.says)
+			}
+			r = s.Shell(before + "skiff create --label-file " + value + " " + img)
+			if test.code != 0 {
+				r.Exits(125)
+				return
+			}
+			id := r.Exits(0).Out()
+			if got := s.Inspect(id, `{{index .Config.Labels "A"}}`); got != "1" {
+				t.Errorf("label A is %q", got)
+			}
+			if got := s.Inspect(id, `{{index .Config.Labels "OURS"}}`); strings.Contains(got, "outside") {
+				t.Errorf("a label has the caller's variable: %q", got)
+			}
+			s.OK("rm", id)
+		})
+	}
+	s.Skiff("ps", "-aq").Exits(0).Prints("")
+}

@@ -1,0 +1,85 @@
+package container
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"skiff/commands/env"
+	"skiff/storage/container"
+)
+
+// notifyReady tells a service manager that waits for it (sd_notify(3),
+// Type=notify in systemd.service(5)) that the container is ready, as --sdnotify
+// says: once it has started, or once it is healthy. detached says that the
+// monitor, not this process, is what the manager shall watch from now on; then
+// it also waits until there is something to tell.
+//
+// That nobody listens is no failure of the container's: it runs.
+func notifyReady(ctx context.Context, e *env.Env, c *container.Container, detached bool) {
+	socket := e.Getenv("NOTIFY_SOCKET")
+	mode := c.Config.Host.SdNotify
+	if socket == "" || mode == "ignore" {
+		return
+	}
+	tell := func() {
+		text := "READY=1\nSTATUS=container " + c.Config.ID[:12] + " " + readiness[mode]
+		if holder, err := c.Holder(); detached && err == nil && holder != 0 {
+			text = "MAINPID=" + strconv.Itoa(holder) + "\n" + text
+		}
+		if err := notify(socket, text); err != nil {
+			fmt.Fprintf(e.Err, "WARNING: the service manager at NOTIFY_SOCKET=%s was not told that the container is ready: %v\n", socket, err)
+		}
+	}
+	switch {
+	case mode != "healthy":
+		tell()
+	case detached:
+		if awaitHealthy(ctx, c) {
+			tell()
+		}
+	default:
+		go func() {
+			if awaitHealthy(ctx, c) {
+				tell()
+			}
+		}()
+	}
+}
+
+// readiness is what the status line says of a container, by the mode.
+var readiness = map[string]string{"": "has started", "conmon": "has started", "healthy": "is healthy"}
+
+// awaitHealthy waits until the container is healthy, or false: until it has ended.
+func awaitHealthy(ctx context.Context, c *container.Container) bool {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		s, err := c.Status()
+		if err != nil || !s.Running() && s.State != "restarting" {
+			return false
+		}
+		if s.Health != nil && s.Health.Status == "healthy" {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+}
+
+// notify sends one datagram to the socket, whose name begins with @ when it is
+// an abstract one.
+func notify(socket, text string) error {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.Sendto(fd, []byte(text), unix.MSG_NOSIGNAL, &unix.SockaddrUnix{Name: socket})
+}

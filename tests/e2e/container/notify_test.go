@@ -1,0 +1,89 @@
+package container_test
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+
+	"skiff/tests/harness"
+)
+
+// listen is a service manager that waits for word of s's user.
+func listen(s *harness.Session) (next func() string) {
+	s.T.Helper()
+	path := filepath.Join(s.Home(), "notify")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	s.T.Cleanup(func() { conn.Close() })
+	if err := os.Chmod(path, 0o777); err != nil {
+		s.T.Fatal(err)
+	}
+	s.Setenv("NOTIFY_SOCKET", path)
+	return func() string {
+		s.T.Helper()
+		buffer := make([]byte, 4096)
+		if err := conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+			s.T.Fatal(err)
+		}
+		n, err := conn.Read(buffer)
+		if err != nil {
+			s.T.Fatalf("nobody says anything: %v", err)
+		}
+		return string(buffer[:n])
+	}
+}
+
+func TestNotify_TellsTheServiceManagerWhenItIsReady(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	next := listen(s)
+	id := s.OK("create", "--network", "none", img, "true")
+	s.Skiff("start", "-a", id).Exits(0)
+	want := "READY=1\nSTATUS=container " + id[:12] + " has started"
+	harness.Equal(t, "said in the foreground", next(), want)
+	s.OK("rm", id)
+
+	// The variable is not the container's.
+	s.Skiff("run", "--rm", "--network", "none", img, "sh", "-c", "echo ${NOTIFY_SOCKET-unset}").Exits(0).Prints("unset")
+	next()
+
+	// Nothing is said for those that ignore it: the next word is another's.
+	s.OK("run", "--rm", "--sdnotify", "ignore", "--network", "none", img, "true")
+	id = s.OK("run", "-d", "--name", "up", "--network", "none", img, "sleep", "1000")
+	m := regexp.MustCompile(`(?s)^MAINPID=(\d+)\nREADY=1\nSTATUS=container ` + id[:12] + ` has started$`).FindStringSubmatch(next())
+	if m == nil {
+		t.Fatal("the monitor is not named")
+	}
+	pid, _ := strconv.Atoi(m[1])
+	comm, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
+	if err != nil || string(comm[:len("skiff:monitor")]) != "skiff:monitor" {
+		t.Errorf("process %d is %q, %v", pid, comm, err)
+	}
+	s.OK("rm", "-f", "up")
+}
+
+func TestNotify_WaitsForHealth(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	next := listen(s)
+	s.OK("run", "-d", "--name", "up", "--sdnotify", "healthy", "--health-cmd", "true", "--health-interval", "100ms",
+		"--network", "none", img, "sleep", "1000")
+	// run has waited.
+	harness.Equal(t, "health", s.Inspect("up", "{{.State.Health.Status}}"), "healthy")
+	if got := next(); !regexp.MustCompile(`(?s)READY=1.* is healthy$`).MatchString(got) {
+		t.Errorf("said %q", got)
+	}
+	s.OK("rm", "-f", "up")
+	// One that ends before is not waited for.
+	s.OK("run", "-d", "--name", "gone", "--sdnotify", "healthy", "--health-cmd", "false", "--health-interval", "1h",
+		"--network", "none", img, "true")
+	s.OK("rm", "-f", "gone")
+	s.Setenv("NOTIFY_SOCKET", "/no/such")
+	s.Skiff("run", "--rm", "--network", "none", img, "true").Exits(0).Complains("WARNING: the service manager at NOTIFY_SOCKET=/no/such was not told")
+}
