@@ -177,6 +177,7 @@ _skiff() {
 			'--restart[Restart policy to apply when a container exits]:value:_files' \
 			'--rm[Automatically remove the container and its associated anonymous volumes when it exits]' \
 			'--runtime[Runtime to use for this container]:value:_files' \
+			'--sdnotify[When to tell the service manager at NOTIFY_SOCKET that the container is ready (conmon once it has started; healthy; ignore)]:value:_files' \
 			'--secret[Secret to give to the container (name(,type=mount|env)(,target=)(,uid=)(,gid=)(,mode=))]:value:_files' \
 			'--security-opt[Security Options]:value:_files' \
 			'--shm-size[Size of /dev/shm]:value:_files' \
@@ -645,6 +646,7 @@ _skiff() {
 			'--restart[Restart policy to apply when a container exits]:value:_files' \
 			'--rm[Automatically remove the container and its associated anonymous volumes when it exits]' \
 			'--runtime[Runtime to use for this container]:value:_files' \
+			'--sdnotify[When to tell the service manager at NOTIFY_SOCKET that the container is ready (conmon once it has started; healthy; ignore)]:value:_files' \
 			'--secret[Secret to give to the container (name(,type=mount|env)(,target=)(,uid=)(,gid=)(,mode=))]:value:_files' \
 			'--security-opt[Security Options]:value:_files' \
 			'--shm-size[Size of /dev/shm]:value:_files' \
@@ -861,6 +863,7 @@ _skiff() {
 			'--restart[Restart policy to apply when a container exits]:value:_files' \
 			'--rm[Automatically remove the container and its associated anonymous volumes when it exits]' \
 			'--runtime[Runtime to use for this container]:value:_files' \
+			'--sdnotify[When to tell the service manager at NOTIFY_SOCKET that the container is ready (conmon once it has started; healthy; ignore)]:value:_files' \
 			'--secret[Secret to give to the container (name(,type=mount|env)(,target=)(,uid=)(,gid=)(,mode=))]:value:_files' \
 			'--security-opt[Security Options]:value:_files' \
 			'--shm-size[Size of /dev/shm]:value:_files' \
@@ -1586,6 +1589,7 @@ _skiff() {
 			'--restart[Restart policy to apply when a container exits]:value:_files' \
 			'--rm[Automatically remove the container and its associated anonymous volumes when it exits]' \
 			'--runtime[Runtime to use for this container]:value:_files' \
+			'--sdnotify[When to tell the service manager at NOTIFY_SOCKET that the container is ready (conmon once it has started; healthy; ignore)]:value:_files' \
 			'--secret[Secret to give to the container (name(,type=mount|env)(,target=)(,uid=)(,gid=)(,mode=))]:value:_files' \
 			'--security-opt[Security Options]:value:_files' \
 			'--shm-size[Size of /dev/shm]:value:_files' \
