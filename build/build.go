@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/moby/patternmatcher"
+
 	"skiff/build/dockerfile"
 	"skiff/build/dockerfile/embedded"
 	"skiff/rootless"
@@ -62,6 +64,8 @@ type Options struct {
 	// Fetch brings an image into the store.
 	Fetch func(ctx context.Context, ref image.Reference, platform string) error
 	Watch Watcher
+	// Check says that only the rules are to be checked: nothing is built.
+	Check bool
 }
 
 // Watcher is told what a build does, from several goroutines.
@@ -90,6 +94,8 @@ type Result struct {
 	ImageID string
 	// Changed is false when the image and its names had been there.
 	Changed bool
+	// Warnings are what the rules have against the Dockerfile, by line.
+	Warnings []dockerfile.Warning
 }
 
 // builder is one build.
@@ -111,7 +117,13 @@ type builder struct {
 	source *source // the context, once somebody wants it
 	loaded sync.Once
 	srcErr error
-	steps  int
+
+	ignoreOnce sync.Once
+	ignore     *patternmatcher.PatternMatcher
+	ignoreErr  error
+	steps      int
+	// warnings are those that the parser could not know.
+	warnings []dockerfile.Warning
 }
 
 // Build builds and publishes. An error is a *Failure when it can be blamed on a
@@ -140,12 +152,19 @@ func Build(ctx context.Context, st *storage.Store, o Options) (_ *Result, err er
 	if err != nil {
 		return nil, err
 	}
+	// What is known already need not be built first.
+	if _, err := b.violations(); err != nil {
+		return nil, err
+	}
 	final, err := b.stage(ctx, target)
 	b.wait()
 	if err != nil {
 		return nil, b.explain(err)
 	}
 	result := &Result{}
+	if result.Warnings, err = b.violations(); err != nil || o.Check {
+		return result, err
+	}
 	for _, x := range o.Exports {
 		if err := b.give(ctx, final, x, result); err != nil {
 			return nil, err
@@ -154,7 +173,12 @@ func Build(ctx context.Context, st *storage.Store, o Options) (_ *Result, err er
 	if o.NoImage {
 		return result, nil
 	}
-	return b.publish(ctx, final)
+	published, err := b.publish(ctx, final)
+	if err != nil {
+		return nil, err
+	}
+	published.Warnings = result.Warnings
+	return published, nil
 }
 
 // parse reads the Dockerfile, or what was read of the same text before.
@@ -170,9 +194,6 @@ func (b *builder) parse(ctx context.Context) (err error) {
 	}
 	if err := checkSyntax(b.Args["BUILDKIT_SYNTAX"]); err != nil {
 		return err
-	}
-	for _, w := range b.file.Warnings {
-		task.Warn(w.Text)
 	}
 	return b.globals()
 }

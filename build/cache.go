@@ -196,7 +196,7 @@ func (c *cache) parsedName(q dockerfile.Question) string {
 }
 
 // parsedVersion is the form of dockerfile.File.
-const parsedVersion = 1
+const parsedVersion = 2
 
 // programStamp tells one program from another: what an older parser made of a
 // text is not what this one does.

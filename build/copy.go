@@ -60,6 +60,20 @@ func (e *evaluation) copy(c *command) error {
 			target += "/"
 		}
 	}
+	if c.From == "" && len(c.Args) > 0 {
+		m, err := e.matcher()
+		if err != nil {
+			return err
+		}
+		for _, a := range args {
+			if !isRemote(a) {
+				e.ignoredSource(&c.Command, m, a)
+			}
+		}
+	}
+	if e.Check {
+		return nil
+	}
 	j := &copyJob{evaluation: e, command: c, add: add, target: target, chown: chown, change: change, exclude: exclude}
 	files := slices.Clone(c.Files)
 	for i := range files {

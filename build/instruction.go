@@ -268,12 +268,20 @@ func (e *evaluation) workdir(c *command) error {
 	if err != nil {
 		return err
 	}
+	if !path.IsAbs(dir) && !e.workdirSet && (!e.foreign || dir == c.Args[0]) {
+		e.warn(&c.Command, "WorkdirRelativePath", "workdir-relative-path",
+			fmt.Sprintf("Relative workdir %q can have unexpected results if the base image changes", dir))
+	}
+	e.workdirSet = true
 	if !path.IsAbs(dir) {
 		dir = path.Join(e.process().WorkingDir, dir)
 	}
 	dir = path.Clean("/" + dir)
 	title := e.shown(c)
 	e.process().WorkingDir = dir
+	if e.Check {
+		return nil
+	}
 	if dir == "/" {
 		e.remark("WORKDIR "+dir, nil)
 		return nil

@@ -29,6 +29,9 @@ var proxies = []string{
 }
 
 func (e *evaluation) run(c *command) error {
+	if e.Check {
+		return nil
+	}
 	network := c.Network
 	if network == "" {
 		network = e.Network

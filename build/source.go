@@ -92,7 +92,7 @@ func (b *builder) contextSource() (*source, error) {
 }
 
 func (b *builder) openContext() (_ *source, err error) {
-	ignore, err := b.ignorePatterns()
+	ignore, err := b.matcher()
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +110,12 @@ func (b *builder) openDirectory(name string, ignore *patternmatcher.PatternMatch
 	s := &source{tree: tree{dir}, release: func() { dir.Close() }, ignore: ignore}
 	s.sums = b.cache.sums(name)
 	return s, nil
+}
+
+// matcher is what .dockerignore says, read once.
+func (b *builder) matcher() (*patternmatcher.PatternMatcher, error) {
+	b.ignoreOnce.Do(func() { b.ignore, b.ignoreErr = b.ignorePatterns() })
+	return b.ignore, b.ignoreErr
 }
 
 func (b *builder) ignorePatterns() (*patternmatcher.PatternMatcher, error) {

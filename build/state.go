@@ -36,7 +36,11 @@ type state struct {
 	// declared are the build arguments, for the history.
 	declared []dockerfile.Pair
 	cmdSet   bool
-	lex      *shell.Lex
+	// workdirSet says that a WORKDIR came before.
+	workdirSet bool
+	// foreign says that nobody knows the base's environment.
+	foreign bool
+	lex     *shell.Lex
 }
 
 // clone returns a copy that shares nothing that is ever changed.
@@ -84,21 +88,30 @@ func getEnv(list []string, key string) (string, bool) {
 	return "", false
 }
 
-// expand replaces the variables in a word.
-func (s *state) expand(word string) (string, error) {
-	out, _, err := s.lex.ProcessWord(word, shell.EnvsFromSlice(s.env))
-	return out, err
+// expand is that of the state, and notes variables that nothing defines.
+func (e *evaluation) expand(word string) (string, error) {
+	out, err := e.lex.ProcessWordWithMatches(word, shell.EnvsFromSlice(e.env))
+	if err == nil && e.at != nil && len(out.Unmatched) > 0 {
+		e.undefined(e.at, out.Unmatched)
+	}
+	return out.Result, err
 }
 
-func (s *state) expandAll(words []string) ([]string, error) {
+func (e *evaluation) expandAll(words []string) ([]string, error) {
 	out := make([]string, len(words))
 	for i, w := range words {
 		var err error
-		if out[i], err = s.expand(w); err != nil {
+		if out[i], err = e.expand(w); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
+}
+
+// expand replaces the variables in a word.
+func (s *state) expand(word string) (string, error) {
+	out, _, err := s.lex.ProcessWord(word, shell.EnvsFromSlice(s.env))
+	return out, err
 }
 
 // remark adds a line to the history. A layer comes with a time of its own.
@@ -198,6 +211,7 @@ func (b *builder) evaluate(ctx context.Context, i int) (*state, error) {
 		if err := context.Cause(ctx); err != nil {
 			return nil, err
 		}
+		e.at = &c.Command
 		if err := e.dispatch(c); err != nil {
 			return nil, at(&c.Command, err)
 		}
@@ -224,6 +238,7 @@ type evaluation struct {
 	stage    *dockerfile.Stage
 	name     string // "" when there is only one stage
 	commands []command
+	at       *dockerfile.Command // that is being done
 	noCache  bool
 	total    int // steps, FROM included
 	current  int
@@ -358,6 +373,12 @@ func (b *builder) loadImage(ctx context.Context, ref image.Reference, platform s
 	task := b.Watch.Begin("[internal] load metadata for " + ref.String())
 	defer func() { task.Done(err) }()
 	img, err := image.Resolve(b.st, ref.String())
+	if b.Check && (err != nil || img.Graph != "") {
+		// What the rules need of it is not worth a download.
+		s := b.scratch()
+		s.foreign = true
+		return s, nil
+	}
 	if b.Pull || err != nil || img.Graph != "" || !suits(img, platform) {
 		if b.Fetch == nil {
 			return nil, fmt.Errorf("%s: not found", ref)

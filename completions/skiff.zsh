@@ -237,6 +237,8 @@ _skiff() {
 			'--annotation[Add annotation to the image]:value:_files' \
 			'--build-arg[Set build-time variables]:value:_files' \
 			'--build-context[Additional build contexts (e.g., name=path)]:value:_files' \
+			'--call[Set method for evaluating build ("check")]:value:_files' \
+			'--check[Shorthand for "--call=check"]' \
 			'--file[Name of the Dockerfile (default "PATH/Dockerfile")]:value:_files' \
 			'--help[Print usage]' \
 			'--iidfile[Write the image ID to a file]:value:_files' \
@@ -344,6 +346,8 @@ _skiff() {
 			'--annotation[Add annotation to the image]:value:_files' \
 			'--build-arg[Set build-time variables]:value:_files' \
 			'--build-context[Additional build contexts (e.g., name=path)]:value:_files' \
+			'--call[Set method for evaluating build ("check")]:value:_files' \
+			'--check[Shorthand for "--call=check"]' \
 			'--file[Name of the Dockerfile (default "PATH/Dockerfile")]:value:_files' \
 			'--help[Print usage]' \
 			'--iidfile[Write the image ID to a file]:value:_files' \
@@ -441,6 +445,8 @@ _skiff() {
 			'--annotation[Add annotation to the image]:value:_files' \
 			'--build-arg[Set build-time variables]:value:_files' \
 			'--build-context[Additional build contexts (e.g., name=path)]:value:_files' \
+			'--call[Set method for evaluating build ("check")]:value:_files' \
+			'--check[Shorthand for "--call=check"]' \
 			'--file[Name of the Dockerfile (default "PATH/Dockerfile")]:value:_files' \
 			'--help[Print usage]' \
 			'--iidfile[Write the image ID to a file]:value:_files' \
@@ -989,6 +995,8 @@ _skiff() {
 			'--annotation[Add annotation to the image]:value:_files' \
 			'--build-arg[Set build-time variables]:value:_files' \
 			'--build-context[Additional build contexts (e.g., name=path)]:value:_files' \
+			'--call[Set method for evaluating build ("check")]:value:_files' \
+			'--check[Shorthand for "--call=check"]' \
 			'--file[Name of the Dockerfile (default "PATH/Dockerfile")]:value:_files' \
 			'--help[Print usage]' \
 			'--iidfile[Write the image ID to a file]:value:_files' \

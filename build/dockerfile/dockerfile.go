@@ -8,17 +8,20 @@ import "strconv"
 
 // File is one Dockerfile.
 type File struct {
-	Escape   rune // the character that continues a line
-	Syntax   string
-	Args     []Pair // before the first FROM
-	Stages   []Stage
+	Escape rune // the character that continues a line
+	Syntax string
+	Args   []Pair // before the first FROM
+	Stages []Stage
+	// Check is the value of # check=.
+	Check    string
 	Warnings []Warning
 }
 
-// Warning is something that a user should know and that does not stop a build.
+// Warning is what one of BuildKit's rules has against a Dockerfile.
 type Warning struct {
-	Text string
-	Line int
+	Rule, URL string
+	Text      string
+	Line, End int // counted from 1
 }
 
 // Stage is a FROM and what follows it.

@@ -23,6 +23,7 @@ import (
 	"skiff/commands/env"
 	"skiff/commands/failure"
 	"skiff/commands/flags"
+	"skiff/commands/format"
 	"skiff/storage"
 	"skiff/storage/courier/client"
 	"skiff/storage/courier/configuration"
@@ -77,6 +78,8 @@ func buildFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "load", Usage: `Shorthand for "--output=type=docker"; without --output images are always loaded`},
 		&cli.StringFlag{Name: "metadata-file", Usage: "Write build result metadata to a file"},
 		&cli.StringFlag{Name: "network", Value: "default", Usage: `Set the networking mode for the "RUN" instructions during build`},
+		&cli.StringFlag{Name: "call", Value: "build", Usage: `Set method for evaluating build ("check")`},
+		&cli.BoolFlag{Name: "check", Usage: `Shorthand for "--call=check"`},
 		&cli.BoolFlag{Name: "no-cache", Usage: "Do not use cache when building the image"},
 		&cli.StringSliceFlag{Name: "no-cache-filter", Usage: "Do not cache specified stages"},
 		&cli.StringFlag{Name: "platform", Usage: "Set target platform for build"},
@@ -105,6 +108,14 @@ func parse(c *cli.Context, e *env.Env) (*options, error) {
 	}
 	o.Target, o.NoCache, o.NoCacheFor, o.Pull = c.String("target"), c.Bool("no-cache"), c.StringSlice("no-cache-filter"), c.Bool("pull")
 	o.Network = c.String("network")
+	o.Check = c.Bool("check")
+	switch call := c.String("call"); call {
+	case "build", "":
+	case "check", "lint":
+		o.Check = true
+	default:
+		return nil, failure.Local("--call=%s is not supported: only build and check are", call)
+	}
 	for _, text := range c.StringSlice("ulimit") {
 		u, err := flags.ParseUlimit(text)
 		if err != nil {
@@ -371,7 +382,7 @@ func run(ctx context.Context, e *env.Env, o *options) error {
 	defer func() { _ = o.Outputs.close() }() // what was not committed has no name
 	result, err := build.Build(ctx, st, o.Options)
 	digest := ""
-	if err == nil {
+	if err == nil && !o.Check {
 		if err = o.Outputs.commit(); err == nil && o.Outputs.push {
 			if digest, err = push(ctx, st, e, o, shown, result.ImageID); err != nil {
 				err = fmt.Errorf("failed to push: %w", err)
@@ -386,6 +397,12 @@ func run(ctx context.Context, e *env.Env, o *options) error {
 		}
 		explain(e.Err, err)
 		return failure.Status(1)
+	}
+	if o.Check {
+		return printCheck(e, o, result.Warnings)
+	}
+	if mode != "quiet" && mode != "none" && mode != "rawjson" {
+		printWarnings(e.Err, result.Warnings)
 	}
 	if result.ImageID == "" {
 		return nil
@@ -404,6 +421,38 @@ func run(ctx context.Context, e *env.Env, o *options) error {
 		fmt.Fprintln(e.Out, "sha256:"+result.ImageID)
 	}
 	return nil
+}
+
+// printWarnings is buildx's list at the end of a build.
+func printWarnings(w io.Writer, list []dockerfile.Warning) {
+	switch len(list) {
+	case 0:
+		return
+	case 1:
+		fmt.Fprint(w, "\n 1 warning found (use docker --debug to expand):\n")
+	default:
+		fmt.Fprintf(w, "\n %d warnings found (use docker --debug to expand):\n", len(list))
+	}
+	for _, v := range list {
+		fmt.Fprintf(w, " - %s: %s (line %d)\n", v.Rule, format.EscapeText(v.Text), v.Line)
+	}
+}
+
+// printCheck is the answer of --check.
+func printCheck(e *env.Env, o *options, list []dockerfile.Warning) error {
+	switch len(list) {
+	case 0:
+		_, err := fmt.Fprintln(e.Out, "Check complete, no warnings found.")
+		return err
+	case 1:
+		fmt.Fprintln(e.Out, "Check complete, 1 warning has been found!")
+	default:
+		fmt.Fprintf(e.Out, "Check complete, %d warnings have been found!\n", len(list))
+	}
+	for _, v := range list {
+		build.PrintViolation(e.Out, v, o.Name, o.Dockerfile)
+	}
+	return failure.Status(1)
 }
 
 // push sends the image to the registries that its names say, and returns the

@@ -224,9 +224,6 @@ func foreignFlags() []cli.Flag {
 	for _, f := range refusedFlags {
 		out = append(out, &cli.StringSliceFlag{Name: f, Hidden: true, Usage: "Not supported yet; refused"})
 	}
-	for _, f := range refusedSwitches {
-		out = append(out, &cli.BoolFlag{Name: f, Hidden: true, Usage: "Not supported yet; refused"})
-	}
 	out = append(out, &cli.BoolFlag{Name: "squash", Hidden: true, Usage: "Squash newly built layers into a single new layer; removed with BuildKit"})
 	for _, f := range ignoredFlags {
 		out = append(out, &cli.StringSliceFlag{Name: f, Hidden: true, Usage: "Not supported yet; ignored with a warning"})
@@ -235,9 +232,8 @@ func foreignFlags() []cli.Flag {
 }
 
 var (
-	refusedFlags    = []string{"allow", "attest", "cache-to", "call", "policy", "provenance", "sbom", "security-opt"}
-	refusedSwitches = []string{"check"}
-	ignoredFlags    = []string{
+	refusedFlags = []string{"allow", "attest", "cache-to", "policy", "provenance", "sbom", "security-opt"}
+	ignoredFlags = []string{
 		"cache-from", "cgroup-parent", "cpu-period", "cpu-quota", "cpu-shares", "cpuset-cpus", "cpuset-mems", "isolation", "memory",
 		"memory-swap", "resource",
 	}
@@ -246,17 +242,11 @@ var (
 func (o *options) foreign(c *cli.Context) error {
 	for _, f := range refusedFlags {
 		for _, value := range c.StringSlice(f) {
-			if (f == "provenance" || f == "sbom") && (value == "false" || value == "0") || f == "call" && value == "build" {
+			if (f == "provenance" || f == "sbom") && (value == "false" || value == "0") {
 				continue
 			}
 			return failure.Local("--%s is not supported yet", f)
 		}
-	}
-	for _, f := range refusedSwitches {
-		if !c.Bool(f) {
-			continue
-		}
-		return failure.Local("--%s is not supported yet", f)
 	}
 	if c.Bool("squash") {
 		o.Warnings = append(o.Warnings, "experimental flag squash is removed with BuildKit. You should squash inside build using a multi-stage Dockerfile for efficiency.")

@@ -63,22 +63,16 @@ func Parse(text []byte) (_ *dockerfile.File, err error) {
 	if err != nil {
 		return nil, explain(err)
 	}
-	stages, args, err := instructions.Parse(result.AST, nil)
+	checks := newRules()
+	stages, args, err := instructions.Parse(result.AST, checks.Linter)
 	if err != nil {
 		return nil, explain(err)
 	}
 	f := &dockerfile.File{Escape: result.EscapeToken}
 	f.Syntax, _, _, _ = parser.DetectSyntax(text)
-	if check, _, _, ok := parser.ParseDirective("check", text); ok {
-		f.Warnings = append(f.Warnings, dockerfile.Warning{Text: "# check=" + check + " has no effect: no rules are checked", Line: 1})
-	}
-	for _, w := range result.Warnings {
-		line := 0
-		if w.Location != nil {
-			line = w.Location.Start.Line
-		}
-		f.Warnings = append(f.Warnings, dockerfile.Warning{Text: w.Short, Line: line})
-	}
+	f.Check, _, _, _ = parser.ParseDirective("check", text)
+	checks.check(result, stages, args)
+	f.Warnings = checks.found
 	for _, a := range args {
 		f.Args = append(f.Args, optionalPairs(a.Args)...)
 	}

@@ -25,7 +25,7 @@ func TestOutput_Files(t *testing.T) {
 func TestBuild_SaysWhatItDoesNotDo(t *testing.T) {
 	s, dir := begin(t, "FROM busybox\n")
 	for _, args := range [][]string{
-		{"--check"},
+		{"--call", "outline"},
 		{"--sbom", "true"},
 		{"--provenance", "mode=max"},
 		{"--cache-to", "type=local,dest=x"},
@@ -39,8 +39,6 @@ func TestBuild_SaysWhatItDoesNotDo(t *testing.T) {
 	}
 	s.Skiff("build", "-q", "--memory", "1g", "--provenance=false", dir).Exits(0).Complains("WARNING: --memory is not supported yet and has no effect")
 	s.Skiff("build", "-q", "--squash", dir).Exits(0).Complains("WARNING: experimental flag squash is removed with BuildKit. You should squash inside build using a multi-stage Dockerfile for efficiency.")
-	_, dir = begin(t, "# check=error=true\nFROM busybox\n")
-	s.Skiff("build", dir).Exits(0).Complains("# check=error=true has no effect: no rules are checked")
 }
 
 // The same inputs and the same SOURCE_DATE_EPOCH give the same image.
