@@ -64,6 +64,9 @@ type Options struct {
 	// Fetch brings an image into the store.
 	Fetch func(ctx context.Context, ref image.Reference, platform string) error
 	Watch Watcher
+	// CacheFrom and CacheTo are caches of other builds, and for them.
+	CacheFrom, CacheTo []CacheRef
+	Remote             Remote
 	// Check says that only the rules are to be checked: nothing is built.
 	Check bool
 }
@@ -122,6 +125,8 @@ type builder struct {
 	ignore     *patternmatcher.PatternMatcher
 	ignoreErr  error
 	steps      int
+	imports    []*imported
+	made       []made
 	// warnings are those that the parser could not know.
 	warnings []dockerfile.Warning
 }
@@ -152,6 +157,8 @@ func Build(ctx context.Context, st *storage.Store, o Options) (_ *Result, err er
 	if err != nil {
 		return nil, err
 	}
+	b.openImports(ctx)
+	defer b.closeImports()
 	// What is known already need not be built first.
 	if _, err := b.violations(); err != nil {
 		return nil, err
@@ -170,15 +177,15 @@ func Build(ctx context.Context, st *storage.Store, o Options) (_ *Result, err er
 			return nil, err
 		}
 	}
-	if o.NoImage {
-		return result, nil
+	if !o.NoImage {
+		published, err := b.publish(ctx, final)
+		if err != nil {
+			return nil, err
+		}
+		published.Warnings = result.Warnings
+		result = published
 	}
-	published, err := b.publish(ctx, final)
-	if err != nil {
-		return nil, err
-	}
-	published.Warnings = result.Warnings
-	return published, nil
+	return result, b.exportCaches(ctx, final)
 }
 
 // parse reads the Dockerfile, or what was read of the same text before.

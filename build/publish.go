@@ -63,6 +63,9 @@ func (b *builder) configuration(st *state) (raw []byte, created time.Time, err e
 	config.Created = &created
 	config.Comment = ""
 	raw, err = json.Marshal(config)
+	if err == nil && b.wantsInline() {
+		raw, err = b.inline(st, raw, st.layers)
+	}
 	return raw, created, err
 }
 

@@ -47,6 +47,14 @@ func (e *evaluation) layer(c *command, task Task, keys []string, mount bool, do 
 			break
 		}
 	}
+	if l == nil && !e.noCache {
+		if l, err = e.findImported(e.ctx, keys); err != nil {
+			return nil, err
+		}
+		if l != nil {
+			task.Cached()
+		}
+	}
 	if l == nil {
 		if l, err = e.make(c, task, keys, mount, do); err != nil {
 			return nil, err
@@ -58,6 +66,7 @@ func (e *evaluation) layer(c *command, task Task, keys []string, mount bool, do 
 		e.key = keyOf("step", keys[0], l.ID)
 	}
 	e.layers = append(e.layers, l)
+	e.note(l, keys, c.Text)
 	return l, nil
 }
 

@@ -67,8 +67,8 @@ __skiff_command() {
 		values='--filter -f --format --last -n'
 		;;
 	'build')
-		flags='--add-host --annotation --build-arg --build-context --call --check --file --help --iidfile --label --load --metadata-file --network --no-cache --no-cache-filter --output --platform --progress --pull --push --quiet --secret --shm-size --ssh --tag --target --ulimit'
-		values='--add-host --annotation --build-arg --build-context --call --file -f --iidfile --label --metadata-file --network --no-cache-filter --output -o --platform --progress --secret --shm-size --ssh --tag -t --target --ulimit'
+		flags='--add-host --annotation --build-arg --build-context --cache-from --cache-to --call --check --file --help --iidfile --label --load --metadata-file --network --no-cache --no-cache-filter --output --platform --progress --pull --push --quiet --secret --shm-size --ssh --tag --target --ulimit'
+		values='--add-host --annotation --build-arg --build-context --cache-from --cache-to --call --file -f --iidfile --label --metadata-file --network --no-cache-filter --output -o --platform --progress --secret --shm-size --ssh --tag -t --target --ulimit'
 		;;
 	'pull')
 		flags='--all-tags --help --platform --quiet'
@@ -108,8 +108,8 @@ __skiff_command() {
 		flags='--help'
 		;;
 	'buildx build')
-		flags='--add-host --annotation --build-arg --build-context --call --check --file --help --iidfile --label --load --metadata-file --network --no-cache --no-cache-filter --output --platform --progress --pull --push --quiet --secret --shm-size --ssh --tag --target --ulimit'
-		values='--add-host --annotation --build-arg --build-context --call --file -f --iidfile --label --metadata-file --network --no-cache-filter --output -o --platform --progress --secret --shm-size --ssh --tag -t --target --ulimit'
+		flags='--add-host --annotation --build-arg --build-context --cache-from --cache-to --call --check --file --help --iidfile --label --load --metadata-file --network --no-cache --no-cache-filter --output --platform --progress --pull --push --quiet --secret --shm-size --ssh --tag --target --ulimit'
+		values='--add-host --annotation --build-arg --build-context --cache-from --cache-to --call --file -f --iidfile --label --metadata-file --network --no-cache-filter --output -o --platform --progress --secret --shm-size --ssh --tag -t --target --ulimit'
 		;;
 	'buildx du')
 		flags='--help --verbose'
@@ -144,8 +144,8 @@ __skiff_command() {
 		flags='--help'
 		;;
 	'builder build')
-		flags='--add-host --annotation --build-arg --build-context --call --check --file --help --iidfile --label --load --metadata-file --network --no-cache --no-cache-filter --output --platform --progress --pull --push --quiet --secret --shm-size --ssh --tag --target --ulimit'
-		values='--add-host --annotation --build-arg --build-context --call --file -f --iidfile --label --metadata-file --network --no-cache-filter --output -o --platform --progress --secret --shm-size --ssh --tag -t --target --ulimit'
+		flags='--add-host --annotation --build-arg --build-context --cache-from --cache-to --call --check --file --help --iidfile --label --load --metadata-file --network --no-cache --no-cache-filter --output --platform --progress --pull --push --quiet --secret --shm-size --ssh --tag --target --ulimit'
+		values='--add-host --annotation --build-arg --build-context --cache-from --cache-to --call --file -f --iidfile --label --metadata-file --network --no-cache-filter --output -o --platform --progress --secret --shm-size --ssh --tag -t --target --ulimit'
 		;;
 	'builder du')
 		flags='--help --verbose'
@@ -309,8 +309,8 @@ __skiff_command() {
 		flags='--help'
 		;;
 	'image build')
-		flags='--add-host --annotation --build-arg --build-context --call --check --file --help --iidfile --label --load --metadata-file --network --no-cache --no-cache-filter --output --platform --progress --pull --push --quiet --secret --shm-size --ssh --tag --target --ulimit'
-		values='--add-host --annotation --build-arg --build-context --call --file -f --iidfile --label --metadata-file --network --no-cache-filter --output -o --platform --progress --secret --shm-size --ssh --tag -t --target --ulimit'
+		flags='--add-host --annotation --build-arg --build-context --cache-from --cache-to --call --check --file --help --iidfile --label --load --metadata-file --network --no-cache --no-cache-filter --output --platform --progress --pull --push --quiet --secret --shm-size --ssh --tag --target --ulimit'
+		values='--add-host --annotation --build-arg --build-context --cache-from --cache-to --call --file -f --iidfile --label --metadata-file --network --no-cache-filter --output -o --platform --progress --secret --shm-size --ssh --tag -t --target --ulimit'
 		;;
 	'image history')
 		flags='--format --help --human --no-trunc --platform --quiet'

@@ -237,6 +237,8 @@ _skiff() {
 			'--annotation[Add annotation to the image]:value:_files' \
 			'--build-arg[Set build-time variables]:value:_files' \
 			'--build-context[Additional build contexts (e.g., name=path)]:value:_files' \
+			'--cache-from[External cache sources (e.g., "user/appcache", "type=local,src=path/to/dir")]:value:_files' \
+			'--cache-to[Cache export destinations (e.g., "user/appcache", "type=local,dest=path/to/dir")]:value:_files' \
 			'--call[Set method for evaluating build ("check")]:value:_files' \
 			'--check[Shorthand for "--call=check"]' \
 			'--file[Name of the Dockerfile (default "PATH/Dockerfile")]:value:_files' \
@@ -346,6 +348,8 @@ _skiff() {
 			'--annotation[Add annotation to the image]:value:_files' \
 			'--build-arg[Set build-time variables]:value:_files' \
 			'--build-context[Additional build contexts (e.g., name=path)]:value:_files' \
+			'--cache-from[External cache sources (e.g., "user/appcache", "type=local,src=path/to/dir")]:value:_files' \
+			'--cache-to[Cache export destinations (e.g., "user/appcache", "type=local,dest=path/to/dir")]:value:_files' \
 			'--call[Set method for evaluating build ("check")]:value:_files' \
 			'--check[Shorthand for "--call=check"]' \
 			'--file[Name of the Dockerfile (default "PATH/Dockerfile")]:value:_files' \
@@ -445,6 +449,8 @@ _skiff() {
 			'--annotation[Add annotation to the image]:value:_files' \
 			'--build-arg[Set build-time variables]:value:_files' \
 			'--build-context[Additional build contexts (e.g., name=path)]:value:_files' \
+			'--cache-from[External cache sources (e.g., "user/appcache", "type=local,src=path/to/dir")]:value:_files' \
+			'--cache-to[Cache export destinations (e.g., "user/appcache", "type=local,dest=path/to/dir")]:value:_files' \
 			'--call[Set method for evaluating build ("check")]:value:_files' \
 			'--check[Shorthand for "--call=check"]' \
 			'--file[Name of the Dockerfile (default "PATH/Dockerfile")]:value:_files' \
@@ -995,6 +1001,8 @@ _skiff() {
 			'--annotation[Add annotation to the image]:value:_files' \
 			'--build-arg[Set build-time variables]:value:_files' \
 			'--build-context[Additional build contexts (e.g., name=path)]:value:_files' \
+			'--cache-from[External cache sources (e.g., "user/appcache", "type=local,src=path/to/dir")]:value:_files' \
+			'--cache-to[Cache export destinations (e.g., "user/appcache", "type=local,dest=path/to/dir")]:value:_files' \
 			'--call[Set method for evaluating build ("check")]:value:_files' \
 			'--check[Shorthand for "--call=check"]' \
 			'--file[Name of the Dockerfile (default "PATH/Dockerfile")]:value:_files' \

@@ -78,6 +78,8 @@ func buildFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "load", Usage: `Shorthand for "--output=type=docker"; without --output images are always loaded`},
 		&cli.StringFlag{Name: "metadata-file", Usage: "Write build result metadata to a file"},
 		&cli.StringFlag{Name: "network", Value: "default", Usage: `Set the networking mode for the "RUN" instructions during build`},
+		&cli.StringSliceFlag{Name: "cache-from", Usage: `External cache sources (e.g., "user/app:cache", "type=local,src=path/to/dir")`},
+		&cli.StringSliceFlag{Name: "cache-to", Usage: `Cache export destinations (e.g., "user/app:cache", "type=local,dest=path/to/dir")`},
 		&cli.StringFlag{Name: "call", Value: "build", Usage: `Set method for evaluating build ("check")`},
 		&cli.BoolFlag{Name: "check", Usage: `Shorthand for "--call=check"`},
 		&cli.BoolFlag{Name: "no-cache", Usage: "Do not use cache when building the image"},
@@ -210,6 +212,12 @@ func parse(c *cli.Context, e *env.Env) (*options, error) {
 	}
 	o.Exports, o.NoImage, o.Tags = o.Outputs.exports, !o.Outputs.store, append(o.Tags, o.Outputs.names...)
 	if o.Annotations, err = parseAnnotations(c.StringSlice("annotation")); err != nil {
+		return nil, err
+	}
+	if o.CacheFrom, err = o.parseCaches("cache-from", c.StringSlice("cache-from"), false); err != nil {
+		return nil, err
+	}
+	if o.CacheTo, err = o.parseCaches("cache-to", c.StringSlice("cache-to"), true); err != nil {
 		return nil, err
 	}
 	if o.Contexts, err = parseContexts(c.StringSlice("build-context")); err != nil {
@@ -380,6 +388,7 @@ func run(ctx context.Context, e *env.Env, o *options) error {
 		return err
 	}
 	defer func() { _ = o.Outputs.close() }() // what was not committed has no name
+	o.Remote = remote(e, st)
 	result, err := build.Build(ctx, st, o.Options)
 	digest := ""
 	if err == nil && !o.Check {

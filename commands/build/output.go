@@ -232,9 +232,9 @@ func foreignFlags() []cli.Flag {
 }
 
 var (
-	refusedFlags = []string{"allow", "attest", "cache-to", "policy", "provenance", "sbom", "security-opt"}
+	refusedFlags = []string{"allow", "attest", "policy", "provenance", "sbom", "security-opt"}
 	ignoredFlags = []string{
-		"cache-from", "cgroup-parent", "cpu-period", "cpu-quota", "cpu-shares", "cpuset-cpus", "cpuset-mems", "isolation", "memory",
+		"cgroup-parent", "cpu-period", "cpu-quota", "cpu-shares", "cpuset-cpus", "cpuset-mems", "isolation", "memory",
 		"memory-swap", "resource",
 	}
 )

@@ -28,7 +28,7 @@ func TestBuild_SaysWhatItDoesNotDo(t *testing.T) {
 		{"--call", "outline"},
 		{"--sbom", "true"},
 		{"--provenance", "mode=max"},
-		{"--cache-to", "type=local,dest=x"},
+		{"--cache-to", "type=s3,region=x"},
 		{"--allow", "security.insecure"},
 		{"-o", "type=oci,dest=x,tar=false"},
 		{"-o", "type=oci,dest=x,compression=estargz"},
