@@ -15,13 +15,14 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 )
 
 func main() {
 	skiff := flag.String("skiff", "bin/skiff", "the program to measure")
 	rounds := flag.Int("rounds", 40, "how often each command runs")
-	only := flag.String("only", "", "measure only this: build, pull, store")
+	only := flag.String("only", "", "measure only this: build, many, pull, store")
 	write := flag.String("write", "", "file whose table is replaced by the result")
 	flag.Parse()
 	if err := run(*skiff, *rounds, *only, *write); err != nil {
@@ -52,7 +53,15 @@ func run(skiff string, rounds int, only, write string) (err error) {
 	}()
 	r.begin(place, rounds)
 	contestants := place.contestants()
+	if only == "many" {
+		contestants = slices.DeleteFunc(contestants, func(c *contestant) bool { return c.name != "skiff" })
+	}
 	place.setUp(contestants, &r)
+	if only == "many" {
+		measureMany(place, contestants, &r)
+		fmt.Print(r.String())
+		return nil
+	}
 	if only == "pull" {
 		measurePulls(place, contestants, &r)
 		fmt.Print(r.String())
@@ -75,6 +84,7 @@ func run(skiff string, rounds int, only, write string) (err error) {
 	measureMemory(place, contestants, &r)
 	measurePulls(place, contestants, &r)
 	measureStore(place, contestants, &r)
+	measureMany(place, contestants, &r)
 	r.end(place)
 	fmt.Print(r.String())
 	if write == "" {

@@ -413,7 +413,7 @@ func TestA36_FilesOfVariablesAndLabels(t *testing.T) {
 			}
 			before := ""
 			if value == "pipe" {
-				before, value = "rm -f pipe; mkfifo pipe; yes A=1 >pipe 2>/dev/null & ", "pipe"
+				before, value = "rm -f pipe; mkfifo pipe; yes A=1 2>/dev/null | head -c 100000000 >pipe & ", "pipe"
 			}
 			r := s.Shell(before + "skiff run --rm --network none --env-file " + value + " " + img +
 				" sh -c 'echo A=${A}.B=${B}.OURS=$OURS.'").Exits(test.code)
