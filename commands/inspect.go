@@ -2,6 +2,7 @@ package commands
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/urfave/cli/v2"
@@ -64,6 +65,9 @@ func lookup(e *env.Env, st *storage.Store, ref, kind string, sizes bool) (any, e
 			img, err := image.Resolve(st, ref)
 			if err != nil {
 				return nil, err
+			}
+			if sizes {
+				fmt.Fprintln(e.Err, "WARNING: --size ignored for image")
 			}
 			return images.Inspect(st, img), nil
 		}, image.ErrNotFound},

@@ -101,6 +101,9 @@ func Status(out io.Writer, ref image.Reference, result message.Result) {
 	if result.Changed {
 		status = "Downloaded newer image"
 	}
+	if ref.Digest != "" {
+		ref.Tag = "" // the digest alone decided
+	}
 	fmt.Fprintf(out, "Status: %s for %s\n", status, ref.Familiar())
 }
 

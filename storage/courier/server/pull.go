@@ -32,6 +32,7 @@ func (s *session) pull(ctx context.Context, want *message.Pull) (_ message.Resul
 	if err != nil {
 		return message.Result{}, err
 	}
+	named = withoutIdleTag(named)
 	if _, err := parsePlatform(want.Platform); err != nil {
 		return message.Result{}, err
 	}

@@ -32,6 +32,7 @@ type source struct {
 // daemon.json and registries.conf(5) name, and then its registry. The caller
 // closes them.
 func sources(named reference.Named, r message.Registries) ([]source, error) {
+	named = withoutIdleTag(named)
 	var all []source
 	if reference.Domain(named) == registry.HubName {
 		for _, mirror := range r.Mirrors {
@@ -73,6 +74,17 @@ func sources(named reference.Named, r message.Registries) ([]source, error) {
 		all = append(all, source{client, reference.Path(place.Reference)})
 	}
 	return all, nil
+}
+
+// withoutIdleTag takes the tag from a reference that also has a digest, which
+// alone decides: name:tag@digest says for people which one it was.
+func withoutIdleTag(named reference.Named) reference.Named {
+	if canonical, ok := named.(reference.Canonical); ok {
+		if plain, err := reference.WithDigest(reference.TrimNamed(named), canonical.Digest()); err == nil {
+			return plain
+		}
+	}
+	return named
 }
 
 // home is where an image is pushed to, and what is asked about a registry: never

@@ -29,6 +29,28 @@ func TestPull_PrintsWhatDockerPrints(t *testing.T) {
 	byDigest := registry.Address + "/tools/busybox@" + digest
 	s.Skiff("pull", byDigest, "-q").Exits(0).Prints(byDigest)
 	s.Skiff("run", "--rm", "--network", "none", byDigest, "echo", "hi").Exits(0).Prints("hi")
+	s.Skiff("inspect", "-s", "-f", "{{.Os}}", ref).Prints("linux").Complains("WARNING: --size ignored for image")
+}
+
+// name:tag@digest says which tag it was; the digest decides.
+func TestPull_ByTagAndDigest(t *testing.T) {
+	s := harness.New(t)
+	registry := harness.NewRegistry(t)
+	ref := registry.Push(t, harness.BusyboxImage(t), "tools/busybox:1")
+	s.OK("pull", "-q", ref)
+	byDigest := s.Inspect(ref, "{{index .RepoDigests 0}}")
+	both := ref + strings.TrimPrefix(byDigest, registry.Address+"/tools/busybox")
+	s.OK("rmi", ref)
+	s.Skiff("pull", both).Exits(0).Says(byDigest + ": Pulling from tools/busybox\n").
+		Says("Status: Downloaded newer image for " + byDigest + "\n" + both + "\n")
+	s.Skiff("images", "--digests", "--format", "{{.Repository}}:{{.Tag}}").Says(registry.Address + "/tools/busybox:<none>\n")
+	s.Skiff("image", "inspect", "-f", "{{.Os}}", both).Prints("linux")
+	s.Skiff("rmi", both).Exits(0)
+	s.Skiff("run", "--rm", "--network", "none", both, "echo", "hi").Exits(0).Prints("hi")
+	s.Skiff("rmi", both).Exits(0)
+	s.SkiffInput(strings.NewReader("FROM "+both+"\n"), "build", "-q", "-t", "built", "-").Exits(0)
+	s.Skiff("manifest", "inspect", both).Exits(0).Says("\"layers\"")
+	s.Skiff("pull", registry.Address+"/tools/busybox:nosuch@sha256:"+strings.Repeat("0", 64)).Exits(1).Complains("manifest unknown")
 }
 
 func TestPull_DefaultsToLatest(t *testing.T) {
