@@ -77,6 +77,15 @@ type Watcher interface {
 	Begin(name string) Task
 }
 
+// Narrator is a Watcher that wants to know of every instruction, one after the
+// other: then nothing is done side by side.
+type Narrator interface {
+	// Steps says how many instructions there are.
+	Steps(n int)
+	// Instruction announces one for which nothing begins.
+	Instruction(text string)
+}
+
 // Task is one thing that a build does.
 type Task interface {
 	// Cached says that it had been done before.
@@ -125,6 +134,7 @@ type builder struct {
 	ignore     *patternmatcher.PatternMatcher
 	ignoreErr  error
 	steps      int
+	narrator   Narrator // or nil
 	imports    []*imported
 	made       []made
 	// warnings are those that the parser could not know.
@@ -162,6 +172,10 @@ func Build(ctx context.Context, st *storage.Store, o Options) (_ *Result, err er
 	// What is known already need not be built first.
 	if _, err := b.violations(); err != nil {
 		return nil, err
+	}
+	if n, ok := b.Watch.(Narrator); ok {
+		b.narrator = n
+		n.Steps(b.instructions(target, make(map[int]bool)))
 	}
 	final, err := b.stage(ctx, target)
 	b.wait()
@@ -244,6 +258,25 @@ func (b *builder) target() (int, error) {
 		return i, nil
 	}
 	return 0, fmt.Errorf("target stage %q could not be found", b.Target)
+}
+
+// instructions counts those of a stage and of the stages that it needs.
+func (b *builder) instructions(i int, seen map[int]bool) int {
+	if i < 0 || seen[i] {
+		return 0
+	}
+	seen[i] = true
+	s := &b.file.Stages[i]
+	n := 1 + len(s.Commands)
+	if j := b.findStage(s.Base, i); j >= 0 && b.file.Stages[j].Name != "" {
+		n += b.instructions(j, seen)
+	}
+	for k := range s.Commands {
+		for _, name := range s.Commands[k].Sources() {
+			n += b.instructions(b.findStage(name, i), seen)
+		}
+	}
+	return n
 }
 
 // findStage returns the index of the stage before limit that name means, by name

@@ -212,6 +212,9 @@ func (b *builder) evaluate(ctx context.Context, i int) (*state, error) {
 			return nil, err
 		}
 		e.at = &c.Command
+		if e.narrator != nil && !makesFiles(c.Name) {
+			e.narrator.Instruction(e.shown(c))
+		}
 		if err := e.dispatch(c); err != nil {
 			return nil, at(&c.Command, err)
 		}
@@ -273,7 +276,7 @@ func (e *evaluation) shown(c *command) string {
 }
 
 // from sets the state that the stage begins with.
-func (e *evaluation) from() error {
+func (e *evaluation) from() (err error) {
 	globals := &state{lex: shell.NewLex(e.file.Escape), env: e.global}
 	base, err := globals.expand(e.stage.Base)
 	if err != nil {
@@ -285,6 +288,13 @@ func (e *evaluation) from() error {
 	}
 	if base == "" {
 		return fmt.Errorf("base name (%s) should not be blank", e.stage.Base)
+	}
+	if e.narrator != nil {
+		defer func() {
+			if err == nil {
+				e.narrator.Instruction(e.stage.Text)
+			}
+		}()
 	}
 	named, isNamed := e.Contexts[base]
 	if i := e.stageNamed(base); i >= 0 && !isNamed {
@@ -413,18 +423,10 @@ func suits(img *image.Image, wanted string) bool {
 
 // prefetch starts to build the stages that a command copies from.
 func (e *evaluation) prefetch(c *dockerfile.Command) {
-	names := []string{c.From}
-	for _, m := range c.Mounts {
-		for _, f := range strings.Split(m, ",") {
-			if name, ok := strings.CutPrefix(f, "from="); ok {
-				names = append(names, name)
-			}
-		}
+	if e.narrator != nil {
+		return // one after the other
 	}
-	for _, n := range names {
-		if n == "" {
-			continue
-		}
+	for _, n := range c.Sources() {
 		if _, named := e.Contexts[n]; named {
 			continue
 		}

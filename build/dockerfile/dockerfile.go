@@ -4,7 +4,10 @@
 // while building. Standard library only: both programs link it.
 package dockerfile
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // File is one Dockerfile.
 type File struct {
@@ -66,6 +69,22 @@ type Command struct {
 	Devices  []string
 
 	Health *Health
+}
+
+// Sources are the stages, images or contexts that the command takes files from.
+func (c *Command) Sources() []string {
+	var names []string
+	if c.From != "" {
+		names = append(names, c.From)
+	}
+	for _, m := range c.Mounts {
+		for _, f := range strings.Split(m, ",") {
+			if name, ok := strings.CutPrefix(f, "from="); ok && name != "" {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
 }
 
 // Pair is one key and value; Missing says that there is no value at all.

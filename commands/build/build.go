@@ -374,6 +374,7 @@ func run(ctx context.Context, e *env.Env, o *options) error {
 		mode = "quiet"
 	}
 	shown := newDisplay(e, mode)
+	old, isOld := shown.(*legacy)
 	o.Watch = shown
 	o.Fetch = func(ctx context.Context, ref image.Reference, platform string) error {
 		if ref.String() == "docker.io/skiff/hello:latest" {
@@ -404,13 +405,21 @@ func run(ctx context.Context, e *env.Env, o *options) error {
 			fmt.Fprintln(e.Err, "ERROR: failed to solve: Canceled: context canceled")
 			return context.Canceled
 		}
+		var exit *build.ExitError
+		if isOld && errors.As(err, &exit) {
+			fmt.Fprintf(e.Err, "The command '%s' returned a non-zero code: %d\n", strings.Join(exit.Args, " "), exit.Code)
+			return failure.Status(exit.Code)
+		}
 		explain(e.Err, err)
 		return failure.Status(1)
 	}
 	if o.Check {
 		return printCheck(e, o, result.Warnings)
 	}
-	if mode != "quiet" && mode != "none" && mode != "rawjson" {
+	if isOld && result.ImageID != "" {
+		old.built(result.ImageID, o.Tags)
+	}
+	if !isOld && mode != "quiet" && mode != "none" && mode != "rawjson" {
 		printWarnings(e.Err, result.Warnings)
 	}
 	if result.ImageID == "" {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strconv"
 	"sync"
 	"time"
 
@@ -36,6 +37,9 @@ type display interface {
 
 // newDisplay returns the display of a --progress mode.
 func newDisplay(e *env.Env, mode string) display {
+	if old, err := strconv.ParseBool(e.Getenv("DOCKER_BUILDKIT")); mode == "auto" && err == nil && !old {
+		return &legacy{out: e.Out}
+	}
 	if mode == "auto" {
 		mode = "plain"
 		if env.Terminal(e.Err) {

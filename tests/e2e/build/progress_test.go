@@ -70,3 +70,25 @@ func TestBuild_Ulimit(t *testing.T) {
 	s.Skiff("build", "--ulimit", "nofile=9:1", dir).Exits(1).Complains("ulimit soft limit must be less than or equal to hard limit")
 	harness.Equal(t, "images", s.OK("images", "-q", "app"), "")
 }
+
+// With DOCKER_BUILDKIT=0 scripts read what they always read.
+func TestProgress_OfTheFirstBuilder(t *testing.T) {
+	s, dir := begin(t, "FROM busybox AS a\nRUN echo in a\nFROM busybox AS unused\nRUN false\nFROM busybox\nENV A=1\nCOPY --from=a /bin/busybox /b\nRUN echo $A; echo err >&2\nCMD [\"x\"]\n")
+	s.Setenv("DOCKER_BUILDKIT", "0")
+	r := s.Skiff("build", "-t", "app", dir).Exits(0).PrintsMatch(`Step 1/7 : FROM busybox
+Step 2/7 : ENV A=1
+Step 3/7 : FROM busybox AS a
+Step 4/7 : RUN echo in a
+in a
+Step 5/7 : COPY --from=a /bin/busybox /b
+Step 6/7 : RUN echo 1; echo err >&2
+(1\nerr|err\n1)
+Step 7/7 : CMD \["x"\]
+Successfully built [0-9a-f]{12}
+Successfully tagged app:latest`)
+	harness.Equal(t, "standard error", r.Stderr, "")
+	s.Skiff("build", dir).Exits(0).Says("Step 4/7 : RUN echo in a\n ---> Using cache\n")
+	s.WriteFile("c/Dockerfile", "FROM busybox\nRUN exit 9\n")
+	r = s.Skiff("build", dir).Exits(9)
+	harness.Equal(t, "standard error", r.Stderr, "The command '/bin/sh -c exit 9' returned a non-zero code: 9\n")
+}
