@@ -55,11 +55,11 @@ func (m *monitor) networkEvents(action string) []event.Event {
 
 // started records the start, as docker would with what comes before it.
 func (m *monitor) started() {
-	events := m.volumeEvents("mount")
+	var events []event.Event
 	if m.cfg.Attach != nil {
 		events = append(events, m.happened("attach"))
 	}
-	events = append(events, m.networkEvents("connect")...)
+	events = slices.Concat(events, m.networkEvents("connect"), m.volumeEvents("mount"))
 	m.record(append(events, m.happened("start"))...)
 }
 

@@ -32,8 +32,9 @@ func TestEvents_TellAContainersLife(t *testing.T) {
 	s.OK("rm", "done")
 	got := told(s, "--format", "{{.Type}} {{.Action}} {{.Actor.Attributes.name}}")
 	want := []string{
-		"image load " + s.Inspect(img, "{{.Id}}"), "volume create <no value>", "container create job", "volume mount <no value>",
-		"container attach job", "network connect none", "container start job", "container die job", "network disconnect none", "volume unmount <no value>",
+		"image load " + s.Inspect(img, "{{.Id}}"), "volume create <no value>", "container create job",
+		"container attach job", "network connect none", "volume mount <no value>", "container start job",
+		"container die job", "network disconnect none", "volume unmount <no value>",
 		"container rename done", "container destroy done",
 	}
 	harness.Equal(t, "the events", strings.Join(got, "\n"), strings.Join(want, "\n"))

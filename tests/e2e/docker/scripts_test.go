@@ -394,6 +394,18 @@ docker run --rm --network none --tmpfs /t:size=1m,mode=700 busybox sh -c 'df -k 
 docker run --rm --network none --tmpfs t busybox true
 docker volume ls -q
 `)},
+		{"all events", true, lines(`
+@sleep 1.1; date +%s >w/since
+@docker run -d --name it --network none -v data:/d busybox sh -c 'while [ ! -e /end ]; do sleep 0.1; done; sleep 1'
+@docker exec it true
+@docker exec -d it sh -c 'exit 4'
+@for n in $(seq 100); do docker events --since $(cat w/since) --until 0s --filter event=exec_die | grep -q exitCode=4 && break; sleep 0.1; done
+@docker exec it touch /end
+@docker wait it
+@docker rm it
+@docker volume rm data; sleep 1.1
+docker events --since $(cat w/since) --until 0s --format '{{.Type}} {{json .Actor.Attributes}} {{.Action}}'
+`)},
 		{"events", false, lines(`
 @sleep 0.1; date +%s.%N >w/since; sleep 0.1
 @docker run --name it --network none -l k=v busybox sh -c 'exit 2' || true

@@ -78,6 +78,31 @@ func TestA37_AVolumeIsFilledWhilePathsAreSwapped(t *testing.T) {
 	}
 }
 
+func TestA37_ArchivesOfAVolumeWhilePathsAreSwapped(t *testing.T) {
+	s := harness.New(t)
+	c := canary(s)
+	swapper(s, c)
+	s.WriteFile("in/a/victim", "from the archive\n")
+	s.WriteFile("in/a/sub/victim", "from the archive\n")
+	s.Shell("tar c -f in.tar -C in a").Exits(0)
+	in, out := 0, 0
+	for range rounds(15) {
+		// What the archive says of a is refused or written within the volume.
+		if s.Shell("skiff volume import shared in.tar").Code == 0 {
+			in++
+		}
+		r := s.Skiff("volume", "export", "shared")
+		if strings.Contains(r.Stdout, "mine") {
+			t.Fatal("the archive holds the host's file")
+		}
+		if r.Code == 0 {
+			out++
+		}
+	}
+	t.Logf("%d imports and %d exports were not refused", in, out)
+	s.OK("rm", "-f", "swapper")
+}
+
 func TestKill9_AnywhereLeavesNothingBroken(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadBusybox()
