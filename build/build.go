@@ -153,7 +153,13 @@ func Build(ctx context.Context, st *storage.Store, o Options) (_ *Result, err er
 	if b.cache, err = openCache(ctx, st); err != nil {
 		return nil, err
 	}
-	defer b.cache.close()
+	defer func() {
+		b.cache.close()
+		if len(b.made) > 0 {
+			// The next build that makes something tries again.
+			_ = b.cache.tidy(time.Now())
+		}
+	}()
 	defer func() {
 		if b.source != nil {
 			b.source.close()

@@ -29,6 +29,7 @@ const (
 	mountsDir  = "mounts"
 	usersLock  = "lock"
 	anchorLock = "anchor"
+	tidiedFile = "tidied"
 	layerFile  = "layer.json"
 	diffDir    = "diff"
 )

@@ -12,8 +12,11 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"skiff/rootless"
 	"skiff/storage"
+	"skiff/storage/atomicfile"
 	"skiff/storage/lock"
 )
 
@@ -115,6 +118,67 @@ func treeSize(dir string) int64 {
 		return nil
 	})
 	return sum
+}
+
+const (
+	// budgetShare is the part of its file system that the cache may fill, as
+	// docker's: one in so many.
+	budgetShare = 10
+	// tidyEvery is how often a build looks whether it does.
+	tidyEvery = 24 * time.Hour
+)
+
+// tidy keeps the cache within its budget: what was used longest ago goes, and what
+// a power cut may have damaged. A build that made something calls it, once a day,
+// and not while another one works.
+func (c *cache) tidy(now time.Time) error {
+	marker := c.path(tidiedFile)
+	if info, err := os.Stat(marker); err == nil && now.Sub(info.ModTime()) < tidyEvery {
+		return nil
+	}
+	held, err := lock.TryExclusive(c.path(usersLock))
+	if errors.Is(err, lock.ErrBusy) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer held.Release()
+	if err := atomicfile.Write(marker, nil, 0o600, atomicfile.Volatile); err != nil {
+		return err
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(c.dir, &fs); err != nil {
+		return err
+	}
+	return c.shrink(int64(fs.Blocks) * fs.Bsize / budgetShare)
+}
+
+// shrink deletes what is of no use, then the oldest until the rest takes no more
+// than budget bytes. The caller has the cache for itself.
+func (c *cache) shrink(budget int64) error {
+	all, err := c.entries()
+	if err != nil {
+		return err
+	}
+	var total int64
+	for _, e := range all {
+		if !e.Shared {
+			total += e.Size
+		}
+	}
+	for i := range all {
+		e := &all[i]
+		lost := e.Kind == "regular" && c.layer(e.ID) == nil
+		if !lost && (e.Shared || total <= budget) {
+			continue
+		}
+		if err := c.remove(e); err != nil {
+			return err
+		}
+		total -= e.Size
+	}
+	return c.sweepRecords()
 }
 
 // Pruning says what to delete from the build cache.
