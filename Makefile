@@ -23,7 +23,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # driver of that name, which `go build ./...` wants to compile.
 BUILD_NEEDS := gcc libc6-dev libseccomp-dev libbtrfs-dev pkg-config uidmap file
 TEST_NEEDS := busybox-static skopeo umoci docker-registry tmux shellcheck \
-	mmdebstrap util-linux passt fuse-overlayfs xfsprogs e2fsprogs
+	mmdebstrap util-linux iproute2 passt fuse-overlayfs xfsprogs e2fsprogs
 VM_NEEDS := qemu-system-x86 mmdebstrap e2fsprogs
 BENCH_NEEDS := hyperfine crun podman
 

@@ -154,36 +154,29 @@ func keepID(f *spec.Facts, mode string) error {
 		file string
 		id   int
 	}{{&f.UIDMap, "/proc/self/uid_map", uid}, {&f.GIDMap, "/proc/self/gid_map", gid}} {
-		size, err := mapped(m.file)
+		extents, err := idExtents(m.file)
 		if err != nil {
 			return err
 		}
+		size := extents[len(extents)-1]
 		if size <= m.id {
 			return &NoRangeError{mode}
 		}
-		list := []rspec.LinuxIDMapping{{ContainerID: uint32(m.id), HostID: 0, Size: 1}}
-		if m.id > 0 {
-			list = append(list, rspec.LinuxIDMapping{ContainerID: 0, HostID: 1, Size: uint32(m.id)})
+		id := uint32(m.id)
+		for _, one := range []container.IDMapping{
+			{Container: id, Host: 0, Size: 1},
+			{Container: 0, Host: 1, Size: id},
+			{Container: id + 1, Host: id + 1, Size: uint32(size) - id - 1},
+		} {
+			list, _ := splitMapping(one, extents) // we have size ids
+			*m.to = append(*m.to, list...)
 		}
-		if rest := size - m.id - 1; rest > 0 {
-			list = append(list, rspec.LinuxIDMapping{ContainerID: uint32(m.id + 1), HostID: uint32(m.id + 1), Size: uint32(rest)})
-		}
-		*m.to = list
 	}
 	return nil
 }
 
 // keptUser is the id that the caller has in a keep-id map.
 func keptUser(list []rspec.LinuxIDMapping) string { return strconv.Itoa(int(list[0].ContainerID)) }
-
-// mapped counts the consecutive ids from 0 that a namespace has.
-func mapped(file string) (int, error) {
-	ends, err := idExtents(file)
-	if err != nil || len(ends) == 0 {
-		return 0, err
-	}
-	return ends[len(ends)-1], nil
-}
 
 // idExtents returns where each of the consecutive runs of ids, the first of
 // which begins with 0, ends in a namespace.

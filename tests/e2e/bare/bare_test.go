@@ -1,6 +1,7 @@
 package bare_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,6 +58,23 @@ func TestSession_OneUserIDIsEnoughToRun(t *testing.T) {
 		t.Errorf("%d lines of notice, want 1:\n%s", notices, r.Stderr)
 	}
 	r.Complains("subordinate")
+}
+
+// An administrator may give ids in several portions: the kernel takes no mapping
+// that reaches from one into the other.
+func TestSession_SeveralRangesOfIDs(t *testing.T) {
+	harness.Requires(t, harness.Root)
+	s := harness.New(t)
+	ranges := filepath.Join(s.Dir, "ranges")
+	text := fmt.Sprintf("%[1]d:700000:500\n%[1]d:800000:65000\n", s.UID())
+	if err := os.WriteFile(ranges, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.InMountNamespace("mount --bind " + ranges + " /etc/subuid; mount --bind " + ranges + " /etc/subgid")
+	img := s.LoadBusybox()
+	s.Skiff("run", "--rm", "--network", "none", img, "sh", "-c", "wc -l < /proc/self/uid_map; touch /f; chown 60000 /f; stat -c %u /f").Exits(0).Prints("3\n60000")
+	s.Skiff("run", "--rm", "--network", "none", "--userns", "keep-id:uid=1000,gid=1000", img, "sh", "-c", "id -u; touch /tmp/f; stat -c %u /tmp/f").Exits(0).Prints("1000\n1000")
+	s.Skiff("run", "--rm", "--network", "none", "--userns", "keep-id:uid=200,gid=200", img, "id", "-u").Exits(0).Prints("200")
 }
 
 func TestSession_AsRoot(t *testing.T) {
