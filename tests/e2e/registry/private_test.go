@@ -2,12 +2,15 @@ package registry_test
 
 import (
 	"archive/tar"
+	"context"
 	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"skiff/tests/harness"
 )
@@ -77,6 +80,7 @@ func TestRegistryImage_IsAPrivateRegistry(t *testing.T) {
 	other("pull -q " + address + "/team/app:1").Exits(0).Prints(address + "/team/app:1")
 	other("image inspect -f '{{.Id}}' " + address + "/team/app:1").Prints(want)
 	other("rmi " + address + "/team/app:1").Exits(0)
+	byAnotherUser(s, "pull", "-q", address+"/team/app:1")
 	s.Skiff("search", "--list-tags", address+"/team/app").Exits(0).Says("1")
 	// What was pushed is on the host, and outlives the container.
 	s.OK("rm", "-f", "reg")
@@ -86,4 +90,29 @@ func TestRegistryImage_IsAPrivateRegistry(t *testing.T) {
 	harness.Equal(t, "the image", s.Inspect(address+"/team/app:1", "{{.Id}}"), want)
 	s.OK("rm", "-f", "-v", "reg")
 	s.Shell("rm -rf ~/other").Exits(0)
+}
+
+// byAnotherUser runs skiff as nobody, who has a home for it.
+func byAnotherUser(s *harness.Session, args ...string) {
+	s.T.Helper()
+	if os.Geteuid() != 0 {
+		return
+	}
+	const nobody = 65534
+	home, err := os.MkdirTemp("", "skiff-other-")
+	if err == nil {
+		err = os.Chown(home, nobody, nobody)
+	}
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	defer os.RemoveAll(home)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, s.Binary(), args...)
+	cmd.Dir, cmd.Env = "/", []string{"HOME=" + home, "PATH=" + os.Getenv("PATH")}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		s.T.Errorf("as another user: %v: %v\n%s", args, err, out)
+	}
 }
