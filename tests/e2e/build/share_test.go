@@ -11,7 +11,7 @@ import (
 // nothing in its store.
 func TestCache_IsShared(t *testing.T) {
 	registry := harness.NewRegistry(t)
-	const dockerfile = "FROM busybox AS tools\nRUN date +%s%N > /tool\nFROM busybox\nCOPY f /f\nRUN date +%s%N > /n\nCOPY --from=tools /tool /t\n"
+	const dockerfile = "FROM busybox AS tools\nRUN cat /proc/sys/kernel/random/uuid > /tool\nFROM busybox\nCOPY f /f\nRUN cat /proc/sys/kernel/random/uuid > /n\nCOPY --from=tools /tool /t\n"
 	s, dir := begin(t, dockerfile, "f", "f")
 	forget := func() {
 		t.Helper()
@@ -37,15 +37,18 @@ func TestCache_IsShared(t *testing.T) {
 			s.OK("push", "-q", name+":inline")
 			s.OK("rmi", name+":inline")
 		}
-		want := content()
+		want := strings.Fields(content())
 		forget()
 		r := s.Skiff("build", "--progress=plain", "-t", "app", "--cache-from", c.from, dir).Exits(0)
 		if strings.Count(r.Stderr, "CACHED") < c.cached+1 {
 			t.Errorf("%s: not %d cached steps and the base:\n%s", c.what, c.cached, r.Stderr)
 		}
-		if got := content(); c.cached == 4 && got != want || got[:5] != want[:5] {
-			t.Errorf("%s: the image has %q, want %q", c.what, got, want)
+		// Without mode=max only the image's own layers are shared.
+		got := strings.Fields(content())
+		if c.cached == 3 {
+			got, want = got[:1], want[:1]
 		}
+		harness.Equal(t, c.what+": the image", strings.Join(got, " "), strings.Join(want, " "))
 		harness.Equal(t, c.what+": images", s.OK("images", "-a", "--format", "{{.Repository}}:{{.Tag}}"), "app:latest\nbusybox:latest")
 		if r := s.Skiff("build", "--progress=plain", dir).Exits(0); strings.Count(r.Stderr, "CACHED") < 5 {
 			t.Errorf("%s: forgotten:\n%s", c.what, r.Stderr)
