@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -34,6 +35,41 @@ func Entries(dir string) []string {
 		all = append(all, e.Name())
 	}
 	return all
+}
+
+// Walk calls see with everything below dir, dir itself left out, by its path
+// relative to dir; see may return [fs.SkipDir]. What goes away meanwhile is
+// passed over: a store has temporary files of commands and monitors that are
+// just ending.
+func Walk(t *testing.T, dir string, see func(name string, info fs.FileInfo) error) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if path == dir {
+			return err
+		}
+		var info fs.FileInfo
+		if err == nil {
+			info, err = d.Info()
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		err = see(name, info)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Snapshot describes everything below dir: kinds, modes, owners, link targets

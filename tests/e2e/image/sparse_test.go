@@ -12,19 +12,10 @@ import (
 // room is what the files below a directory take of the disk, in bytes.
 func room(t *testing.T, dir string) (n int64) {
 	t.Helper()
-	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err == nil {
-			n += info.Sys().(*syscall.Stat_t).Blocks * 512
-		}
-		return err
+	harness.Walk(t, dir, func(_ string, info fs.FileInfo) error {
+		n += info.Sys().(*syscall.Stat_t).Blocks * 512
+		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	return n
 }
 

@@ -3,7 +3,6 @@ package system_test
 import (
 	"io/fs"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -21,17 +20,10 @@ func TestState_HasNoFileThatIsNotListed(t *testing.T) {
 	s.OK("run", "--rm", "--network", "none", img, "true")
 	s.OK("rm", "done")
 	listed, whole := listedPaths(t)
-	err := filepath.WalkDir(s.Store(), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || path == s.Store() {
-			return err
-		}
-		name, err := filepath.Rel(s.Store(), path)
-		if err != nil {
-			return err
-		}
+	harness.Walk(t, s.Store(), func(name string, info fs.FileInfo) error {
 		if whole.MatchString(name) {
-			if d.IsDir() {
-				return filepath.SkipDir
+			if info.IsDir() {
+				return fs.SkipDir
 			}
 			return nil
 		}
@@ -40,9 +32,6 @@ func TestState_HasNoFileThatIsNotListed(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil {
-		t.Error(err)
-	}
 }
 
 // listedPaths returns two expressions from the first columns of the tables: of
