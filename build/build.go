@@ -41,8 +41,10 @@ type Options struct {
 	NoCache    bool
 	NoCacheFor []string
 	Pull       bool
-	// Platform is os/arch[/variant]; empty means this machine's.
-	Platform   string
+	// Platforms are what to build for, each os/arch[/variant]; none means this
+	// machine. Of several each is an image of its own, and the names stand for all
+	// of them.
+	Platforms  []string
 	Network    string // default, none, host
 	ExtraHosts []string
 	ShmSize    int64 // bytes
@@ -110,9 +112,13 @@ type Result struct {
 	Warnings []dockerfile.Warning
 }
 
-// builder is one build.
+// builder is one build for one platform.
 type builder struct {
 	Options
+	// Platform is os/arch[/variant]; empty means this machine's.
+	Platform string
+	final    *state // of the target
+
 	ctx    context.Context // of the whole build
 	st     *storage.Store
 	file   *dockerfile.File
@@ -147,34 +153,83 @@ func Build(ctx context.Context, st *storage.Store, o Options) (_ *Result, err er
 	if err := rootless.Await(); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	b := &builder{Options: o, ctx: ctx, st: st, images: map[string]*future{}, slots: make(chan struct{}, max(2, runtime.NumCPU())), stop: cancel}
+	platforms := o.Platforms
+	if len(platforms) == 0 {
+		platforms = []string{""}
+	}
+	all := &product{}
+	defer func() { err = errors.Join(err, all.close()) }()
+	result := &Result{}
+	for _, platform := range platforms {
+		b, err := open(ctx, st, o, platform)
+		if err != nil {
+			return nil, err
+		}
+		all.of = append(all.of, b)
+		warnings, err := b.solve()
+		if err != nil {
+			return nil, err
+		}
+		result.Warnings = warnings // of the same text
+	}
+	if o.Check {
+		return result, nil
+	}
+	for _, x := range o.Exports {
+		if err := all.give(ctx, x, result); err != nil {
+			return nil, err
+		}
+	}
+	if !o.NoImage {
+		if err := all.publish(ctx, result); err != nil {
+			return nil, err
+		}
+	}
+	for _, b := range all.of {
+		if err := b.exportCaches(ctx, b.final); err != nil {
+			return nil, err
+		}
+	}
+	return result, nil
+}
+
+// open begins to build for one platform.
+func open(ctx context.Context, st *storage.Store, o Options, platform string) (_ *builder, err error) {
+	b := &builder{Options: o, Platform: platform, st: st, images: map[string]*future{}, slots: make(chan struct{}, max(2, runtime.NumCPU()))}
 	if b.cache, err = openCache(ctx, st); err != nil {
 		return nil, err
 	}
-	defer func() {
-		b.cache.close()
-		if len(b.made) > 0 {
-			// The next build that makes something tries again.
-			_ = b.cache.tidy(time.Now())
-		}
-	}()
-	defer func() {
-		if b.source != nil {
-			b.source.close()
-		}
-		err = errors.Join(err, b.temp.Remove())
-	}()
-	if err := b.parse(ctx); err != nil {
+	b.ctx, b.stop = context.WithCancelCause(ctx)
+	return b, nil
+}
+
+// close lets go of everything that was for this build only.
+func (b *builder) close() error {
+	b.stop(nil)
+	b.closeImports()
+	if b.source != nil {
+		b.source.close()
+	}
+	err := b.temp.Remove()
+	b.cache.close()
+	if len(b.made) > 0 {
+		// The next build that makes something tries again.
+		_ = b.cache.tidy(time.Now())
+	}
+	return err
+}
+
+// solve builds the target, and returns what the rules have against the
+// Dockerfile.
+func (b *builder) solve() ([]dockerfile.Warning, error) {
+	if err := b.parse(b.ctx); err != nil {
 		return nil, err
 	}
 	target, err := b.target()
 	if err != nil {
 		return nil, err
 	}
-	b.openImports(ctx)
-	defer b.closeImports()
+	b.openImports(b.ctx)
 	// What is known already need not be built first.
 	if _, err := b.violations(); err != nil {
 		return nil, err
@@ -183,29 +238,12 @@ func Build(ctx context.Context, st *storage.Store, o Options) (_ *Result, err er
 		b.narrator = n
 		n.Steps(b.instructions(target, make(map[int]bool)))
 	}
-	final, err := b.stage(ctx, target)
+	b.final, err = b.stage(b.ctx, target)
 	b.wait()
 	if err != nil {
 		return nil, b.explain(err)
 	}
-	result := &Result{}
-	if result.Warnings, err = b.violations(); err != nil || o.Check {
-		return result, err
-	}
-	for _, x := range o.Exports {
-		if err := b.give(ctx, final, x, result); err != nil {
-			return nil, err
-		}
-	}
-	if !o.NoImage {
-		published, err := b.publish(ctx, final)
-		if err != nil {
-			return nil, err
-		}
-		published.Warnings = result.Warnings
-		result = published
-	}
-	return result, b.exportCaches(ctx, final)
+	return b.violations()
 }
 
 // parse reads the Dockerfile, or what was read of the same text before.

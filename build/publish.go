@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"skiff/storage/courier/client"
@@ -14,38 +15,74 @@ import (
 	"skiff/storage/lock"
 )
 
-// publish makes the final state an image with the wanted names. What is there
+// publish makes the final states images with the wanted names. What is there
 // already is not made again.
-func (b *builder) publish(ctx context.Context, st *state) (_ *Result, err error) {
-	task := b.Watch.Begin("exporting to image")
+func (p *product) publish(ctx context.Context, r *Result) (err error) {
+	task := p.of[0].Watch.Begin("exporting to image")
 	defer func() { task.Done(err) }()
-	raw, created, err := b.configuration(st)
-	if err != nil {
-		return nil, err
-	}
-	known := keyOf("image", st.key, baseID(st), string(raw), layerIDs(st), b.Annotations)
-	r := &Result{}
-	if r.ImageID = b.existing(st, known); r.ImageID == "" {
-		result, err := b.export(ctx, st, raw, created)
-		if err != nil {
-			return nil, err
-		}
-		task.Status("exporting layers done")
-		r.ImageID, r.Changed = result, true
-		_ = writeJSON(b.cache.path(recordsDir, known), imageRecord{cacheVersion, r.ImageID})
+	tags := p.of[0].Tags
+	if len(p.of) == 1 {
+		err = p.of[0].publish(ctx, task, tags, r)
 	} else {
-		named, err := b.tag(ctx, r.ImageID)
-		if err != nil {
-			return nil, err
-		}
-		task.Status("exporting layers done")
-		r.Changed = named
+		err = p.publishAll(ctx, task, r)
 	}
-	task.Status("writing image sha256:" + r.ImageID + " done")
-	for _, name := range b.Tags {
+	if err != nil {
+		return err
+	}
+	for _, name := range tags {
 		task.Status("naming to " + name + " done")
 	}
-	return r, nil
+	return nil
+}
+
+// publishAll makes an image for each platform. The names are those of the one for
+// this machine, and stand for all.
+func (p *product) publishAll(ctx context.Context, task Task, r *Result) error {
+	var ids []string
+	main := 0
+	for i, b := range p.of {
+		one := &Result{}
+		if err := b.publish(ctx, task, nil, one); err != nil {
+			return err
+		}
+		r.Changed = r.Changed || one.Changed
+		if slices.Contains(ids, one.ImageID) {
+			continue // of two variants one image may be made
+		}
+		ids = append(ids, one.ImageID)
+		if strings.HasPrefix(b.platform(), machine()) {
+			main = i
+		}
+	}
+	r.ImageID = ids[min(main, len(ids)-1)]
+	for _, name := range p.of[0].Tags {
+		if err := client.Tag(ctx, p.of[0].st, message.Tag{ID: r.ImageID, Reference: name, Platforms: ids}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// publish makes the final state an image with these names.
+func (b *builder) publish(ctx context.Context, task Task, names []string, r *Result) error {
+	st := b.final
+	raw, created, err := b.configuration(st)
+	if err != nil {
+		return err
+	}
+	known := keyOf("image", st.key, baseID(st), string(raw), layerIDs(st), b.Annotations)
+	if r.ImageID = b.existing(st, known); r.ImageID == "" {
+		if r.ImageID, err = b.export(ctx, st, b.message(st, raw, created, names)); err != nil {
+			return err
+		}
+		r.Changed = true
+		_ = writeJSON(b.cache.path(recordsDir, known), imageRecord{cacheVersion, r.ImageID})
+	} else if r.Changed, err = b.tag(ctx, r.ImageID, names); err != nil {
+		return err
+	}
+	task.Status("exporting layers done")
+	task.Status("writing image sha256:" + r.ImageID + " done")
+	return nil
 }
 
 // configuration is that of the image that the state becomes, without rootfs, and
@@ -70,8 +107,8 @@ func (b *builder) configuration(st *state) (raw []byte, created time.Time, err e
 }
 
 // message asks the courier for the image, without its new layers.
-func (b *builder) message(st *state, raw []byte, created time.Time) message.Build {
-	want := message.Build{Config: raw, Created: created, Names: b.Tags, Annotations: b.Annotations}
+func (b *builder) message(st *state, raw []byte, created time.Time, names []string) message.Build {
+	want := message.Build{Config: raw, Created: created, Names: names, Annotations: b.Annotations}
 	if st.base != nil {
 		want.Base, want.DiffIDs = st.base.Layers, st.config.RootFS.DiffIDs
 		if len(want.DiffIDs) != len(want.Base) {
@@ -116,13 +153,13 @@ func (b *builder) existing(_ *state, key string) string {
 }
 
 // tag gives an image the names that it lacks.
-func (b *builder) tag(ctx context.Context, id string) (changed bool, err error) {
+func (b *builder) tag(ctx context.Context, id string, names []string) (changed bool, err error) {
 	img, err := image.Find(b.st, "sha256:"+id)
 	if err != nil {
 		return false, err
 	}
-	for _, name := range b.Tags {
-		if slices.Contains(img.Names, name) {
+	for _, name := range names {
+		if slices.Contains(img.Names, name) && img.Platforms[name] == nil {
 			continue
 		}
 		if err := client.Tag(ctx, b.st, message.Tag{ID: id, Reference: name}); err != nil {
@@ -187,7 +224,7 @@ func (b *builder) fresh(st *state) *time.Time {
 }
 
 // export has the courier make the image of the layers.
-func (b *builder) export(ctx context.Context, st *state, raw []byte, created time.Time) (string, error) {
+func (b *builder) export(ctx context.Context, st *state, want message.Build) (string, error) {
 	// Alone, the layers' directories may become the image's; else another build
 	// may stand on them, and they are copied.
 	b.cache.close()
@@ -204,7 +241,6 @@ func (b *builder) export(ctx context.Context, st *state, raw []byte, created tim
 	} else {
 		b.cache.users = alone
 	}
-	want := b.message(st, raw, created)
 	layers := st.layers
 	for i, l := range layers {
 		// Somebody may have published, or pruned, it since we looked.

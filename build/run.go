@@ -61,7 +61,7 @@ func (e *evaluation) run(c *command) error {
 	}
 	p := e.process()
 	env := slices.Clone(e.env)
-	key := keyOf("run", e.key, args, string(script), env, p.User, p.WorkingDir, network, mountKeys, e.ExtraHosts, e.Platform, e.Epoch, e.Ulimits)
+	key := keyOf("run", e.key, args, string(script), env, p.User, p.WorkingDir, network, mountKeys, e.ExtraHosts, e.Epoch, e.Ulimits)
 	text := args
 	if len(e.declared) > 0 {
 		var known []string

@@ -320,8 +320,7 @@ func (b *builder) exportCache(ctx context.Context, st *state, to CacheRef) error
 	if err != nil {
 		return err
 	}
-	want := b.message(st, raw, created)
-	want.Names = nil
+	want := b.message(st, raw, created, nil)
 	for _, l := range st.layers {
 		now := b.cache.layer(l.ID)
 		if now == nil {
@@ -354,7 +353,7 @@ func (b *builder) exportLocal(ctx context.Context, want message.Build, dir strin
 		return err
 	}
 	defer os.Remove(f.Name()) // it has another name by then
-	_, err = client.BuildArchive(ctx, b.st, f, want)
+	_, err = client.BuildArchive(ctx, b.st, f, message.BuildArchive{Images: []message.Build{want}})
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}

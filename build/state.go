@@ -251,6 +251,9 @@ type evaluation struct {
 func (e *evaluation) title(text string, trigger bool) string {
 	e.current++
 	prefix := "["
+	if len(e.Platforms) > 1 {
+		prefix += e.platform() + " "
+	}
 	if e.name != "" {
 		prefix += e.name + " "
 	}
@@ -379,24 +382,34 @@ func (b *builder) image(ctx context.Context, name, platform string) (*state, err
 	return f.wait(ctx)
 }
 
+// find looks for an image in the store, for the platform if the name stands for
+// one.
+func (b *builder) find(ref image.Reference, platform string) (*image.Image, error) {
+	img, err := image.Find(b.st, ref.String())
+	if err != nil {
+		return nil, err
+	}
+	return img.Variant(b.st, img.NameOf(ref.String()), platform)
+}
+
 func (b *builder) loadImage(ctx context.Context, ref image.Reference, platform string) (_ *state, err error) {
 	task := b.Watch.Begin("[internal] load metadata for " + ref.String())
 	defer func() { task.Done(err) }()
-	img, err := image.Resolve(b.st, ref.String())
+	img, err := b.find(ref, platform)
 	if b.Check && (err != nil || img.Graph != "") {
 		// What the rules need of it is not worth a download.
 		s := b.scratch()
 		s.foreign = true
 		return s, nil
 	}
-	if b.Pull || err != nil || img.Graph != "" || !suits(img, platform) {
+	if b.Pull || err != nil || img.Graph != "" || platform != "" && !img.Suits(platform) {
 		if b.Fetch == nil {
 			return nil, fmt.Errorf("%s: not found", ref)
 		}
 		if err := b.Fetch(ctx, ref, platform); err != nil {
 			return nil, fmt.Errorf("%s: %w", ref, err)
 		}
-		if img, err = image.Resolve(b.st, ref.String()); err != nil {
+		if img, err = b.find(ref, platform); err != nil {
 			return nil, err
 		}
 	}
@@ -412,13 +425,6 @@ func (b *builder) loadImage(ctx context.Context, ref image.Reference, platform s
 	}
 	s.env = slices.Clone(s.config.Config.Env)
 	return s, nil
-}
-
-// suits reports whether the image is for the platform: linux/arm64 asks for
-// every variant.
-func suits(img *image.Image, wanted string) bool {
-	have := strings.TrimSuffix(img.Config.OS+"/"+img.Config.Architecture+"/"+img.Config.Variant, "/")
-	return wanted == "" || have == wanted || strings.HasPrefix(have, wanted+"/") || strings.HasPrefix(wanted, have+"/")
 }
 
 // prefetch starts to build the stages that a command copies from.

@@ -251,7 +251,7 @@ _skiff() {
 			'--no-cache[Do not use cache when building the image]' \
 			'--no-cache-filter[Do not cache specified stages]:value:_files' \
 			'--output[Output destination (format "type=local,dest=path")]:value:_files' \
-			'--platform[Set target platform for build]:value:_files' \
+			'--platform[Set target platform for build; several make one image of each, e.g. linux/amd64,linux/arm64]:value:_files' \
 			'--progress[Set type of progress output ("auto", "none", "plain", "quiet", "rawjson", "tty"). Use plain to show container output]:value:_files' \
 			'--pull[Always attempt to pull all referenced images]' \
 			'--push[Shorthand for "--output=type=registry"]' \
@@ -362,7 +362,7 @@ _skiff() {
 			'--no-cache[Do not use cache when building the image]' \
 			'--no-cache-filter[Do not cache specified stages]:value:_files' \
 			'--output[Output destination (format "type=local,dest=path")]:value:_files' \
-			'--platform[Set target platform for build]:value:_files' \
+			'--platform[Set target platform for build; several make one image of each, e.g. linux/amd64,linux/arm64]:value:_files' \
 			'--progress[Set type of progress output ("auto", "none", "plain", "quiet", "rawjson", "tty"). Use plain to show container output]:value:_files' \
 			'--pull[Always attempt to pull all referenced images]' \
 			'--push[Shorthand for "--output=type=registry"]' \
@@ -463,7 +463,7 @@ _skiff() {
 			'--no-cache[Do not use cache when building the image]' \
 			'--no-cache-filter[Do not cache specified stages]:value:_files' \
 			'--output[Output destination (format "type=local,dest=path")]:value:_files' \
-			'--platform[Set target platform for build]:value:_files' \
+			'--platform[Set target platform for build; several make one image of each, e.g. linux/amd64,linux/arm64]:value:_files' \
 			'--progress[Set type of progress output ("auto", "none", "plain", "quiet", "rawjson", "tty"). Use plain to show container output]:value:_files' \
 			'--pull[Always attempt to pull all referenced images]' \
 			'--push[Shorthand for "--output=type=registry"]' \
@@ -1015,7 +1015,7 @@ _skiff() {
 			'--no-cache[Do not use cache when building the image]' \
 			'--no-cache-filter[Do not cache specified stages]:value:_files' \
 			'--output[Output destination (format "type=local,dest=path")]:value:_files' \
-			'--platform[Set target platform for build]:value:_files' \
+			'--platform[Set target platform for build; several make one image of each, e.g. linux/amd64,linux/arm64]:value:_files' \
 			'--progress[Set type of progress output ("auto", "none", "plain", "quiet", "rawjson", "tty"). Use plain to show container output]:value:_files' \
 			'--pull[Always attempt to pull all referenced images]' \
 			'--push[Shorthand for "--output=type=registry"]' \

@@ -26,7 +26,7 @@ var errNoCommand = errors.New("no command specified")
 func configure(o createOptions, img *image.Image, hostname string) (*container.Config, error) {
 	cfg := &container.Config{
 		ID: container.NewID(), Name: o.Name,
-		ImageID: "sha256:" + img.ID, ImagePlatform: platform(img.Config), Layers: img.Layers,
+		ImageID: "sha256:" + img.ID, ImagePlatform: img.Platform(), Layers: img.Layers,
 		Config: o.Process, Host: o.Host, Networks: o.Networks,
 	}
 	p, from := &cfg.Config, img.Config.Config
@@ -86,14 +86,6 @@ func configure(o createOptions, img *image.Image, hostname string) (*container.C
 	}
 	cfg.Host.ContainerIDFile = o.CIDFile
 	return cfg, nil
-}
-
-func platform(c image.Config) string {
-	text := c.OS + "/" + c.Architecture
-	if c.Variant != "" {
-		text += "/" + c.Variant
-	}
-	return text
 }
 
 // mergeCommand: an entrypoint of the user's own takes the image's command away

@@ -113,9 +113,9 @@ func publish(ctx context.Context, st *storage.Store, from source, o createOption
 		return nil, err
 	}
 	defer held.Release()
-	img, err := from.resolve(o.Image)
-	if err == nil && !fetched && !suits(img, o.Platform) {
-		err = &otherPlatform{name: o.Image, wanted: o.Platform, have: platform(img.Config)}
+	img, err := from.resolve(o.Image, o.Platform)
+	if err == nil && !fetched && o.Platform != "" && !img.Suits(o.Platform) {
+		err = &otherPlatform{name: o.Image, wanted: o.Platform, have: img.Platform()}
 	}
 	if _, bad := image.ParseReference(o.Image); err != nil && bad != nil {
 		err = failure.Local("%v", bad) // docker's client looks at the name

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"skiff/commands/env"
 	"skiff/commands/failure"
@@ -23,8 +22,9 @@ const helloImage = "docker.io/skiff/hello:latest"
 
 // source is where a container's image comes from.
 type source interface {
-	// resolve returns the image in the store, or image.ErrNotFound.
-	resolve(ref string) (*image.Image, error)
+	// resolve returns the image in the store, for the platform if it has one for
+	// that, or image.ErrNotFound.
+	resolve(ref, platform string) (*image.Image, error)
 	// fetch brings it into the store and reports its progress to out.
 	fetch(ctx context.Context, ref image.Reference, platform string, out io.Writer) error
 }
@@ -54,20 +54,19 @@ func bring(ctx context.Context, e *env.Env, from source, o createOptions, missin
 	return from.fetch(ctx, ref, o.Platform, out)
 }
 
-// suits reports whether the image is for the platform that was asked for:
-// linux/arm64 asks for every variant.
-func suits(img *image.Image, wanted string) bool {
-	have := platform(img.Config)
-	return wanted == "" || have == wanted || strings.HasPrefix(have, wanted+"/") || strings.HasPrefix(wanted, have+"/")
-}
-
 // userStore is the source of the user's own store and the registries.
 type userStore struct {
 	st  *storage.Store
 	env *env.Env
 }
 
-func (s userStore) resolve(ref string) (*image.Image, error) { return image.Resolve(s.st, ref) }
+func (s userStore) resolve(ref, platform string) (*image.Image, error) {
+	img, err := image.Find(s.st, ref)
+	if err != nil {
+		return nil, err
+	}
+	return img.Variant(s.st, img.NameOf(ref), platform)
+}
 
 func (s userStore) fetch(ctx context.Context, ref image.Reference, platform string, out io.Writer) error {
 	if ref.String() == helloImage {

@@ -72,7 +72,7 @@ func runHistory(e *env.Env, o historyOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := fitsPlatform(st, img, o.Ref, o.Platform); err != nil {
+	if img, err = variant(st, img, o.Ref, o.Platform); err != nil {
 		return err
 	}
 	layers, err := image.Layers(st)

@@ -88,6 +88,11 @@ func runImages(e *env.Env, o imagesOptions) error {
 	if err != nil {
 		return err
 	}
+	if members := image.Members(images); !o.All {
+		// Those live by the name of another: as docker's intermediate ones they are
+		// only shown with all.
+		images = slices.DeleteFunc(images, func(img *image.Image) bool { return members[img.ID] && len(img.Names)+len(img.Digests) == 0 })
+	}
 	images, err = filter(e, st, images, o.Filters)
 	if err != nil {
 		return err

@@ -62,7 +62,7 @@ func runInspect(e *env.Env, o inspectOptions) error {
 	for _, ref := range o.Refs {
 		img, err := image.Resolve(st, ref)
 		if err == nil {
-			err = fitsPlatform(st, img, ref, o.Platform)
+			img, err = variant(st, img, ref, o.Platform)
 		}
 		if err != nil {
 			failed = append(failed, err)

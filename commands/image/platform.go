@@ -15,26 +15,44 @@ func variantFlag(usage string) cli.Flag {
 	return &cli.StringFlag{Name: "platform", Usage: usage + ` Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")`}
 }
 
-// platformOf is os/architecture[/variant] of an image, whose configuration is
-// read.
-func platformOf(img *image.Image) string {
-	return strings.TrimSuffix(strings.Join([]string{img.Config.OS, img.Config.Architecture, img.Config.Variant}, "/"), "/")
+// variant returns that of the images that ref means which is for platform, and
+// refuses if none is. Without a platform it is the image itself.
+func variant(st *storage.Store, img *image.Image, ref, platform string) (*image.Image, error) {
+	if platform == "" {
+		return img, nil
+	}
+	of, err := img.Variant(st, img.NameOf(ref), platform)
+	if err == nil && !of.Suits(platform) {
+		err = otherPlatform(img, ref, platform)
+	}
+	return of, err
 }
 
-// fitsPlatform refuses an image that is for none of the platforms, a list
-// separated by commas. The store has each image for one platform.
-func fitsPlatform(st *storage.Store, img *image.Image, ref, platforms string) error {
+func otherPlatform(img *image.Image, ref, wanted string) error {
+	return failure.Engine(nil, "image with reference %s was found but its platform (%s) does not match the specified platform (%s)", ref, img.Platform(), wanted)
+}
+
+// variants are the images that a name of img stands for, all of them or those for
+// one of the platforms, a list separated by commas. The user said ref.
+func variants(st *storage.Store, img *image.Image, ref, name, platforms string) ([]string, error) {
 	if platforms == "" {
-		return nil
+		return img.Platforms[name], nil
 	}
-	if err := img.ReadConfig(st); err != nil {
-		return err
-	}
-	is := platformOf(img)
-	for want := range strings.SplitSeq(platforms, ",") {
-		if is == want || strings.HasPrefix(is, want+"/") || strings.HasPrefix(want, is+"/") {
-			return nil
+	var ids []string
+	var failed error
+	for platform := range strings.SplitSeq(platforms, ",") {
+		of, err := img.Variant(st, name, platform)
+		if err != nil {
+			return nil, err
 		}
+		if !of.Suits(platform) {
+			failed = otherPlatform(img, ref, platforms)
+			continue
+		}
+		ids = append(ids, of.ID)
 	}
-	return failure.Engine(nil, "image with reference %s was found but its platform (%s) does not match the specified platform (%s)", ref, is, platforms)
+	if len(ids) > 0 {
+		failed = nil
+	}
+	return ids, failed
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -156,5 +157,8 @@ func unused(st *storage.Store, p Pruning) ([]string, error) {
 		}
 		ids = append(ids, img.ID)
 	}
-	return ids, nil
+	// What a name that stays stands for stays too.
+	staying := slices.DeleteFunc(images, func(img *image.Image) bool { return slices.Contains(ids, img.ID) })
+	members := image.Members(staying)
+	return slices.DeleteFunc(ids, func(id string) bool { return members[id] }), nil
 }

@@ -119,7 +119,11 @@ type named struct {
 // toPush finds the images that the user means.
 func toPush(st *storage.Store, o pushOptions) ([]named, error) {
 	if !o.AllTags {
-		img, err := image.Resolve(st, o.Ref.String())
+		img, err := image.Find(st, o.Ref.String())
+		if err == nil && o.Platform != "" {
+			// Of those that the name stands for; whether it is one the courier says.
+			img, err = img.Variant(st, o.Ref.String(), o.Platform)
+		}
 		if err == nil {
 			return []named{{o.Ref, img.ID}}, nil
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -101,26 +102,83 @@ func removeOne(ctx context.Context, st *storage.Store, ref string, o removeOptio
 	if img.Graph != "" {
 		return nil, readOnly(img, ref, "remove")
 	}
-	// Of each image there is one platform: the one to remove, or none.
-	if err := fitsPlatform(st, img, ref, o.Platform); err != nil {
+	of, err := variant(st, img, ref, o.Platform)
+	if err != nil {
 		return nil, err
 	}
+	if name := img.NameOf(ref); o.Platform != "" && len(img.Platforms[name]) > 1 {
+		return removeVariant(ctx, st, img, name, of.ID, o)
+	}
+	names := img.Names
 	want := message.Remove{ID: img.ID, Force: o.Force}
 	if !strings.HasPrefix(img.ID, strings.TrimPrefix(ref, "sha256:")) {
-		name, err := image.ParseReference(ref)
-		if err != nil {
-			return nil, err
-		}
-		name = name.WithDefaultTag()
-		if name.Digest != "" {
-			name.Tag = ""
-		}
-		want.Reference = name.String()
+		want.Reference = img.NameOf(ref)
+		names = []string{want.Reference}
 	}
 	if want.Users, err = users(st, img.ID); err != nil {
 		return nil, err
 	}
-	return client.Remove(ctx, st, want)
+	images, err := image.List(st)
+	if err != nil {
+		return nil, err
+	}
+	want.Member = image.Members(images)[img.ID]
+	removed, err := client.Remove(ctx, st, want)
+	if err != nil {
+		return removed, err
+	}
+	// What the names stood for on other platforms goes with them.
+	for _, id := range image.Orphans(images, img, names) {
+		others, err := removeOrphan(ctx, st, id)
+		removed = append(removed, others...)
+		if err != nil {
+			return removed, err
+		}
+	}
+	return removed, nil
+}
+
+// removeOrphan removes an image that has no name, unless a container needs it.
+func removeOrphan(ctx context.Context, st *storage.Store, id string) ([]message.Removed, error) {
+	used, err := users(st, id)
+	if err != nil || len(used) > 0 {
+		return nil, err
+	}
+	removed, err := client.Remove(ctx, st, message.Remove{ID: id})
+	if errors.Is(err, message.ErrNotFound) {
+		err = nil
+	}
+	return removed, err
+}
+
+// removeVariant takes one of the images that a name stands for out of it.
+func removeVariant(ctx context.Context, st *storage.Store, img *image.Image, name, id string, o removeOptions) ([]message.Removed, error) {
+	if used, err := users(st, id); err != nil || len(used) > 0 && !o.Force {
+		if err == nil {
+			err = failure.Engine(nil, "conflict: unable to delete %s (must be forced) - image is being used by container %.12s", image.Familiar(name), used[0].ID)
+		}
+		return nil, err
+	}
+	rest := slices.DeleteFunc(slices.Clone(img.Platforms[name]), func(other string) bool { return other == id })
+	holder := img.ID
+	if holder == id {
+		holder = rest[0]
+	}
+	if len(rest) == 1 {
+		rest = nil
+	}
+	if err := client.Tag(ctx, st, message.Tag{ID: holder, Reference: name, Platforms: rest}); err != nil {
+		return nil, err
+	}
+	images, err := image.List(st)
+	if err != nil {
+		return nil, err
+	}
+	at := slices.IndexFunc(images, func(i *image.Image) bool { return i.ID == id })
+	if at < 0 || len(images[at].Names) > 0 || image.Members(images)[id] {
+		return nil, nil // it has other names
+	}
+	return removeOrphan(ctx, st, id)
 }
 
 // readOnly says that an image is in a store that is not ours to change.

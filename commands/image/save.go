@@ -88,27 +88,38 @@ func saved(st *storage.Store, o saveOptions) ([]message.Saved, error) {
 		return nil, err
 	}
 	var images []message.Saved
-	add := func(img *image.Image, name string) {
-		at := slices.IndexFunc(images, func(s message.Saved) bool { return s.ID == img.ID })
+	add := func(img *image.Image, ref, name string) error {
+		if img.Graph != "" {
+			return readOnly(img, ref, "save")
+		}
+		ids, err := variants(st, img, ref, name, o.Platform)
+		if err != nil {
+			return err
+		}
+		id := img.ID
+		if len(ids) > 0 && !slices.Contains(ids, id) {
+			id = ids[0]
+		}
+		at := slices.IndexFunc(images, func(s message.Saved) bool { return s.ID == id && slices.Equal(s.Platforms, ids) })
 		if at < 0 {
 			at = len(images)
-			images = append(images, message.Saved{ID: img.ID})
+			images = append(images, message.Saved{ID: id, Platforms: ids})
 		}
 		if name != "" && !slices.Contains(images[at].Names, name) {
 			images[at].Names = append(images[at].Names, name)
 		}
+		return nil
 	}
 	for _, ref := range o.Refs {
 		img, err := image.Find(st, ref)
 		parsed, perr := image.ParseReference(ref)
-		named := perr == nil && (img == nil || !byID(img, ref))
+		named := perr == nil && (img == nil || img.NameOf(ref) != "" || !strings.HasPrefix(img.ID, strings.TrimPrefix(ref, "sha256:")))
 		if named && parsed.Tag == "" && parsed.Digest == "" {
 			if of := tagsOf(all, parsed.Name()); len(of) > 0 {
 				for _, t := range of {
-					if err := fitsPlatform(st, t.img, ref, o.Platform); err != nil {
+					if err := add(t.img, ref, t.name); err != nil {
 						return nil, err
 					}
-					add(t.img, t.name)
 				}
 				continue
 			}
@@ -119,34 +130,15 @@ func saved(st *storage.Store, o saveOptions) ([]message.Saved, error) {
 		if err != nil {
 			return nil, err
 		}
-		if img.Graph != "" {
-			return nil, readOnly(img, ref, "save")
-		}
-		if err := fitsPlatform(st, img, ref, o.Platform); err != nil {
-			return nil, err
-		}
 		name := ""
 		if named && parsed.Digest == "" {
 			name = parsed.WithDefaultTag().String()
 		}
-		add(img, name)
+		if err := add(img, ref, name); err != nil {
+			return nil, err
+		}
 	}
 	return images, nil
-}
-
-// byID reports whether ref means the image by its ID and not by a name.
-func byID(img *image.Image, ref string) bool {
-	parsed, err := image.ParseReference(ref)
-	if err == nil {
-		parsed = parsed.WithDefaultTag()
-		if parsed.Digest != "" {
-			parsed.Tag = ""
-		}
-		if slices.Contains(img.Names, parsed.String()) || slices.Contains(img.Digests, parsed.String()) {
-			return false
-		}
-	}
-	return strings.HasPrefix(img.ID, strings.TrimPrefix(ref, "sha256:"))
 }
 
 type tag struct {

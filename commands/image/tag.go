@@ -61,5 +61,5 @@ func runTag(ctx context.Context, e *env.Env, o tagOptions) error {
 	if img.Graph != "" {
 		return readOnly(img, o.Source, "tag")
 	}
-	return client.Tag(ctx, st, message.Tag{ID: img.ID, Reference: o.Target.String()})
+	return client.Tag(ctx, st, message.Tag{ID: img.ID, Reference: o.Target.String(), From: img.NameOf(o.Source)})
 }

@@ -44,7 +44,7 @@ func printTree(e *env.Env, st *storage.Store, images []*image.Image) error {
 		if err := img.ReadConfig(st); err != nil {
 			return err
 		}
-		platforms[i] = "└─ " + format.Escape(platformOf(img))
+		platforms[i] = "└─ " + format.Escape(img.Platform())
 		names = max(names, utf8.RuneCountInString(platforms[i]), len(untagged))
 		for _, name := range img.Names {
 			names = max(names, utf8.RuneCountInString(image.Familiar(name)))

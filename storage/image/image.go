@@ -24,6 +24,9 @@ type Image struct {
 	// Tagged is when the image came into the store or last got a name; zero
 	// when unknown.
 	Tagged time.Time
+	// Platforms are the IDs of all images that a name of this one stands for, by
+	// name; nil for an image of one platform. See Index.
+	Platforms map[string][]string
 	// Config is empty until ReadConfig; Resolve has read it.
 	Config Config
 }

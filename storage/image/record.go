@@ -21,6 +21,10 @@ type Metadata struct {
 	Created time.Time `json:"created,omitzero"`
 	// Tagged is when the image last got a name.
 	Tagged time.Time `json:"tagged,omitzero"`
+	// Platforms are the IDs of the images that a name of this one stands for, this
+	// one's own among them, where it stands for one of each platform. An entry
+	// counts while the image has the name.
+	Platforms map[string][]string `json:"platforms,omitempty"`
 }
 
 // LayerMetadata is what we keep in containers/storage's metadata of a layer.

@@ -101,6 +101,12 @@ func (r *record) image() (*Image, error) {
 	}
 	for _, name := range r.Names {
 		img.addName(name)
+		if of := m.Platforms[name]; of != nil {
+			if img.Platforms == nil {
+				img.Platforms = make(map[string][]string)
+			}
+			img.Platforms[name] = of
+		}
 	}
 	return img, nil
 }

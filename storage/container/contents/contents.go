@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -48,15 +49,22 @@ func roots(layers []string) (directory, error) {
 
 // Export writes the whole root to w as a tar stream: what docker's export
 // writes.
-func (r *Root) Export(w io.Writer) error {
-	all, err := roots(append([]string{r.upper}, r.lower...))
-	if err != nil {
-		return err
-	}
+func (r *Root) Export(w io.Writer) error { return Export(w, map[string]*Root{"": r}) }
+
+// Export writes roots to w as one tar stream, each below the directory that is its
+// key.
+func Export(w io.Writer, below map[string]*Root) error {
 	p := archive.NewPacker(w)
 	p.Xattrs = true
-	if err := export(p, all, ""); err != nil {
-		return err
+	for _, dir := range slices.Sorted(maps.Keys(below)) {
+		r := below[dir]
+		all, err := roots(append([]string{r.upper}, r.lower...))
+		if err != nil {
+			return err
+		}
+		if err := export(p, all, dir); err != nil {
+			return err
+		}
 	}
 	return p.Close()
 }

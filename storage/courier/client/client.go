@@ -67,11 +67,11 @@ func Build(ctx context.Context, st *storage.Store, want message.Build) (message.
 	return call(ctx, st, message.Request{Build: &want}, nil, nil)
 }
 
-// BuildArchive writes an image into an archive, which may be a pipe, without
-// putting it into the store.
-func BuildArchive(ctx context.Context, st *storage.Store, archive *os.File, want message.Build) (message.Result, error) {
-	want.Archive = true
-	return call(ctx, st, message.Request{Build: &want}, archive, nil)
+// BuildArchive writes an image, or one of each platform, into an archive, which
+// may be a pipe, without putting it into the store. The result has the ID of the
+// first one.
+func BuildArchive(ctx context.Context, st *storage.Store, archive *os.File, want message.BuildArchive) (message.Result, error) {
+	return call(ctx, st, message.Request{Archive: &want}, archive, nil)
 }
 
 // Tag moves a name to an image.

@@ -37,18 +37,19 @@ type Request struct {
 	// UserID is the caller's uid outside of our user namespace.
 	UserID int `json:"userId"`
 
-	Pull     *Pull     `json:"pull,omitempty"`
-	Load     *Load     `json:"load,omitempty"`
-	Import   *Import   `json:"import,omitempty"`
-	Commit   *Commit   `json:"commit,omitempty"`
-	Save     *Save     `json:"save,omitempty"`
-	Build    *Build    `json:"build,omitempty"`
-	Tag      *Tag      `json:"tag,omitempty"`
-	Remove   *Remove   `json:"remove,omitempty"`
-	Prune    *Prune    `json:"prune,omitempty"`
-	Embedded *Embedded `json:"embedded,omitempty"`
-	Heal     *Heal     `json:"heal,omitempty"`
-	Push     *Push     `json:"push,omitempty"`
+	Pull     *Pull         `json:"pull,omitempty"`
+	Load     *Load         `json:"load,omitempty"`
+	Import   *Import       `json:"import,omitempty"`
+	Commit   *Commit       `json:"commit,omitempty"`
+	Save     *Save         `json:"save,omitempty"`
+	Build    *Build        `json:"build,omitempty"`
+	Archive  *BuildArchive `json:"archive,omitempty"`
+	Tag      *Tag          `json:"tag,omitempty"`
+	Remove   *Remove       `json:"remove,omitempty"`
+	Prune    *Prune        `json:"prune,omitempty"`
+	Embedded *Embedded     `json:"embedded,omitempty"`
+	Heal     *Heal         `json:"heal,omitempty"`
+	Push     *Push         `json:"push,omitempty"`
 
 	// These need no store.
 
@@ -95,7 +96,10 @@ type Pull struct {
 	// AllTags fetches each image of the repository.
 	AllTags bool `json:"allTags,omitempty"`
 	// Platform is os[/arch[/variant]]; empty means this machine's.
-	Platform   string     `json:"platform,omitempty"`
+	Platform string `json:"platform,omitempty"`
+	// Beside leaves a name that there is with the image that has it: it stands for
+	// what is pulled, too, on the other platform.
+	Beside     bool       `json:"beside,omitempty"`
 	Registries Registries `json:"registries"`
 }
 
@@ -127,6 +131,9 @@ type Save struct {
 type Saved struct {
 	ID    string   `json:"id"` // 64 hex digits
 	Names []string `json:"names,omitempty"`
+	// Platforms are the IDs of all images that the names stand for, ID among them,
+	// if they stand for one of each platform.
+	Platforms []string `json:"platforms,omitempty"`
 }
 
 // Commit makes an image of a container: of what it changed, a layer on top of
@@ -166,9 +173,13 @@ type Build struct {
 	Names []string `json:"names,omitempty"`
 	// Annotations are the manifest's.
 	Annotations map[string]string `json:"annotations,omitempty"`
-	// Archive says that the image goes into an archive, to the file that is the
-	// courier's standard input, and not into the store. No layer is moved.
-	Archive bool `json:"archive,omitempty"`
+}
+
+// BuildArchive writes what builds made into an archive, to the file that is the
+// courier's standard input, and leaves the store alone. No layer is moved.
+type BuildArchive struct {
+	// Images are those of the platforms of one image; the first one's names count.
+	Images []Build `json:"images"`
 }
 
 // StepLayer is the writable layer that a step of a build filled.
@@ -191,6 +202,11 @@ type BuiltLayer struct {
 type Tag struct {
 	ID        string `json:"id"` // 64 hex digits
 	Reference string `json:"reference"`
+	// Platforms are the IDs of all images that the name stands for, ID among them,
+	// if it stands for one of each platform. With From it stands for what that
+	// name of the image does.
+	Platforms []string `json:"platforms,omitempty"`
+	From      string   `json:"from,omitempty"`
 }
 
 // Remove takes names from the image and deletes it when none is left.
@@ -202,6 +218,9 @@ type Remove struct {
 	Force     bool   `json:"force,omitempty"`
 	// Users are the containers made from the image.
 	Users []User `json:"users,omitempty"`
+	// Member says that a name of another image stands for this one, too: it stays,
+	// without a name.
+	Member bool `json:"member,omitempty"`
 }
 
 // Prune removes images that no container was made from, with all their names,

@@ -86,9 +86,12 @@ func withRootFS(config json.RawMessage, diffIDs []digest.Digest) ([]byte, error)
 	return json.Marshal(fields)
 }
 
-// buildArchive writes the image into an archive, as save does, and leaves the
-// store alone.
-func (s *session) buildArchive(ctx context.Context, out *os.File, want *message.Build) (message.Result, error) {
+// buildArchive writes the images of all platforms into an archive, as save does,
+// and leaves the store alone.
+func (s *session) buildArchive(ctx context.Context, out *os.File, want *message.BuildArchive) (message.Result, error) {
+	if len(want.Images) == 0 {
+		return message.Result{}, errors.New("an archive without images")
+	}
 	if err := s.beginTransfer(ctx); err != nil {
 		return message.Result{}, err
 	}
@@ -97,8 +100,38 @@ func (s *session) buildArchive(ctx context.Context, out *os.File, want *message.
 	if err != nil {
 		return message.Result{}, err
 	}
+	var first dockerSaved
+	var members []ispec.Descriptor
+	saved := message.Saved{Names: want.Images[0].Names}
+	for i := range want.Images {
+		item, d, id, err := w.built(ctx, &want.Images[i])
+		if err != nil {
+			return message.Result{}, err
+		}
+		if i == 0 {
+			first, saved.ID = item, id
+		}
+		members = append(members, d)
+	}
+	if len(members) == 1 {
+		members[0].Platform = nil
+		err = w.names(saved, first, members[0])
+	} else {
+		err = w.list(saved, first, members)
+	}
+	if err == nil {
+		err = w.finish()
+	}
+	if err != nil {
+		return message.Result{}, err
+	}
+	return message.Result{ID: saved.ID}, buffered.Flush()
+}
+
+// built writes the blobs of an image that a build made.
+func (w *saving) built(ctx context.Context, want *message.Build) (item dockerSaved, d ispec.Descriptor, id string, err error) {
 	if len(want.Base) != len(want.DiffIDs) {
-		return message.Result{}, fmt.Errorf("%d layers of the base have %d digests", len(want.Base), len(want.DiffIDs))
+		return item, d, "", fmt.Errorf("%d layers of the base have %d digests", len(want.Base), len(want.DiffIDs))
 	}
 	var layers []ispec.Descriptor
 	var diffIDs []digest.Digest
@@ -106,35 +139,31 @@ func (s *session) buildArchive(ctx context.Context, out *os.File, want *message.
 		diffID := digest.Digest(want.DiffIDs[len(want.Base)-1-i])
 		size, err := w.layer(ctx, id, diffID)
 		if err != nil {
-			return message.Result{}, err
+			return item, d, "", err
 		}
 		layers = append(layers, ispec.Descriptor{MediaType: ispec.MediaTypeImageLayer, Digest: diffID, Size: size})
 		diffIDs = append(diffIDs, diffID)
 	}
 	lower := make([]string, len(want.Base))
 	for i, id := range want.Base {
-		lower[i] = filepath.Join(s.st.Layers(), id, "diff")
+		lower[i] = filepath.Join(w.st.Layers(), id, "diff")
 	}
 	for _, l := range want.Layers {
 		d, err := w.packed(contents.Open(l.Dir, lower))
 		if err != nil {
-			return message.Result{}, err
+			return item, d, "", err
 		}
 		layers, diffIDs = append(layers, d), append(diffIDs, d.Digest)
 		lower = slices.Insert(lower, 0, l.Dir)
 	}
 	config, err := withRootFS(want.Config, diffIDs)
 	if err != nil {
-		return message.Result{}, err
+		return item, d, "", err
 	}
-	id := digest.FromBytes(config).Encoded()
-	if err := w.describe(message.Saved{ID: id, Names: want.Names}, config, layers, want.Annotations); err != nil {
-		return message.Result{}, err
+	if item, d, err = w.describe(config, layers, want.Annotations); err == nil {
+		d.Platform, err = platformIn(config)
 	}
-	if err := w.finish(); err != nil {
-		return message.Result{}, err
-	}
-	return message.Result{ID: id}, buffered.Flush()
+	return item, d, digest.FromBytes(config).Encoded(), err
 }
 
 // packed writes what is on top of root as a layer. Its name in the archive is its

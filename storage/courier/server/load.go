@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/containers/image/v5/docker/reference"
@@ -49,6 +50,9 @@ func (s *session) load(ctx context.Context, in *os.File, want *message.Load) (me
 		loaded, err = s.loadOCI(ctx, a, wanted)
 	default:
 		err = message.Fail(message.ErrInvalid, "invalid archive: neither manifest.json nor index.json is in it")
+	}
+	if err == nil && a.has("index.json") && !wanted.only {
+		err = s.loadPlatforms(ctx, a, loaded)
 	}
 	if err == nil && len(loaded) == 0 && wanted.only {
 		err = message.Fail(message.ErrNoPlatform, fmt.Sprintf("requested platform (%s) not found", platform))
@@ -136,6 +140,71 @@ func (s *session) loadOCI(ctx context.Context, a *archiveFile, wanted wantedPlat
 		loaded = append(loaded, one)
 	}
 	return loaded, nil
+}
+
+// loadPlatforms also loads the images for other platforms, where a name of what
+// was loaded stands in the archive for an index and all of its images are there.
+func (s *session) loadPlatforms(ctx context.Context, a *archiveFile, loaded []message.Loaded) error {
+	var index ispec.Index
+	if err := a.readJSON("index.json", &index); err != nil {
+		return err
+	}
+	for _, descriptor := range index.Manifests {
+		names, err := annotatedNames(descriptor.Annotations)
+		if err != nil || len(names) == 0 || !manifest.MIMETypeIsMultiImage(descriptor.MediaType) {
+			continue
+		}
+		at := slices.IndexFunc(loaded, func(l message.Loaded) bool { return slices.Contains(l.Names, names[0]) })
+		if at < 0 {
+			continue
+		}
+		members, err := a.members(descriptor.Digest)
+		if err != nil {
+			return err
+		}
+		var ids []string
+		for _, member := range members {
+			one, err := s.loadManifest(ctx, a, member, wantedPlatform{}, nil)
+			if err != nil {
+				return err
+			}
+			ids = append(ids, one.ID)
+		}
+		if len(ids) < 2 || !slices.Contains(ids, loaded[at].ID) {
+			continue
+		}
+		if err := s.moveNames(loaded[at].ID, names, ids); err != nil {
+			return err
+		}
+		if err := s.syncRecords(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// members are the digests of an index's images, if the archive has all of them.
+// What BuildKit says about images (attestations) is not one.
+func (a *archiveFile) members(d digest.Digest) ([]digest.Digest, error) {
+	blob, err := a.readBlob(d)
+	if err != nil {
+		return nil, err
+	}
+	var index ispec.Index
+	if err := json.Unmarshal(blob, &index); err != nil {
+		return nil, message.Fail(message.ErrInvalid, "parse image index: "+err.Error())
+	}
+	var all []digest.Digest
+	for _, member := range index.Manifests {
+		if member.Platform == nil || member.Platform.OS == "unknown" {
+			continue
+		}
+		if checkDigest(member.Digest) != nil || !a.has(blobName(member.Digest)) {
+			return nil, nil
+		}
+		all = append(all, member.Digest)
+	}
+	return all, nil
 }
 
 // errOtherPlatform says that an image is not for the platform that was asked for.

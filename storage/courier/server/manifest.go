@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"strings"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"skiff/storage/courier/message"
+	"skiff/storage/image"
 )
 
 // maxConfig is the largest image configuration that is accepted; registries
@@ -28,40 +28,11 @@ const maxLayers = 500
 // https://github.com/opencontainers/image-spec/blob/main/image-index.md
 type platform struct{ os, architecture, variant string }
 
-// parsePlatform reads os[/architecture[/variant]], where a single word is the
-// architecture unless it is an operating system. Empty means this machine's.
+// parsePlatform reads os[/architecture[/variant]]; empty means this machine's.
 func parsePlatform(s string) (platform, error) {
-	p := platform{os: "linux", architecture: runtime.GOARCH}
-	if s == "" {
-		return p, nil
-	}
-	parts := strings.Split(strings.ToLower(s), "/")
-	for _, part := range parts {
-		if part == "" || strings.Trim(part, "abcdefghijklmnopqrstuvwxyz0123456789_.-") != "" {
-			return p, fmt.Errorf("%q is an invalid component of %q: platform specifier component must match %q: invalid argument", part, s, `^[A-Za-z0-9_.-]+$`)
-		}
-	}
-	switch {
-	case len(parts) == 1 && (parts[0] == "linux" || parts[0] == "windows"):
-		p.os = parts[0]
-	case len(parts) == 1:
-		p.architecture = parts[0]
-	case len(parts) == 2:
-		p.os, p.architecture = parts[0], parts[1]
-	case len(parts) == 3:
-		p.os, p.architecture, p.variant = parts[0], parts[1], parts[2]
-	default:
-		return p, fmt.Errorf("%q: cannot parse platform specifier: invalid argument", s)
-	}
-	switch p.architecture { // the names of uname(1) are in use too
-	case "x86_64", "x86-64":
-		p.architecture = "amd64"
-	case "aarch64":
-		p.architecture = "arm64"
-	case "armhf":
-		p.architecture, p.variant = "arm", "v7"
-	}
-	return p, nil
+	normal, err := image.ParsePlatform(s)
+	parts := append(strings.Split(normal, "/"), "", "", "")
+	return platform{parts[0], parts[1], parts[2]}, err
 }
 
 func (p platform) String() string {

@@ -101,7 +101,7 @@ func (s *session) name(id string, names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	if err := s.store.AddNames(id, names); err != nil {
+	if err := s.moveNames(id, names, nil); err != nil {
 		return fmt.Errorf("name image %s: %w", id, err)
 	}
 	return nil
@@ -128,10 +128,12 @@ func (s *session) syncRecords() error {
 	return atomicfile.SyncDir(filepath.Join(s.st.Graph(), "overlay-images"))
 }
 
-// named reports whether the image has all of names.
+// named reports whether the image has all of names, for itself alone.
 func (s *session) named(id string, names []string) bool {
-	img, err := s.store.Image(id)
-	return err == nil && !slices.ContainsFunc(names, func(n string) bool { return !slices.Contains(img.Names, n) })
+	r, err := s.imageRecord(id)
+	return err == nil && r != nil && !slices.ContainsFunc(names, func(n string) bool {
+		return !slices.Contains(r.names, n) || r.metadata.Platforms[n] != nil
+	})
 }
 
 // rename moves names to an image that exists already, durably.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/containers/image/v5/docker/reference"
@@ -112,8 +113,16 @@ func (s *session) pullOne(ctx context.Context, named reference.Named, from []sou
 
 	names := namesFor(named, r.digest)
 	id := r.parsed.ConfigInfo().Digest.Encoded()
+	if want.Beside {
+		if holder, err := s.store.Image(names[0]); err == nil && holder.ID != id && s.whole(holder.ID) {
+			return s.pullBeside(ctx, r, id, holder.ID, names[0], want)
+		}
+	}
 	changed := true
 	if s.whole(id) {
+		if err = s.keepList(id, r); err != nil {
+			return message.Result{}, err
+		}
 		if changed = !s.named(id, names); changed {
 			err = s.rename(id, names)
 		}
@@ -125,6 +134,52 @@ func (s *session) pullOne(ctx context.Context, named reference.Named, from []sou
 	}
 	s.reportPlatform(id, r, want)
 	return message.Result{ID: id, Digest: r.digest.String(), Changed: changed}, nil
+}
+
+// keepList lets an image that there is have the list by which it was pulled now.
+func (s *session) keepList(id string, r *remote) error {
+	if r.index == nil {
+		return nil
+	}
+	img, err := s.store.Image(id)
+	if err != nil || slices.Contains(img.BigDataNames, manifestKey(r.digest)) {
+		return err
+	}
+	return s.store.SetImageBigData(id, manifestKey(r.digest), r.index, manifest.Digest)
+}
+
+// pullBeside fetches an image for another platform than that of the one that has
+// the name, which stays with it.
+func (s *session) pullBeside(ctx context.Context, r *remote, id, holder, name string, want *message.Pull) (message.Result, error) {
+	if !s.whole(id) {
+		err := s.retryVanished(func() error { return s.fetch(ctx, r, nil, registry.Patience(want.Registries.Patience)) })
+		if err != nil {
+			return message.Result{}, err
+		}
+	}
+	record, err := s.imageRecord(holder)
+	if err != nil {
+		return message.Result{}, err
+	}
+	if record == nil {
+		return message.Result{}, noSuchImage(holder)
+	}
+	fresh, err := s.platformOf(id)
+	if err != nil {
+		return message.Result{}, err
+	}
+	platforms := []string{holder}
+	for _, other := range record.standsFor(name) {
+		p, err := s.platformOf(other)
+		if other == holder || err != nil || p.OS == fresh.OS && p.Architecture == fresh.Architecture && p.Variant == fresh.Variant {
+			continue // gone, or replaced
+		}
+		platforms = append(platforms, other)
+	}
+	if err := s.moveNames(holder, []string{name}, append(platforms, id)); err != nil {
+		return message.Result{}, err
+	}
+	return message.Result{ID: id, Digest: r.digest.String(), Changed: true}, s.syncRecords()
 }
 
 // reportPlatform tells, as docker does, that an image is not for the platform

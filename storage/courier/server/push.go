@@ -61,41 +61,72 @@ type outgoingLayer struct {
 	original bool
 }
 
-// push sends an image to its registry and names it there.
+// push sends an image to its registry and names it there: all of its platforms if
+// the name stands for several.
 func (s *session) push(ctx context.Context, want *message.Push) (message.Result, error) {
 	named, tag, err := parseRemote(want.Reference)
 	if err != nil {
 		return message.Result{}, err
 	}
-	out, original, mimeType, err := s.outgoing(named, want)
+	img, err := s.imageRecord(want.ID)
 	if err != nil {
 		return message.Result{}, err
+	}
+	if img == nil || !img.whole {
+		return message.Result{}, message.Fail(message.ErrNotFound, "No such image: "+want.ID)
+	}
+	to, err := home(named, want.Registries)
+	if err != nil {
+		return message.Result{}, err
+	}
+	defer to.client.Close()
+	var as ispec.Descriptor
+	if platforms := img.standsFor(want.Reference); len(platforms) > 1 && want.Platform == "" {
+		as, err = s.pushPlatforms(ctx, to, named, tag, platforms)
+	} else {
+		as, err = s.pushImage(ctx, to, named, want)
+		if err == nil && want.Platform == "" {
+			as, err = s.pushList(ctx, to, img, tag, as)
+		} else if err == nil {
+			err = to.retag(ctx, tag, as)
+		}
+	}
+	if err != nil {
+		return message.Result{}, err
+	}
+	result := message.Result{ID: want.ID, Digest: as.Digest.String(), Size: as.Size}
+	return result, s.notePushed(want.ID, named, result.Digest)
+}
+
+// retag gives the manifest, which as holds, a tag.
+func (to source) retag(ctx context.Context, tag string, as ispec.Descriptor) error {
+	return pushFailure(to, to.client.PutManifest(ctx, to.repository, tag, as.MediaType, as.Data))
+}
+
+// pushImage sends one image, without a tag. The descriptor has the manifest.
+func (s *session) pushImage(ctx context.Context, to source, named reference.Named, want *message.Push) (ispec.Descriptor, error) {
+	out, original, mimeType, err := s.outgoing(named, want)
+	if err != nil {
+		return ispec.Descriptor{}, err
 	}
 	for i := len(out.layers) - 1; i >= 0; i-- {
 		s.report(message.Event{Kind: message.LayerPreparing, Layer: out.layers[i].diffID.String()})
 	}
-	if out.to, err = home(named, want.Registries); err != nil {
-		return message.Result{}, err
-	}
-	defer out.to.client.Close()
+	out.to = to
 	if err := s.pushLayers(ctx, out); err != nil {
-		return message.Result{}, pushFailure(out.to, err)
+		return ispec.Descriptor{}, pushFailure(to, err)
 	}
-	if err := out.to.putConfig(ctx, out.config); err != nil {
-		return message.Result{}, pushFailure(out.to, err)
+	if err := to.putConfig(ctx, out.config); err != nil {
+		return ispec.Descriptor{}, pushFailure(to, err)
 	}
 	blob := original
 	if slices.ContainsFunc(out.layers, func(l outgoingLayer) bool { return !l.original }) {
 		out.annotations = s.annotations(want.ID)
 		if blob, mimeType, err = out.manifest(mimeType); err != nil {
-			return message.Result{}, err
+			return ispec.Descriptor{}, err
 		}
 	}
-	if err := out.to.client.PutManifest(ctx, out.to.repository, tag, mimeType, blob); err != nil {
-		return message.Result{}, pushFailure(out.to, err)
-	}
-	result := message.Result{ID: want.ID, Digest: digest.FromBytes(blob).String(), Size: int64(len(blob))}
-	return result, s.notePushed(want.ID, named, result.Digest)
+	return ispec.Descriptor{MediaType: mimeType, Digest: digest.FromBytes(blob), Size: int64(len(blob)), Data: blob}, nil
 }
 
 // notePushed lets an image be known by the digest that it has in its repository.
@@ -104,7 +135,7 @@ func (s *session) notePushed(id string, named reference.Named, manifest string) 
 	if s.named(id, []string{name}) {
 		return nil
 	}
-	err := s.moveName(id, name)
+	err := s.moveNames(id, []string{name}, nil)
 	if errors.Is(err, message.ErrNotFound) {
 		return nil // somebody has removed it meanwhile: it is pushed all the same
 	}
@@ -116,9 +147,6 @@ func (s *session) notePushed(id string, named reference.Named, manifest string) 
 
 // outgoing reads an image from the store.
 func (s *session) outgoing(named reference.Named, want *message.Push) (*outgoing, []byte, string, error) {
-	if !s.whole(want.ID) {
-		return nil, nil, "", message.Fail(message.ErrNotFound, "No such image: "+want.ID)
-	}
 	img, err := s.store.Image(want.ID)
 	if err != nil {
 		return nil, nil, "", err

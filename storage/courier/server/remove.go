@@ -122,7 +122,7 @@ func (r *removal) byName() error {
 			}
 		}
 	}
-	r.gone = len(r.names) == 0 && len(r.want.Users) == 0
+	r.gone = len(r.names) == 0 && len(r.want.Users) == 0 && !r.want.Member
 	return nil
 }
 
@@ -133,13 +133,16 @@ func (r *removal) byID() error {
 	if err := r.checkUsers(); err != nil {
 		return err
 	}
+	if r.want.Member && len(r.names) == 0 {
+		return conflict(fmt.Sprintf("conflict: unable to delete %s (cannot be forced) - another image's name stands for it on its platform", short(r.want.ID)))
+	}
 	if !r.want.Force && !singleReference(r.names) {
 		return conflict(fmt.Sprintf("conflict: unable to delete %s (must be forced) - image is referenced in multiple repositories", short(r.want.ID)))
 	}
 	for _, name := range slices.Clone(r.names) {
 		r.untag(name)
 	}
-	r.gone = len(r.want.Users) == 0
+	r.gone = len(r.want.Users) == 0 && !r.want.Member
 	return nil
 }
 

@@ -35,7 +35,7 @@ func (s *session) save(ctx context.Context, out *os.File, want *message.Save) (m
 		return message.Result{}, err
 	}
 	for _, img := range want.Images {
-		if err := w.image(ctx, img); err != nil {
+		if err := w.saved(ctx, img); err != nil {
 			return message.Result{}, err
 		}
 	}
@@ -74,66 +74,104 @@ type dockerSaved struct {
 	LayerSources map[digest.Digest]ispec.Descriptor
 }
 
-// image writes one image's blobs and notes its names.
-func (w *saving) image(ctx context.Context, want message.Saved) error {
-	img, err := w.store.Image(want.ID)
-	if errors.Is(err, cstorage.ErrImageUnknown) {
-		return noSuchImage(want.ID)
+// saved writes what the user named: an image, or those of all platforms.
+func (w *saving) saved(ctx context.Context, want message.Saved) error {
+	if len(want.Platforms) < 2 {
+		item, d, err := w.image(ctx, want.ID)
+		if err != nil {
+			return err
+		}
+		return w.names(want, item, d)
 	}
+	var first dockerSaved
+	var members []ispec.Descriptor
+	for _, id := range want.Platforms {
+		item, d, err := w.image(ctx, id)
+		if err != nil {
+			return err
+		}
+		if d.Platform, err = w.platformOf(id); err != nil {
+			return err
+		}
+		if id == want.ID {
+			first = item
+		}
+		members = append(members, d)
+	}
+	return w.list(want, first, members)
+}
+
+// list writes the index of images of several platforms. For docker's old readers
+// the names are those of first.
+func (w *saving) list(want message.Saved, first dockerSaved, members []ispec.Descriptor) error {
+	blob, err := newIndex(members)
 	if err != nil {
 		return err
+	}
+	d := ispec.Descriptor{MediaType: ispec.MediaTypeImageIndex, Digest: digest.FromBytes(blob), Size: int64(len(blob))}
+	if err := w.file(blobName(d.Digest), blob); err != nil {
+		return err
+	}
+	return w.names(want, first, d)
+}
+
+// image writes one image's blobs.
+func (w *saving) image(ctx context.Context, id string) (item dockerSaved, d ispec.Descriptor, err error) {
+	img, err := w.store.Image(id)
+	if errors.Is(err, cstorage.ErrImageUnknown) {
+		err = noSuchImage(id)
+	}
+	if err != nil {
+		return item, d, err
 	}
 	configDigest := digest.NewDigestFromEncoded(digest.SHA256, img.ID)
 	config, err := w.store.ImageBigData(img.ID, configDigest.String())
 	if err != nil {
-		return fmt.Errorf("read configuration of image %s: %w", short(img.ID), err)
+		return item, d, fmt.Errorf("read configuration of image %s: %w", short(img.ID), err)
 	}
 	if digest.FromBytes(config) != configDigest {
-		return fmt.Errorf("image %s is damaged: its configuration has another digest", short(img.ID))
+		return item, d, fmt.Errorf("image %s is damaged: its configuration has another digest", short(img.ID))
 	}
 	var parsed imageConfig
 	if err := json.Unmarshal(config, &parsed); err != nil || parsed.RootFS == nil {
-		return fmt.Errorf("image %s is damaged: %w", short(img.ID), errors.Join(err, errors.New("no rootfs")))
+		return item, d, fmt.Errorf("image %s is damaged: %w", short(img.ID), errors.Join(err, errors.New("no rootfs")))
 	}
 	have, err := w.below(img.TopLayer)
 	if err != nil {
-		return fmt.Errorf("image %s: %w", short(img.ID), err)
+		return item, d, fmt.Errorf("image %s: %w", short(img.ID), err)
 	}
 	if len(have.ids) != len(parsed.RootFS.DiffIDs) {
-		return fmt.Errorf("image %s is damaged: it has %d layers instead of %d", short(img.ID), len(have.ids), len(parsed.RootFS.DiffIDs))
+		return item, d, fmt.Errorf("image %s is damaged: it has %d layers instead of %d", short(img.ID), len(have.ids), len(parsed.RootFS.DiffIDs))
 	}
 	layers := make([]ispec.Descriptor, len(parsed.RootFS.DiffIDs))
 	for i, diffID := range parsed.RootFS.DiffIDs {
 		size, err := w.layer(ctx, have.ids[len(have.ids)-1-i], diffID)
 		if err != nil {
-			return err
+			return item, d, err
 		}
 		layers[i] = ispec.Descriptor{MediaType: ispec.MediaTypeImageLayer, Digest: diffID, Size: size}
 	}
-	return w.describe(want, config, layers, w.annotations(img.ID))
+	return w.describe(config, layers, w.annotations(img.ID))
 }
 
 // describe writes the configuration and the manifest of an image whose layers are
 // in the archive.
-func (w *saving) describe(want message.Saved, config []byte, layers []ispec.Descriptor, annotations map[string]string) error {
+func (w *saving) describe(config []byte, layers []ispec.Descriptor, annotations map[string]string) (item dockerSaved, d ispec.Descriptor, err error) {
 	configDigest := digest.FromBytes(config)
-	item := dockerSaved{Config: blobName(configDigest), RepoTags: []string{}, Layers: []string{}, LayerSources: make(map[digest.Digest]ispec.Descriptor)}
+	item = dockerSaved{Config: blobName(configDigest), RepoTags: []string{}, Layers: []string{}, LayerSources: make(map[digest.Digest]ispec.Descriptor)}
 	for _, l := range layers {
 		item.LayerSources[l.Digest] = l
 		item.Layers = append(item.Layers, blobName(l.Digest))
 	}
 	if err := w.file(blobName(configDigest), config); err != nil {
-		return err
+		return item, d, err
 	}
 	manifest, err := newManifest(config, layers, annotations)
 	if err != nil {
-		return err
+		return item, d, err
 	}
-	d := ispec.Descriptor{MediaType: ispec.MediaTypeImageManifest, Digest: digest.FromBytes(manifest), Size: int64(len(manifest))}
-	if err := w.file(blobName(d.Digest), manifest); err != nil {
-		return err
-	}
-	return w.names(want, item, d)
+	d = ispec.Descriptor{MediaType: ispec.MediaTypeImageManifest, Digest: digest.FromBytes(manifest), Size: int64(len(manifest))}
+	return item, d, w.file(blobName(d.Digest), manifest)
 }
 
 // below is the stack of layers that ends at top.

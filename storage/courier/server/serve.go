@@ -99,10 +99,9 @@ func serve(ctx context.Context, request *message.Request, report func(message.Ev
 	case request.Commit != nil:
 		return s.commit(ctx, request.Commit)
 	case request.Build != nil:
-		if request.Build.Archive {
-			return s.buildArchive(ctx, os.Stdin, request.Build)
-		}
 		return s.build(ctx, request.Build)
+	case request.Archive != nil:
+		return s.buildArchive(ctx, os.Stdin, request.Archive)
 	case request.Tag != nil:
 		return s.tag(ctx, request.Tag)
 	case request.Remove != nil:

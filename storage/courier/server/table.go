@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -78,13 +79,13 @@ func (s *session) records(t table) ([]byte, error) {
 	return data, nil
 }
 
-// editImages is edit of the image records that have the id or the name in them;
-// change returns nil to drop one.
-func (s *session) editImages(id, name string, change func(r *imageRecord, object []byte) ([]byte, error)) error {
+// editImages is edit of the image records that have the id or one of the names in
+// them; change returns nil to drop one.
+func (s *session) editImages(id string, names []string, change func(r *imageRecord, object []byte) ([]byte, error)) error {
 	return s.edit(imageTable, func(objects [][]byte) ([][]byte, error) {
 		kept := objects[:0]
 		for _, object := range objects {
-			if !has(object, id) && (name == "" || !has(object, name)) {
+			if !has(object, id) && !slices.ContainsFunc(names, func(n string) bool { return has(object, n) }) {
 				kept = append(kept, object)
 				continue
 			}
@@ -111,6 +112,8 @@ type imageRecord struct {
 	names []string
 	top   string // layer
 	whole bool   // it has our mark
+	// metadata is what is ours in the record.
+	metadata image.Metadata
 }
 
 func parseImageRecord(object []byte) (*imageRecord, error) {
@@ -119,23 +122,50 @@ func parseImageRecord(object []byte) (*imageRecord, error) {
 		Names []string `json:"names"`
 		Layer string   `json:"layer"`
 		Data  []string `json:"big-data-names"`
+		Ours  string   `json:"metadata"`
 	}
 	r := &imageRecord{}
 	if err := errors.Join(json.Unmarshal(object, &r.all), json.Unmarshal(object, &known)); err != nil {
 		return nil, fmt.Errorf("read image record: %w", err)
 	}
 	r.id, r.names, r.top, r.whole = known.ID, known.Names, known.Layer, slices.Contains(known.Data, image.SyncedKey)
+	if r.whole {
+		if err := json.Unmarshal([]byte(known.Ours), &r.metadata); err != nil {
+			return nil, fmt.Errorf("read record of image %s: %w", r.id, err)
+		}
+	}
 	return r, nil
 }
 
-// withNames returns the record with other names.
-func (r *imageRecord) withNames(names []string) ([]byte, error) {
+// standsFor returns the IDs of the images that a name of this one stands for.
+func (r *imageRecord) standsFor(name string) []string {
+	if !slices.Contains(r.names, name) {
+		return nil
+	}
+	return r.metadata.Platforms[name]
+}
+
+// withNames returns the record with other names. Of its platforms those of names
+// that it still has are kept.
+func (r *imageRecord) withNames(names []string, platforms map[string][]string) ([]byte, error) {
 	var err error
 	if r.all["names"], err = json.Marshal(names); err != nil {
 		return nil, err
 	}
 	if len(names) == 0 {
 		delete(r.all, "names")
+	}
+	maps.DeleteFunc(platforms, func(name string, _ []string) bool { return !slices.Contains(names, name) })
+	if !maps.EqualFunc(platforms, r.metadata.Platforms, slices.Equal) {
+		changed := r.metadata
+		changed.Platforms = platforms
+		ours, err := json.Marshal(changed)
+		if err != nil {
+			return nil, err
+		}
+		if r.all["metadata"], err = json.Marshal(string(ours)); err != nil {
+			return nil, err
+		}
 	}
 	return json.Marshal(r.all)
 }
@@ -168,19 +198,33 @@ func (s *session) imageRecord(id string) (*imageRecord, error) {
 	return nil, nil
 }
 
-// moveName gives the name to the image id and takes it from any other.
-func (s *session) moveName(id, name string) error {
+// moveNames gives the names to the image id and takes them from any other. They
+// stand for the images platforms then, one of each platform, or with nil for id
+// alone.
+func (s *session) moveNames(id string, names, platforms []string) error {
 	found := false
-	err := s.editImages(id, name, func(r *imageRecord, object []byte) ([]byte, error) {
-		names := slices.DeleteFunc(slices.Clone(r.names), func(n string) bool { return n == name })
+	err := s.editImages(id, names, func(r *imageRecord, object []byte) ([]byte, error) {
+		left := slices.DeleteFunc(slices.Clone(r.names), func(n string) bool { return slices.Contains(names, n) })
+		stand := maps.Clone(r.metadata.Platforms)
+		for _, name := range names {
+			delete(stand, name)
+		}
 		if r.id == id && r.whole {
 			found = true
-			names = append(names, name)
+			left = append(left, names...)
+			for _, name := range names {
+				if platforms != nil {
+					if stand == nil {
+						stand = make(map[string][]string)
+					}
+					stand[name] = platforms
+				}
+			}
 		}
-		if slices.Equal(names, r.names) {
+		if slices.Equal(left, r.names) && maps.EqualFunc(stand, r.metadata.Platforms, slices.Equal) {
 			return object, nil
 		}
-		return r.withNames(names)
+		return r.withNames(left, stand)
 	})
 	if err == nil && !found {
 		err = noSuchImage(id)
@@ -190,14 +234,14 @@ func (s *session) moveName(id, name string) error {
 
 // dropNames takes names from the image id, and the image with them if gone.
 func (s *session) dropNames(id string, names []string, gone bool) error {
-	err := s.editImages(id, "", func(r *imageRecord, object []byte) ([]byte, error) {
+	err := s.editImages(id, nil, func(r *imageRecord, object []byte) ([]byte, error) {
 		switch {
 		case r.id != id:
 			return object, nil
 		case gone:
 			return nil, nil
 		}
-		return r.withNames(slices.DeleteFunc(r.names, func(n string) bool { return slices.Contains(names, n) }))
+		return r.withNames(slices.DeleteFunc(r.names, func(n string) bool { return slices.Contains(names, n) }), maps.Clone(r.metadata.Platforms))
 	})
 	if err == nil && gone {
 		err = os.RemoveAll(filepath.Join(s.st.Graph(), imageTable.dir, id))

@@ -9,7 +9,17 @@ import (
 
 // tag gives an image another name, taking it from the image that had it.
 func (s *session) tag(_ context.Context, want *message.Tag) (message.Result, error) {
-	if err := s.moveName(want.ID, want.Reference); err != nil {
+	platforms := want.Platforms
+	if want.From != "" {
+		r, err := s.imageRecord(want.ID)
+		if err != nil {
+			return message.Result{}, err
+		}
+		if r != nil {
+			platforms = r.standsFor(want.From)
+		}
+	}
+	if err := s.moveNames(want.ID, []string{want.Reference}, platforms); err != nil {
 		return message.Result{}, err
 	}
 	if err := s.syncRecords(); err != nil {

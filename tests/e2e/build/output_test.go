@@ -33,7 +33,6 @@ func TestBuild_SaysWhatItDoesNotDo(t *testing.T) {
 		{"-o", "type=oci,dest=x,tar=false"},
 		{"-o", "type=oci,dest=x,compression=estargz"},
 		{"--annotation", "index:a=b"},
-		{"--platform", "linux/amd64,linux/arm64"},
 	} {
 		s.Skiff(append(append([]string{"build", "-q"}, args...), dir)...).Exits(1).Complains("not supported")
 	}
