@@ -166,6 +166,7 @@ _skiff() {
 			'--pid[PID namespace to use]:value:_files' \
 			'--pids-limit[Tune container pids limit (set -1 for unlimited)]:value:_files' \
 			'--platform[Set platform if server is multi-platform capable]:value:_files' \
+			'--preserve-fds[Number of descriptors, from 3 on, that the process gets beside its standard streams]:value:_files' \
 			'--privileged[Give extended privileges to this container]' \
 			'--publish[Publish a containers port(s) to the host]:value:_files' \
 			'--publish-all[Publish all exposed ports to random ports]' \
@@ -176,8 +177,9 @@ _skiff() {
 			'--requires[Containers to start before this one]:value:_files' \
 			'--restart[Restart policy to apply when a container exits]:value:_files' \
 			'--rm[Automatically remove the container and its associated anonymous volumes when it exits]' \
+			'--rootfs[The first argument is not an image but a directory to run from changed by the container, or left as it is with O behind its name]' \
 			'--runtime[Runtime to use for this container]:value:_files' \
-			'--sdnotify[When to tell the service manager at NOTIFY_SOCKET that the container is ready (conmon once it has started; healthy; ignore)]:value:_files' \
+			'--sdnotify[When to tell the service manager at NOTIFY_SOCKET that the container is ready (conmon once it has started; container when it says so itself; healthy; ignore)]:value:_files' \
 			'--secret[Secret to give to the container (name(,type=mount|env)(,target=)(,uid=)(,gid=)(,mode=))]:value:_files' \
 			'--security-opt[Security Options]:value:_files' \
 			'--shm-size[Size of /dev/shm]:value:_files' \
@@ -212,6 +214,7 @@ _skiff() {
 			'--env-file[Read in a file of environment variables]:value:_files' \
 			'--help[Print usage]' \
 			'--interactive[Keep STDIN open even if not attached]' \
+			'--preserve-fds[Number of descriptors, from 3 on, that the process gets beside its standard streams]:value:_files' \
 			'--privileged[Give extended privileges to the command]' \
 			'--tty[Allocate a pseudo-TTY]' \
 			'--user[Username or UID (format "<name|uid>(<group|gid>)")]:value:_files' \
@@ -657,8 +660,9 @@ _skiff() {
 			'--requires[Containers to start before this one]:value:_files' \
 			'--restart[Restart policy to apply when a container exits]:value:_files' \
 			'--rm[Automatically remove the container and its associated anonymous volumes when it exits]' \
+			'--rootfs[The first argument is not an image but a directory to run from changed by the container, or left as it is with O behind its name]' \
 			'--runtime[Runtime to use for this container]:value:_files' \
-			'--sdnotify[When to tell the service manager at NOTIFY_SOCKET that the container is ready (conmon once it has started; healthy; ignore)]:value:_files' \
+			'--sdnotify[When to tell the service manager at NOTIFY_SOCKET that the container is ready (conmon once it has started; container when it says so itself; healthy; ignore)]:value:_files' \
 			'--secret[Secret to give to the container (name(,type=mount|env)(,target=)(,uid=)(,gid=)(,mode=))]:value:_files' \
 			'--security-opt[Security Options]:value:_files' \
 			'--shm-size[Size of /dev/shm]:value:_files' \
@@ -697,6 +701,7 @@ _skiff() {
 			'--env-file[Read in a file of environment variables]:value:_files' \
 			'--help[Print usage]' \
 			'--interactive[Keep STDIN open even if not attached]' \
+			'--preserve-fds[Number of descriptors, from 3 on, that the process gets beside its standard streams]:value:_files' \
 			'--privileged[Give extended privileges to the command]' \
 			'--tty[Allocate a pseudo-TTY]' \
 			'--user[Username or UID (format "<name|uid>(<group|gid>)")]:value:_files' \
@@ -864,6 +869,7 @@ _skiff() {
 			'--pid[PID namespace to use]:value:_files' \
 			'--pids-limit[Tune container pids limit (set -1 for unlimited)]:value:_files' \
 			'--platform[Set platform if server is multi-platform capable]:value:_files' \
+			'--preserve-fds[Number of descriptors, from 3 on, that the process gets beside its standard streams]:value:_files' \
 			'--privileged[Give extended privileges to this container]' \
 			'--publish[Publish a containers port(s) to the host]:value:_files' \
 			'--publish-all[Publish all exposed ports to random ports]' \
@@ -874,8 +880,9 @@ _skiff() {
 			'--requires[Containers to start before this one]:value:_files' \
 			'--restart[Restart policy to apply when a container exits]:value:_files' \
 			'--rm[Automatically remove the container and its associated anonymous volumes when it exits]' \
+			'--rootfs[The first argument is not an image but a directory to run from changed by the container, or left as it is with O behind its name]' \
 			'--runtime[Runtime to use for this container]:value:_files' \
-			'--sdnotify[When to tell the service manager at NOTIFY_SOCKET that the container is ready (conmon once it has started; healthy; ignore)]:value:_files' \
+			'--sdnotify[When to tell the service manager at NOTIFY_SOCKET that the container is ready (conmon once it has started; container when it says so itself; healthy; ignore)]:value:_files' \
 			'--secret[Secret to give to the container (name(,type=mount|env)(,target=)(,uid=)(,gid=)(,mode=))]:value:_files' \
 			'--security-opt[Security Options]:value:_files' \
 			'--shm-size[Size of /dev/shm]:value:_files' \
@@ -1604,8 +1611,9 @@ _skiff() {
 			'--requires[Containers to start before this one]:value:_files' \
 			'--restart[Restart policy to apply when a container exits]:value:_files' \
 			'--rm[Automatically remove the container and its associated anonymous volumes when it exits]' \
+			'--rootfs[The first argument is not an image but a directory to run from changed by the container, or left as it is with O behind its name]' \
 			'--runtime[Runtime to use for this container]:value:_files' \
-			'--sdnotify[When to tell the service manager at NOTIFY_SOCKET that the container is ready (conmon once it has started; healthy; ignore)]:value:_files' \
+			'--sdnotify[When to tell the service manager at NOTIFY_SOCKET that the container is ready (conmon once it has started; container when it says so itself; healthy; ignore)]:value:_files' \
 			'--secret[Secret to give to the container (name(,type=mount|env)(,target=)(,uid=)(,gid=)(,mode=))]:value:_files' \
 			'--security-opt[Security Options]:value:_files' \
 			'--shm-size[Size of /dev/shm]:value:_files' \

@@ -19,10 +19,16 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "early.h"
 #include "outside.h"
+
+// Newer than the oldest C library that we build with.
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
 
 struct skiff_entry skiff_entry;
 char *skiff_early_env[SKIFF_EARLY_ENV + 1] = {"GOGC=off", "GOMAXPROCS=1", "GODEBUG=madvdontneed=1", "GOTRACEBACK=none", 0};
@@ -323,6 +329,16 @@ static void join_nested(char **argv, char **envp) {
 	_exit(125);
 }
 
+// keep_to_ourselves counts what the caller left open for us and closes it for
+// the programs that we start: a monitor that kept a script's lock (flock(1)) or
+// pipe would do so for days. The kernel does that since Linux 5.11.
+static void keep_to_ourselves(void) {
+	int *n = &skiff_entry.inherited;
+	while (*n < SKIFF_INHERITED && fcntl(3 + *n, F_GETFD) >= 0)
+		++*n;
+	syscall(SYS_close_range, 3, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */);
+}
+
 __attribute__((constructor)) static void skiff_enter(int argc, char **argv, char **envp) {
 	skiff_entry.uid = geteuid();
 	skiff_entry.gid = getegid();
@@ -331,6 +347,7 @@ __attribute__((constructor)) static void skiff_enter(int argc, char **argv, char
 		join_nested(argv, envp);
 	if (argc < 1 || !strncmp(argv[0], "skiff:", 6))
 		return;
+	keep_to_ourselves();
 	char store[4096];
 	int early = 0, mapped = -1;
 	if (getenv(SKIFF_USERNS)) {

@@ -8,6 +8,8 @@
 #define SKIFF_FD_PIDFD 4
 #define SKIFF_FD_PROGRAM 5
 
+#define SKIFF_INHERITED 64 // more are not counted
+
 // The variable that holds the descriptor of a user namespace to enter.
 #define SKIFF_USERNS "SKIFF_USERNS"
 
@@ -40,6 +42,7 @@ struct skiff_entry {
 	char early_what[256];   // what its link said
 	long long early_size;   // the size of its file
 	int fetches;            // may need a registry's credentials
+	int inherited;          // how many descriptors from 3 on the caller passed
 	int outside;            // the socket to a process outside, 0 when there is none
 };
 

@@ -38,6 +38,10 @@ func Inside() bool {
 // inside.
 func OneID() bool { return C.skiff_entry.how == C.SKIFF_ONE_ID }
 
+// Inherited is how many descriptors from 3 on, one after the other, the caller
+// left open for this process. Programs that it starts do not get them.
+func Inherited() int { return int(C.skiff_entry.inherited) }
+
 // Rootless reports whether the process runs for an ordinary user.
 func Rootless() bool { return UID() != 0 }
 

@@ -91,6 +91,9 @@ func runCommit(ctx context.Context, e *env.Env, o commitOptions) error {
 	if err := rootless.Await(); err != nil {
 		return err
 	}
+	if c.Config.Rootfs != "" {
+		return refuseRootfs(c, "commit")
+	}
 	if slices.ContainsFunc(c.Config.Layers, func(id string) bool { return strings.Contains(id, "/") }) {
 		return failure.Engine(nil, "cannot commit %s: its image is in a read-only store that storage.conf adds to yours", o.Container)
 	}

@@ -13,7 +13,6 @@ import (
 )
 
 const (
-	defaultPath    = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	defaultShmSize = 64 << 20
 )
 
@@ -26,7 +25,7 @@ var errNoCommand = errors.New("no command specified")
 func configure(o createOptions, img *image.Image, hostname string) (*container.Config, error) {
 	cfg := &container.Config{
 		ID: container.NewID(), Name: o.Name,
-		ImageID: "sha256:" + img.ID, ImagePlatform: img.Platform(), Layers: img.Layers,
+		ImageID: imageID(img), ImagePlatform: img.Platform(), Layers: img.Layers,
 		Config: o.Process, Host: o.Host, Networks: o.Networks,
 	}
 	p, from := &cfg.Config, img.Config.Config
@@ -88,6 +87,14 @@ func configure(o createOptions, img *image.Image, hostname string) (*container.C
 	return cfg, nil
 }
 
+// imageID is the digest of the image's config, empty where there is no image.
+func imageID(img *image.Image) string {
+	if img.ID == "" {
+		return ""
+	}
+	return "sha256:" + img.ID
+}
+
 // mergeCommand: an entrypoint of the user's own takes the image's command away
 // with its entrypoint; an empty one takes both and puts nothing in their place.
 func mergeCommand(p *container.Process, from container.Process, o createOptions) {
@@ -111,7 +118,6 @@ func mergeCommand(p *container.Process, from container.Process, o createOptions)
 // caller's variable (CVE-2026-57231).
 func mergeEnv(from, own []string) []string {
 	var base []string
-	hasPath := false
 	for _, e := range from {
 		name, _, ok := strings.Cut(e, "=")
 		if !ok || name == "" || strings.ContainsRune(e, 0) {
@@ -126,12 +132,6 @@ func mergeEnv(from, own []string) []string {
 		if !slices.ContainsFunc(own, func(o string) bool { return strings.HasPrefix(o, name+"=") }) {
 			merged = append(merged, e)
 		}
-	}
-	for _, e := range merged {
-		hasPath = hasPath || strings.HasPrefix(e, "PATH=")
-	}
-	if !hasPath {
-		merged = append([]string{defaultPath}, merged...)
 	}
 	return merged
 }

@@ -77,11 +77,11 @@ func TestConfigure_MergesTheRest(t *testing.T) {
 	}
 }
 
-func TestConfigure_GivesAPath(t *testing.T) {
+func TestConfigure_AddsNoVariables(t *testing.T) {
 	img := testImage()
 	img.Config.Config.Env = nil
 	cfg, err := configure(createOptions{}, img, "host")
-	if err != nil || !reflect.DeepEqual(cfg.Config.Env, []string{defaultPath}) {
+	if err != nil || len(cfg.Config.Env) != 0 {
 		t.Errorf("got %q, %v", cfg.Config.Env, err)
 	}
 }

@@ -88,7 +88,7 @@ func create(ctx context.Context, e *env.Env, st *storage.Store, from source, o c
 	if err := resolveNetworks(st, &o); err != nil {
 		return nil, err
 	}
-	fetched := o.Pull == "always"
+	fetched := o.Pull == "always" && !o.Rootfs
 	if fetched {
 		if err := bring(ctx, e, from, o, nil); err != nil {
 			return nil, err
@@ -113,11 +113,11 @@ func publish(ctx context.Context, st *storage.Store, from source, o createOption
 		return nil, err
 	}
 	defer held.Release()
-	img, err := from.resolve(o.Image, o.Platform)
-	if err == nil && !fetched && o.Platform != "" && !img.Suits(o.Platform) {
+	img, err := imageOf(from, o)
+	if err == nil && !o.Rootfs && !fetched && o.Platform != "" && !img.Suits(o.Platform) {
 		err = &otherPlatform{name: o.Image, wanted: o.Platform, have: img.Platform()}
 	}
-	if _, bad := image.ParseReference(o.Image); err != nil && bad != nil {
+	if _, bad := image.ParseReference(o.Image); err != nil && bad != nil && !o.Rootfs {
 		err = failure.Local("%v", bad) // docker's client looks at the name
 	}
 	if err != nil {
@@ -129,6 +129,9 @@ func publish(ctx context.Context, st *storage.Store, from source, o createOption
 	}
 	o.Process.StdinOnce = o.Process.OpenStdin && o.Process.AttachStdin
 	cfg, err := configure(o, img, hostname)
+	if err == nil && o.Rootfs {
+		err = setRootfs(cfg, o.Image)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -42,6 +42,9 @@ func runDiff(e *env.Env, ref string) error {
 	if err := rootless.Await(); err != nil {
 		return err
 	}
+	if !c.Config.OwnsRoot() {
+		return refuseRootfs(c, "compare")
+	}
 	changes, err := rootContents(c).Changes()
 	if err != nil {
 		return err
@@ -58,6 +61,12 @@ func rootContents(c *container.Container) *contents.Root {
 	lower := make([]string, len(c.Config.Layers))
 	for i, id := range c.Config.Layers {
 		lower[i] = filepath.Join(c.Store.Layers(), id, "diff")
+	}
+	switch {
+	case !c.Config.OwnsRoot():
+		return contents.Open(c.Config.Rootfs, nil)
+	case c.Config.Rootfs != "":
+		lower = []string{c.Config.Rootfs}
 	}
 	return contents.Open(filepath.Join(c.Dir(), container.UpperDir), lower)
 }

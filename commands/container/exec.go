@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"path"
-	"strconv"
 
 	"github.com/urfave/cli/v2"
 
@@ -35,6 +34,7 @@ func ExecCommand(e *env.Env) *cli.Command {
 			&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "Set environment variables"},
 			&cli.StringSliceFlag{Name: "env-file", Usage: "Read in a file of environment variables"},
 			&cli.BoolFlag{Name: "interactive", Aliases: []string{"i"}, Usage: "Keep STDIN open even if not attached"},
+			preserveFlag(),
 			&cli.BoolFlag{Name: "privileged", Usage: "Give extended privileges to the command"},
 			&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Usage: "Allocate a pseudo-TTY"},
 			&cli.StringFlag{Name: "user", Aliases: []string{"u"}, Usage: `Username or UID (format: "<name|uid>[:<group|gid>]")`},
@@ -63,7 +63,11 @@ func parseExec(c *cli.Context, e *env.Env) (execOptions, error) {
 		Process: lifecycle.ExecOptions{
 			Args: c.Args().Tail(), Env: vars, User: c.String("user"), WorkingDir: c.String("workdir"),
 			Privileged: c.Bool("privileged"), Tty: c.Bool("tty"), Stdin: c.Bool("interactive"), Detach: c.Bool("detach"),
+			Preserve: c.Int("preserve-fds"),
 		},
+	}
+	if err := lifecycle.CheckPreserved(o.Process.Preserve); err != nil {
+		return o, err
 	}
 	if dir := o.Process.WorkingDir; dir != "" && !path.IsAbs(dir) {
 		return o, &failure.Error{Code: 126, Text: "OCI runtime exec failed: exec failed: Cwd must be an absolute path: unknown"}
@@ -98,8 +102,7 @@ func runExec(ctx context.Context, e *env.Env, o execOptions, exec executor) erro
 			o.Process.Rows, o.Process.Cols = env.Size(e.Out)
 		}
 	}
-	id := container.NewID()
-	o.Process.ID = id
+	o.Process.ID = container.NewID()
 	session, err := exec(ctx, c, o.Process)
 	var start *lifecycle.StartError
 	if errors.As(err, &start) && e.Docker() {
@@ -114,9 +117,6 @@ func runExec(ctx context.Context, e *env.Env, o execOptions, exec executor) erro
 	}
 	defer session.Close()
 	code, err := o.Streams.tie(ctx, e, session)
-	if err == nil {
-		c.Emit("exec_die", "execID", id, "exitCode", strconv.Itoa(code))
-	}
 	if errors.Is(err, lifecycle.ErrDetached) {
 		return failure.Local("%v", terminal.ErrDetach)
 	}

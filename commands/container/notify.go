@@ -14,7 +14,8 @@ import (
 
 // notifyReady tells a service manager that waits for it (sd_notify(3),
 // Type=notify in systemd.service(5)) that the container is ready, as --sdnotify
-// says: once it has started, or once it is healthy. detached says that the
+// says: once it has started, or once it is healthy; with container only what it
+// has to watch. detached says that the
 // monitor, not this process, is what the manager shall watch from now on; then
 // it also waits until there is something to tell.
 //
@@ -26,7 +27,11 @@ func notifyReady(ctx context.Context, e *env.Env, c *container.Container, detach
 		return
 	}
 	tell := func() {
-		text := "READY=1\nSTATUS=container " + c.Config.ID[:12] + " " + readiness[mode]
+		ready := "READY=1\n"
+		if mode == "container" {
+			ready = "" // it says so itself
+		}
+		text := ready + "STATUS=container " + c.Config.ID[:12] + " " + readiness[mode]
 		if holder, err := c.Holder(); detached && err == nil && holder != 0 {
 			text = "MAINPID=" + strconv.Itoa(holder) + "\n" + text
 		}
@@ -51,7 +56,7 @@ func notifyReady(ctx context.Context, e *env.Env, c *container.Container, detach
 }
 
 // readiness is what the status line says of a container, by the mode.
-var readiness = map[string]string{"": "has started", "conmon": "has started", "healthy": "is healthy"}
+var readiness = map[string]string{"": "has started", "conmon": "has started", "container": "has started", "healthy": "is healthy"}
 
 // awaitHealthy waits until the container is healthy, or false: until it has ended.
 func awaitHealthy(ctx context.Context, c *container.Container) bool {
@@ -71,6 +76,15 @@ func awaitHealthy(ctx context.Context, c *container.Container) bool {
 		case <-tick.C:
 		}
 	}
+}
+
+// containersSocket is the service manager's socket for a container that tells it
+// itself that it is ready, empty for others.
+func containersSocket(e *env.Env, c *container.Container) string {
+	if c.Config.Host.SdNotify != "container" {
+		return ""
+	}
+	return e.Getenv("NOTIFY_SOCKET")
 }
 
 // notify sends one datagram to the socket, whose name begins with @ when it is

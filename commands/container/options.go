@@ -30,6 +30,7 @@ type createOptions struct {
 	Quiet      bool
 	CIDFile    string
 	Replace    bool // a container of that name gives way
+	Rootfs     bool // Image is a directory, with :O behind it if it shall stay as it is
 	Starting   bool // it is started at once: run
 
 	Process container.Process // only what was asked, to be merged with the image's
@@ -69,6 +70,7 @@ func createFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "Suppress the pull output"},
 		&cli.BoolFlag{Name: "replace", Usage: "Remove a container of the same name first, even if it runs"},
 		&cli.BoolFlag{Name: "rm", Usage: "Automatically remove the container and its associated anonymous volumes when it exits"},
+		&cli.BoolFlag{Name: "rootfs", Usage: "The first argument is not an image but a directory to run from: changed by the container, or left as it is with :O behind its name"},
 		&cli.StringFlag{Name: "runtime", Usage: "Runtime to use for this container"},
 		&cli.StringSliceFlag{Name: "storage-opt", Usage: "Storage driver options for the container"},
 		&cli.StringSliceFlag{Name: "tmpfs", Usage: "Mount a tmpfs directory"},
@@ -96,6 +98,7 @@ func parseCreate(c *cli.Context, e *env.Env) (createOptions, error) {
 		Quiet:       c.Bool("quiet"),
 		CIDFile:     c.String("cidfile"),
 		Replace:     c.Bool("replace"),
+		Rootfs:      c.Bool("rootfs"),
 		VolumesFrom: c.StringSlice("volumes-from"),
 	}
 	if o.Replace && o.Name == "" {

@@ -127,6 +127,9 @@ func (n *imageNames) load() {
 // another image or is gone.
 func (n *imageNames) shown(cfg *container.Config, noTrunc bool) string {
 	typed, id := cfg.Config.Image, strings.TrimPrefix(cfg.ImageID, "sha256:")
+	if cfg.Rootfs != "" {
+		return typed
+	}
 	n.load()
 	if strings.HasPrefix(id, strings.TrimPrefix(typed, "sha256:")) || strings.Contains(typed, "@") {
 		return typed

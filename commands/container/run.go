@@ -17,8 +17,14 @@ import (
 
 type runOptions struct {
 	createOptions
-	Detach  bool
-	Streams streams
+	Detach   bool
+	Preserve int // descriptors
+	Streams  streams
+}
+
+// preserveFlag is podman's.
+func preserveFlag() cli.Flag {
+	return &cli.IntFlag{Name: "preserve-fds", Usage: "Number of descriptors, from 3 on, that the process gets beside its standard streams"}
 }
 
 // RunCommand makes a container and starts it.
@@ -31,6 +37,7 @@ func RunCommand(e *env.Env) *cli.Command {
 		Flags: append(createFlags(),
 			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "Run container in background and print container ID"},
 			&cli.StringFlag{Name: "detach-keys", Usage: "Override the key sequence for detaching a container"},
+			preserveFlag(),
 			&cli.BoolFlag{Name: "sig-proxy", Value: true, Usage: "Proxy received signals to the process"},
 		),
 		Action: func(c *cli.Context) error {
@@ -54,9 +61,12 @@ var errAttachDetach = failure.Local("conflicting options: cannot specify both --
 // parseRun reads the flags of run. Its errors make exit code 125.
 func parseRun(c *cli.Context, e *env.Env) (runOptions, error) {
 	shared, err := parseCreate(c, e)
-	o := runOptions{createOptions: shared, Detach: c.Bool("detach")}
+	o := runOptions{createOptions: shared, Detach: c.Bool("detach"), Preserve: c.Int("preserve-fds")}
 	o.Starting = true
 	if err != nil {
+		return o, err
+	}
+	if err := lifecycle.CheckPreserved(o.Preserve); err != nil {
 		return o, err
 	}
 	if attached := len(c.StringSlice("attach")) > 0; o.Detach && attached {
@@ -92,7 +102,7 @@ func runRun(ctx context.Context, e *env.Env, o runOptions, start starter) error 
 	if err != nil {
 		return &failure.Setup{Command: "run", Err: err}
 	}
-	options := lifecycle.StartOptions{Ahead: ahead}
+	options := lifecycle.StartOptions{Ahead: ahead, Preserve: o.Preserve, NotifySocket: containersSocket(e, c)}
 	if !o.Detach {
 		options.Attach = o.Streams.attachment(e)
 	}

@@ -74,7 +74,7 @@ func startAll(ctx context.Context, e *env.Env, o startOptions, start starter) er
 			err = refusePaused(c)
 		}
 		if err == nil {
-			_, err = start(ctx, c, lifecycle.StartOptions{})
+			_, err = start(ctx, c, lifecycle.StartOptions{NotifySocket: containersSocket(e, c)})
 		}
 		if err != nil {
 			failed, names = append(failed, inWords(err, ref, c)), append(names, ref)
@@ -120,7 +120,7 @@ func startAttached(ctx context.Context, e *env.Env, o startOptions, start starte
 	if err := s.check(e); err != nil {
 		return err
 	}
-	session, err := start(ctx, c, lifecycle.StartOptions{Attach: s.attachment(e)})
+	session, err := start(ctx, c, lifecycle.StartOptions{Attach: s.attachment(e), NotifySocket: containersSocket(e, c)})
 	if err != nil {
 		// docker's exit code is 1 here, whatever run's would have been.
 		return &failure.Error{Text: inWords(err, o.Refs[0], c).Error(), Code: 1, Cause: err}

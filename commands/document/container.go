@@ -274,6 +274,9 @@ func hostOf(from *container.Host) host {
 }
 
 func lowerDirs(c *container.Container) string {
+	if c.Config.Rootfs != "" {
+		return c.Config.Rootfs
+	}
 	dirs := make([]string, len(c.Config.Layers))
 	for i, id := range c.Config.Layers {
 		dirs[i] = filepath.Join(c.Store.Layers(), id, "diff")

@@ -22,7 +22,7 @@ func ExtraFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "gidmap", Usage: "Map of group ids (inside:outside:count, outside being of the user's own ids: 0 the user, 1 the first subordinate)"},
 		&cli.StringSliceFlag{Name: "requires", Usage: "Containers to start before this one"},
 		&cli.StringSliceFlag{Name: "secret", Usage: "Secret to give to the container (name[,type=mount|env][,target=][,uid=][,gid=][,mode=])"},
-		&cli.StringFlag{Name: "sdnotify", Value: "conmon", Usage: "When to tell the service manager at NOTIFY_SOCKET that the container is ready (conmon: once it has started; healthy; ignore)"},
+		&cli.StringFlag{Name: "sdnotify", Value: "conmon", Usage: "When to tell the service manager at NOTIFY_SOCKET that the container is ready (conmon: once it has started; container: when it says so itself; healthy; ignore)"},
 		&cli.StringFlag{Name: "systemd", Value: "false", Usage: "Prepare the container for systemd as its init (true, where the command is one; false; always)"},
 		&cli.StringFlag{Name: "tz", Usage: "Time zone of the container (an area such as Europe/Madrid, or local)"},
 		&cli.StringSliceFlag{Name: "uidmap", Usage: "Map of user ids (inside:outside:count, outside being of the user's own ids: 0 the user, 1 the first subordinate)"},
@@ -51,13 +51,11 @@ func Extra(c *cli.Context, p *container.Process, h *container.Host) error {
 	}
 	h.Requires = slices.Clone(c.StringSlice("requires"))
 	switch h.SdNotify = c.String("sdnotify"); h.SdNotify {
-	case "healthy", "ignore":
+	case "container", "healthy", "ignore":
 	case "conmon":
 		h.SdNotify = ""
-	case "container":
-		return errors.New("--sdnotify=container is not supported: use conmon, or healthy with a health check that knows")
 	default:
-		return &failure.Value{Flag: "sdnotify", Value: h.SdNotify, Err: errors.New("must be one of conmon, healthy and ignore")}
+		return &failure.Value{Flag: "sdnotify", Value: h.SdNotify, Err: errors.New("must be one of conmon, container, healthy and ignore")}
 	}
 	if h.SdNotify == "healthy" && (p.Healthcheck != nil && slices.Equal(p.Healthcheck.Test, []string{"NONE"})) {
 		return errors.New("conflicting options: --sdnotify=healthy and --no-healthcheck")

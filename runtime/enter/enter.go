@@ -25,6 +25,8 @@ type Target struct {
 	// Monitor is a connection to the container's monitor, which is to be the
 	// process's parent and tells its end there; nil makes it a child of ours.
 	Monitor *message.Conn
+	// Given are descriptors for the process, 3 and on there.
+	Given []int
 	// ExecID, with Monitor, makes the monitor record the process's end.
 	ExecID string
 }
@@ -43,7 +45,7 @@ func (t *Target) Start(p *message.Process, stdio [3]uintptr) (child int, console
 	if err != nil {
 		return 0, nil, err
 	}
-	err = ours.SendConfig(message.ExecConfig, message.Exec{Process: *p}, t.Pidfd)
+	err = ours.SendConfig(message.ExecConfig, message.Exec{Process: *p, Wait: t.Monitor != nil}, append([]int{t.Pidfd}, t.Given...)...)
 	if err == nil {
 		err = ours.Send(message.SeccompFilter, p.Seccomp)
 	}

@@ -38,6 +38,7 @@ type Input struct {
 	StartFIFO  bool
 	Orphan     bool
 	KeepFDs    int
+	Given      int // see message.Process.Given
 	Size       message.Size
 	// OwnCgroup says that init is put into a control group of its own, which its
 	// cgroup namespace shall begin at.
@@ -186,7 +187,7 @@ func Process(p *rspec.Process, in *Input) (*message.Process, error) {
 	out := &message.Process{
 		Args: p.Args, Env: p.Env, Cwd: p.Cwd, Umask: -1, Terminal: p.Terminal, Size: in.Size,
 		NoNewPrivs: p.NoNewPrivileges, OOMScore: p.OOMScoreAdj, AppArmor: p.ApparmorProfile, SELinux: p.SelinuxLabel,
-		SetHome: true, KeepFDs: in.KeepFDs, Orphan: in.Orphan,
+		SetHome: true, KeepFDs: in.KeepFDs, Given: in.Given, Orphan: in.Orphan,
 	}
 	if p.User.Umask != nil {
 		out.Umask = int(*p.User.Umask)

@@ -71,7 +71,7 @@ func execProcess(c *container.Container, o *ExecOptions) (*message.Process, erro
 	if err != nil {
 		return nil, err
 	}
-	in := &launch.Input{UserByName: true, AddGroups: cfg.Host.GroupAdd, Size: message.Size{Rows: o.Rows, Cols: o.Cols}}
+	in := &launch.Input{UserByName: true, AddGroups: cfg.Host.GroupAdd, Given: o.Preserve, Size: message.Size{Rows: o.Rows, Cols: o.Cols}}
 	if strings.HasPrefix(cfg.Host.UsernsMode, "keep-id") && cfg.Config.User == "" {
 		f := &spec.Facts{}
 		if err := idMaps(f, &cfg.Host); err != nil {
@@ -142,10 +142,8 @@ func enterContainer(c *container.Container, pidfd, pid int, p *message.Process, 
 	for i, f := range files {
 		stdio[i] = f.Fd()
 	}
-	t := &enter.Target{Cache: c.Store.Cache(), Pidfd: pidfd, Pid: pid, Monitor: &s.monitor}
-	if o.Detach {
-		t.ExecID = o.ID
-	}
+	// The monitor is its parent and outlives us: it records the end.
+	t := &enter.Target{Cache: c.Store.Cache(), Pidfd: pidfd, Pid: pid, Monitor: &s.monitor, ExecID: o.ID, Given: preserved(o.Preserve)}
 	_, s.console, err = t.Start(p, stdio)
 	for _, f := range files {
 		if o.Stdio == nil {

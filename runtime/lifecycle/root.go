@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -69,19 +70,24 @@ func mountedRoot(ctx context.Context, c *container.Container) (*os.File, error) 
 	if err != nil {
 		return nil, err
 	}
-	cwd, err := os.Getwd()
-	if err != nil {
-		return nil, fmt.Errorf("working directory: %w", err)
-	}
-	mfd, err := rootfs.Overlay(o)
-	if cerr := os.Chdir(cwd); cerr != nil {
-		return nil, errors.Join(err, cerr)
+	mfd := -1
+	if o == nil {
+		mfd, err = rootfs.CloneDir(c.Config.Rootfs)
+	} else {
+		var cwd string
+		if cwd, err = os.Getwd(); err != nil {
+			return nil, fmt.Errorf("working directory: %w", err)
+		}
+		mfd, err = rootfs.Overlay(o)
+		if cerr := os.Chdir(cwd); cerr != nil {
+			return nil, errors.Join(err, cerr)
+		}
 	}
 	if err != nil {
 		return nil, err
 	}
 	f := os.NewFile(uintptr(mfd), c.Config.ID)
-	root, err := rootfs.FromMount(mfd, o.Work)
+	root, err := rootfs.FromMount(mfd, filepath.Join(c.Dir(), container.WorkDir))
 	if err != nil {
 		f.Close()
 		return nil, err

@@ -59,6 +59,12 @@ type Attachment struct {
 type StartOptions struct {
 	// Attach, when not nil, makes Start return a Session that misses no byte.
 	Attach *Attachment
+	// Preserve is how many descriptors, from 3 on, the process gets from this one
+	// (--preserve-fds). A container that is started again gets them again.
+	Preserve int
+	// NotifySocket is where the container itself shall tell that it is ready
+	// (--sdnotify=container); empty for nowhere.
+	NotifySocket string
 	// Ahead, when not nil, is a monitor that Prepare started; Start uses it up.
 	Ahead *Ahead
 }
@@ -77,6 +83,8 @@ type ExecOptions struct {
 	// ID is the exec's in the record of events; none is recorded without.
 	ID         string
 	Rows, Cols uint16
+	// Preserve is as in StartOptions.
+	Preserve int
 	// Stdio, when set, become the process's descriptors themselves instead of
 	// copied pipes. Only for the OCI runtime command line.
 	Stdio *[3]*os.File

@@ -126,7 +126,7 @@ func Start(ctx context.Context, c *container.Container, o StartOptions) (Session
 		return nil, startError(err)
 	}
 	defer network.release()
-	m, err := monitorConfig(ctx, c, network, o.Attach)
+	m, err := monitorConfig(ctx, c, network, o)
 	if err != nil {
 		return nil, startError(err)
 	}
@@ -164,8 +164,8 @@ func startError(err error) error {
 }
 
 // monitorConfig prepares everything that the stage applies.
-func monitorConfig(ctx context.Context, c *container.Container, network network, attach *Attachment) (*message.Monitor, error) {
-	cfg := c.Config
+func monitorConfig(ctx context.Context, c *container.Container, network network, o StartOptions) (*message.Monitor, error) {
+	cfg, attach := c.Config, o.Attach
 	facts, err := gatherFacts(ctx, c)
 	if err != nil {
 		return nil, err
@@ -174,8 +174,11 @@ func monitorConfig(ctx context.Context, c *container.Container, network network,
 	if err != nil {
 		return nil, err
 	}
+	if err := passNotifySocket(s, o.NotifySocket); err != nil {
+		return nil, err
+	}
 	in := &launch.Input{
-		ID: cfg.ID, Bundle: c.Dir(), UserByName: true, AddGroups: cfg.Host.GroupAdd,
+		Given: o.Preserve, ID: cfg.ID, Bundle: c.Dir(), UserByName: true, AddGroups: cfg.Host.GroupAdd,
 		RootDir: filepath.Join(c.Dir(), rootDir),
 		// Anything would do that hides nothing which init still opens.
 		Mountpoint: filepath.Join(c.Dir(), container.WorkDir),
@@ -194,6 +197,9 @@ func monitorConfig(ctx context.Context, c *container.Container, network network,
 	s.Process.Env = append(s.Process.Env, env...)
 	if in.Overlay, err = overlay(ctx, c); err != nil {
 		return nil, err
+	}
+	if in.Overlay == nil {
+		in.RootDir = cfg.Rootfs
 	}
 	if in.Filter, err = filter(c, &cfg.Host, s.Process.Capabilities.Bounding); err != nil {
 		return nil, err
@@ -220,7 +226,7 @@ func monitorConfig(ctx context.Context, c *container.Container, network network,
 	m := &message.Monitor{
 		ID: cfg.ID, Dir: c.Dir(), RunningLink: c.RunningLink(), NameLink: c.NameLink(),
 		AutoRemove: cfg.Host.AutoRemove, Discard: c.Trash(), Launch: *l,
-		Tty: cfg.Config.Tty, OpenStdin: cfg.Config.OpenStdin, StdinOnce: cfg.Config.StdinOnce,
+		Given: o.Preserve, Tty: cfg.Config.Tty, OpenStdin: cfg.Config.OpenStdin, StdinOnce: cfg.Config.StdinOnce,
 		Durable: !cfg.Host.AutoRemove, BootID: container.BootID(),
 		Events: message.Events{Dir: c.Store.Events(), Attributes: container.EventAttributes(cfg), Volumes: volumeUses(cfg.Mounts), Networks: networkUses(c)},
 	}
@@ -249,7 +255,11 @@ func monitorConfig(ctx context.Context, c *container.Container, network network,
 // directory.
 const rootDir = "root"
 
+// overlay is how the root is assembled; nil where it is a directory as it is.
 func overlay(ctx context.Context, c *container.Container) (*message.Overlay, error) {
+	if !c.Config.OwnsRoot() {
+		return nil, nil
+	}
 	o := &message.Overlay{
 		Base: c.Store.Layers(), Upper: filepath.Join(c.Dir(), container.UpperDir),
 		Work: filepath.Join(c.Dir(), container.WorkDir), UserAttr: rootless.Rootless(),
@@ -260,6 +270,10 @@ func overlay(ctx context.Context, c *container.Container) (*message.Overlay, err
 	for _, id := range c.Config.Layers {
 		o.Lower = append(o.Lower, id+"/diff")
 		foreign = foreign || strings.Contains(id, "/")
+	}
+	if c.Config.Rootfs != "" {
+		// By its whole name: the kernel follows it from anywhere.
+		o.Lower = append(o.Lower, c.Config.Rootfs)
 	}
 	if foreign {
 		// Layers of another store are found from the directory of our own.
@@ -336,15 +350,16 @@ func startMonitor(c *container.Container, m *message.Monitor, ahead *Ahead) (Ses
 
 // sendMonitor sends the configuration, with what a health check needs.
 func sendMonitor(conn message.Conn, m *message.Monitor) error {
+	given := preserved(m.Given)
 	if m.Health == nil || m.Health.Joiner == "" {
-		return conn.SendConfig(message.MonitorConfig, m)
+		return conn.SendConfig(message.MonitorConfig, m, given...)
 	}
 	self, err := os.Open("/proc/self/exe")
 	if err != nil {
 		return err
 	}
 	defer self.Close()
-	return conn.SendConfig(message.MonitorConfig, m, int(self.Fd()))
+	return conn.SendConfig(message.MonitorConfig, m, append([]int{int(self.Fd())}, given...)...)
 }
 
 // limit gives the container its control group, if it gets one.
@@ -369,8 +384,8 @@ func closeAll(fds []int) {
 // mountAhead assembles the root while the monitor is still starting. Where that
 // fails the monitor tries again, with other means, and says why.
 func mountAhead(o *message.Overlay) []int {
-	if !rootfs.Short(o) {
-		return nil // the working directory is the user's
+	if o == nil || !rootfs.Short(o) {
+		return nil // there is none, or the working directory is the user's
 	}
 	fd, err := rootfs.Overlay(o)
 	if err != nil {

@@ -64,6 +64,8 @@ func process(s *rspec.Spec, cfg *container.Config) error {
 	return nil
 }
 
+const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 // environment is what docker gives: a path, the host name, the terminal, then
 // the configuration's. HOME is filled in by the stage, which knows the user.
 func environment(cfg *container.Config) []string {
@@ -77,6 +79,9 @@ func environment(cfg *container.Config) []string {
 		if strings.HasPrefix(kv, "PATH=") {
 			env = append(env, kv)
 		}
+	}
+	if !has["PATH"] {
+		env = append(env, defaultPath) // the process's alone: commit would make it the image's
 	}
 	if !has["HOSTNAME"] && cfg.Config.Hostname != "" {
 		env = append(env, "HOSTNAME="+cfg.Config.Hostname)

@@ -28,6 +28,9 @@ func execMain(parent message.Conn) int {
 		_, cfg.Process.Seccomp, _, err = parent.Recv()
 	}
 	if err == nil {
+		fds, err = place(&parent, &cfg.Process, fds)
+	}
+	if err == nil {
 		err = runExec(parent, &cfg, fds)
 	}
 	failure := &message.Failure{Code: 125}
@@ -39,6 +42,9 @@ func execMain(parent message.Conn) int {
 		failure.Code = 126
 	}
 	_ = parent.SendJSON(message.StepFailed, failure)
+	if cfg.Wait {
+		_, _, _, _ = parent.Recv()
+	}
 	return failure.Code
 }
 

@@ -28,7 +28,10 @@ func initMain(parent message.Conn) int {
 		return 125
 	}
 	cfg.Process.Seccomp = l.Filter
-	err = runInit(parent, &cfg, fds)
+	fds, err = place(&parent, &cfg.Process, fds)
+	if err == nil {
+		err = runInit(parent, &cfg, fds)
+	}
 	// Only a failure comes back from there.
 	failure := asFailure(err)
 	// The parent may be gone; then nobody is left to tell.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -81,7 +82,7 @@ func tryLaunch(l *message.Launch, c *child, stdio [3]uintptr, given []int) (_ *c
 		defer unix.Close(root)
 		fds = []int{root}
 	}
-	if err := c.conn.SendLaunch(l, fds...); err != nil {
+	if err := c.conn.SendLaunch(l, slices.Concat(fds, l.Kept)...); err != nil {
 		return nil, fmt.Errorf("send configuration: %w", err)
 	}
 	return c, c.awaitRoot(l)

@@ -49,6 +49,9 @@ type monitor struct {
 	once   bool
 	killAt time.Time
 	health health
+	// kept are the descriptors for the container's process, which gets them
+	// again when it is started again.
+	kept []int
 }
 
 func monitorMain(front message.Conn) int {
@@ -62,9 +65,11 @@ func monitorMain(front message.Conn) int {
 		return 125
 	}
 	m.health = health{cfg: m.cfg.Health, joiner: -1}
-	if len(fds) > 0 {
+	if len(fds) > m.cfg.Given {
 		m.health.joiner = fds[0]
+		fds = fds[1:]
 	}
+	m.kept = fds
 	given, err := front.RecvLaunch(&m.cfg.Launch)
 	if err != nil {
 		return 125
@@ -91,6 +96,8 @@ func monitorMain(front message.Conn) int {
 	}
 	if m.cfg.AutoRemove {
 		// What the start needed is not needed again.
+		closeAll(m.kept)
+		m.kept = nil
 		m.cfg.Launch = message.Launch{Hooks: m.cfg.Launch.Hooks, Hub: m.cfg.Launch.Hub}
 	}
 	m.relay.run(m)
@@ -145,6 +152,7 @@ func (m *monitor) up(ahead *child, given []int) (err error) {
 		}
 	}
 	l := m.cfg.Launch
+	l.Kept = m.kept
 	m.child, err = launch(&l, ahead, m.stdio, given...)
 	for _, fd := range m.stdio {
 		if fd > 2 {

@@ -50,6 +50,9 @@ func enter(p *message.Process, terminal int) (*executable, error) {
 	if err := closeOnExec(3 + p.KeepFDs); err != nil {
 		return nil, err
 	}
+	if err := releaseGiven(p); err != nil {
+		return nil, err
+	}
 	if err := changeDir(p.Cwd, p.CwdExists); err != nil {
 		return nil, err
 	}

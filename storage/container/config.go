@@ -27,6 +27,11 @@ type Config struct {
 	// Layers are the containers/storage layer ids below the writable layer,
 	// topmost first. Store.Layers()/<id>/diff is the content of one.
 	Layers []string `json:"Layers"`
+	// Rootfs is the directory that --rootfs names, absolute and without links,
+	// for a container without an image: its root itself, or with RootfsOverlay
+	// what lies below its writable layer.
+	Rootfs        string `json:"Rootfs,omitempty"`
+	RootfsOverlay bool   `json:"RootfsOverlay,omitempty"`
 	// Path and Args are the process that is started: entrypoint and command.
 	Path   string   `json:"Path"`
 	Args   []string `json:"Args"`
@@ -69,6 +74,10 @@ func (c *Config) Endpoints() []Endpoint {
 	}
 	return c.Networks
 }
+
+// OwnsRoot reports whether what the container writes into its root stays in its
+// own writable layer. It does not where --rootfs names the root itself.
+func (c *Config) OwnsRoot() bool { return c.Rootfs == "" || c.RootfsOverlay }
 
 // ForSystemd reports whether the container is prepared for systemd as its init:
 // --systemd=always, or true where the command is one.
@@ -210,7 +219,8 @@ type Host struct {
 	// Requires are the ids of the containers that are started before this one.
 	Requires []string `json:"Requires,omitempty"`
 	// SdNotify is --sdnotify: when a service manager is told that the container is
-	// ready. conmon (or empty): once it has started; healthy; ignore: never.
+	// ready. conmon (or empty): once it has started; container: by itself;
+	// healthy; ignore: never.
 	SdNotify string `json:"SdNotifyMode,omitempty"`
 	// Systemd is --systemd: true, always, or empty for no preparation.
 	Systemd string `json:"Systemd,omitempty"`

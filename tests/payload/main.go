@@ -25,6 +25,7 @@ var verbs = map[string]func(args []string) error{
 	"fds":      fds,
 	"id":       id,
 	"lookup":   lookup,
+	"notify":   notify,
 	"say":      say,
 	"serve":    serve,
 	"sleep":    sleep,

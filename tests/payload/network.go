@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sort"
 	"strings"
 	"time"
@@ -61,6 +62,17 @@ func serve(args []string) error {
 	}
 	fmt.Println("serving")
 	return <-failed
+}
+
+// notify tells the service manager at NOTIFY_SOCKET words, one a line.
+func notify(args []string) error {
+	conn, err := net.Dial("unixgram", os.Getenv("NOTIFY_SOCKET"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = fmt.Fprint(conn, strings.Join(args, "\n"))
+	return err
 }
 
 // say sends words to PROTO ADDRESS and prints the answer.

@@ -114,7 +114,7 @@ func (c Conn) RecvLaunch(l *Launch) (fds []int, err error) {
 // messages. Received descriptors are close-on-exec and the caller's to close.
 func (c Conn) Recv() (t Type, body []byte, fds []int, err error) {
 	var h [HeaderSize]byte
-	oob := make([]byte, unix.CmsgSpace(4*8))
+	oob := make([]byte, unix.CmsgSpace(4*(MaxGiven+8)))
 	got := 0
 	for got < HeaderSize {
 		n, oobn, _, _, err := unix.Recvmsg(c.FD, h[got:], oob, unix.MSG_CMSG_CLOEXEC)

@@ -45,6 +45,10 @@ const (
 	NetworkChanged                   // empty
 )
 
+// MaxGiven is how many descriptors a process can be given beside its standard
+// streams; a message brings them all at once.
+const MaxGiven = 56
+
 // Failure is why a start ended: the step that failed and docker's exit code.
 type Failure struct {
 	Step string
@@ -106,9 +110,11 @@ type Monitor struct {
 	Cgroups []string
 	OOM     string
 	Restart Restart
-	// Health is the container's check, nil without. A descriptor that comes along
-	// is the program that Health.Joiner is a role of.
+	// Health is the container's check, nil without. The first descriptor that
+	// comes along is the program that Health.Joiner is a role of, if there is one.
 	Health *Health
+	// Given is how many descriptors come along for the container's process.
+	Given int
 	// Timeout ends the container, 0 never (--timeout).
 	Timeout time.Duration
 	Events  Events
@@ -181,8 +187,11 @@ type Launch struct {
 	// SeccompFilter, and are passed on unread.
 	// Cgroups are the control groups that init joins, directories.
 	Cgroups []string
-	Init    []byte `wire:"-"`
-	Filter  []byte `wire:"-"`
+	// Kept are descriptors for init that come behind the others, see
+	// Process.Given.
+	Kept   []int  `wire:"-"`
+	Init   []byte `wire:"-"`
+	Filter []byte `wire:"-"`
 }
 
 // IDMap is one line of a uid_map or gid_map (user_namespaces(7)).
@@ -190,7 +199,7 @@ type IDMap struct{ Container, Host, Size int }
 
 // Overlay names the parts of a root file system.
 type Overlay struct {
-	Base     string   // directory that Lower is relative to
+	Base     string   // directory that Lower is relative to, where it is
 	Lower    []string // topmost first
 	Upper    string
 	Work     string
@@ -355,6 +364,9 @@ type Process struct {
 	SetHome bool
 	// KeepFDs are descriptors 3..3+KeepFDs-1 that stay open.
 	KeepFDs int
+	// Given is how many of the descriptors that came with the configuration, the
+	// last ones, become the process's 3 and on; at most MaxGiven.
+	Given int
 }
 
 // Rlimit is one setrlimit(2) pair; 1<<64-1 is unlimited.
@@ -370,12 +382,17 @@ type Caps struct{ Bounding, Effective, Permitted, Inheritable, Ambient uint64 }
 // be its parent. The answer is Started or StepFailed, and Exited in the end.
 type Spawn struct {
 	Args []string
-	// ExecID is of an exec whose end the monitor records, because nobody waits
-	// for it; empty for others.
+	// ExecID is of an exec whose end the monitor records, whatever becomes of the
+	// client; empty for others.
 	ExecID string `json:",omitempty"`
 }
 
 // Exec is another process for a running container.
 // The other namespaces were joined already; a descriptor that comes along is a
 // pidfd whose mount namespace is to be entered.
-type Exec struct{ Process Process }
+type Exec struct {
+	Process Process
+	// Wait, after a failure, for the connection to close before the end: whoever
+	// tells the monitor that nothing was executed must come first.
+	Wait bool
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -102,7 +103,11 @@ func OldOverlay(o *message.Overlay) (int, error) {
 	// Nothing is looked for there, and it would be in the way of nobody.
 	defer os.Remove(o.Target)
 	escape := strings.NewReplacer(`\`, `\\`, `,`, `\,`)
-	options := "lowerdir=" + strings.Join(o.Lower, ":") + ",upperdir=" + escape.Replace(o.Upper) + ",workdir=" + escape.Replace(o.Work)
+	lower := make([]string, len(o.Lower))
+	for i, dir := range o.Lower {
+		lower[i] = strings.NewReplacer(`\`, `\\`, `,`, `\,`, `:`, `\:`).Replace(dir)
+	}
+	options := "lowerdir=" + strings.Join(lower, ":") + ",upperdir=" + escape.Replace(o.Upper) + ",workdir=" + escape.Replace(o.Work)
 	if o.UserAttr {
 		options += ",userxattr"
 	}
@@ -137,7 +142,11 @@ func asErrno(err error) syscall.Errno {
 // addLower names the lower layers, topmost first.
 func addLower(fs int, prefix string, lower []string) error {
 	for i, dir := range lower {
-		err := unix.FsconfigSetString(fs, "lowerdir+", prefix+dir)
+		name := prefix + dir
+		if path.IsAbs(dir) {
+			name = dir
+		}
+		err := unix.FsconfigSetString(fs, "lowerdir+", name)
 		if i == 0 && errors.Is(err, unix.EINVAL) {
 			return fmt.Errorf("%w: it knows no lowerdir+", ErrNoOverlay)
 		}
@@ -173,7 +182,10 @@ func Fuse(o *message.Overlay) (*os.Process, error) {
 	}
 	lower := make([]string, len(o.Lower))
 	for i, dir := range o.Lower {
-		lower[i] = filepath.Join(o.Base, dir)
+		lower[i] = dir
+		if !path.IsAbs(dir) {
+			lower[i] = filepath.Join(o.Base, dir)
+		}
 	}
 	opts := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", strings.Join(lower, ":"), o.Upper, o.Work)
 	fd, err := unix.MemfdCreate("stderr", unix.MFD_CLOEXEC)

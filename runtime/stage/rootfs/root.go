@@ -27,12 +27,22 @@ func FromMount(mfd int, mountpoint string) (*Root, error) {
 	return &Root{mfd}, nil
 }
 
+// CloneDir returns a detached mount of the directory dir with what is mounted
+// below it. The caller attaches or closes it.
+func CloneDir(dir string) (int, error) {
+	mfd, err := unix.OpenTree(unix.AT_FDCWD, dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+	if err != nil {
+		return -1, fmt.Errorf("bind root %s: %w", dir, err)
+	}
+	return mfd, nil
+}
+
 // FromDir binds the directory dir, with what is mounted below it, on itself
 // and returns it as the root. pivot_root(2) wants a mount.
 func FromDir(dir string) (*Root, error) {
-	mfd, err := unix.OpenTree(unix.AT_FDCWD, dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+	mfd, err := CloneDir(dir)
 	if err != nil {
-		return nil, fmt.Errorf("bind root %s: %w", dir, err)
+		return nil, err
 	}
 	r, err := FromMount(mfd, dir)
 	if err != nil {

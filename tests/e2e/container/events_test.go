@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -202,4 +203,40 @@ func TestEvents_OfNetworksTerminalsAndDetachedExecs(t *testing.T) {
 	if len(execs) < 2 || execs[0] != "exec_start: sh -c exit 5 <no value>" || execs[1] != "exec_die 5" {
 		t.Errorf("execs: %q", execs)
 	}
+}
+
+// The end of an exec is told by the monitor, whatever becomes of who asked for
+// it; one that was never executed has none.
+func TestEvents_TellOfAnExecsEndWithoutItsFront(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	sleeper(s, img, "--name", "it")
+	ends := func() []string {
+		return told(s, "-f", "event=exec_die", "--format", "{{.Actor.Attributes.execID}} {{.Actor.Attributes.exitCode}}")
+	}
+	front := s.Command(t.Context(), s.Binary(), "exec", "it", "sh", "-c", "echo $$ >/pid; exec sleep 1000")
+	if err := front.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.Eventually("the exec runs", func() bool {
+		return strings.Contains(s.Skiff("exec", "it", "sh", "-c", "grep -c sleep /proc/$(cat /pid)/cmdline").Stdout, "1")
+	})
+	before := len(ends())
+	if err := front.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = front.Wait()
+	s.OK("exec", "it", "sh", "-c", "kill -9 $(cat /pid)")
+	s.Eventually("its end is told", func() bool { return len(ends()) == before+2 }) // and that of kill
+	if got := ends(); !slices.ContainsFunc(got, func(e string) bool { return strings.HasSuffix(e, " 137") }) {
+		t.Errorf("ends: %q", got)
+	}
+	before = len(ends())
+	for range 5 {
+		s.Skiff("exec", "it", "nosuch").Exits(127)
+		s.Skiff("exec", "-d", "it", "nosuch").Exits(127)
+	}
+	s.OK("stop", "-t", "0", "it")
+	harness.Equal(t, "ends of what was not executed", len(ends())-before, 0)
+	s.OK("rm", "it")
 }

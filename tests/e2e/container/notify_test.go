@@ -87,3 +87,33 @@ func TestNotify_WaitsForHealth(t *testing.T) {
 	s.Setenv("NOTIFY_SOCKET", "/no/such")
 	s.Skiff("run", "--rm", "--network", "none", img, "true").Exits(0).Complains("WARNING: the service manager at NOTIFY_SOCKET=/no/such was not told")
 }
+
+func TestNotify_LetsTheContainerTell(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadPayload()
+	next := listen(s)
+	// In the foreground nothing else is said: the manager watches the front.
+	s.Skiff("run", "--rm", "--sdnotify", "container", "--network", "none", img, "notify", "READY=1", "STATUS=mine").Exits(0)
+	// Which of the two comes first is nobody's business.
+	said := next() + "|" + next()
+	if !regexp.MustCompile(`READY=1\nSTATUS=mine`).MatchString(said) || regexp.MustCompile(`READY=1\nSTATUS=container`).MatchString(said) {
+		t.Errorf("said %q", said)
+	}
+
+	// In the background the manager is told what to watch, and nothing more.
+	id := s.OK("create", "--name", "up", "--sdnotify=container", "--network", "none", img, "sleep", "1000")
+	s.OK("start", "up")
+	if got := next(); !regexp.MustCompile(`^MAINPID=\d+\nSTATUS=container ` + id[:12] + ` has started$`).MatchString(got) {
+		t.Errorf("said %q", got)
+	}
+	s.OK("exec", "-e", "NOTIFY_SOCKET=/run/notify/notify.sock", "up", "/payload", "notify", "READY=1")
+	harness.Equal(t, "said by the container", next(), "READY=1")
+	s.OK("rm", "-f", "up")
+
+	s.Setenv("NOTIFY_SOCKET", "@abstract")
+	s.Skiff("run", "--rm", "--sdnotify", "container", "--network", "none", img, "args").Exits(125).
+		Complains("--sdnotify=container: the socket @abstract has no file that a container could be given")
+	// Without a manager it is an ordinary container.
+	s.Unsetenv("NOTIFY_SOCKET")
+	s.Skiff("run", "--rm", "--sdnotify", "container", "--network", "none", img, "args", "a").Exits(0).Prints("a")
+}
