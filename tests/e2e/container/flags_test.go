@@ -237,8 +237,7 @@ func flagsRefused() map[string]string {
 		"--tz ../../etc/passwd":               "not an area",
 		"--tz No/Where":                       "no such file or directory",
 		"--systemd maybe":                     "must be one of true, false and always",
-		"--sdnotify container":                "use conmon, or healthy",
-		"--sdnotify maybe":                    "must be one of conmon, healthy and ignore",
+		"--sdnotify maybe":                    "must be one of conmon, container, healthy and ignore",
 		"--sdnotify healthy --no-healthcheck": "conflicting options",
 		"--replace":                           "cannot replace container without --name being set",
 		"--secret nosuch":                     `no secret with name or id "nosuch": no such secret`,
@@ -253,8 +252,10 @@ func flagsRefused() map[string]string {
 
 // flagsElsewhere are the flags with tests of their own, and where.
 var flagsElsewhere = map[string]string{
-	"help":        "commands: golden files",
-	"detach-keys": "TestTerminal_*: typed at a terminal",
+	"help":         "commands: golden files",
+	"detach-keys":  "TestTerminal_*: typed at a terminal",
+	"preserve-fds": "TestPreserve_PassesDescriptors",
+	"rootfs":       "TestRootfs_*",
 }
 
 // Every flag that run and create have stands in one of the tables.
