@@ -17,6 +17,7 @@ import (
 )
 
 var psLayout = format.List{
+	Ahead: true,
 	Headings: [][2]string{
 		{"ID", "CONTAINER ID"},
 		{"Image", "IMAGE"},

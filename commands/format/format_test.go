@@ -55,7 +55,7 @@ func TestListPrint_RefusesBadTemplates(t *testing.T) {
 	if err := list.Print(&b, "{{.Nope}}", false, rows); !errors.As(err, &said) || said.Code != 0 {
 		t.Errorf("an unknown field gives %v", err)
 	}
-	if err := list.Print(&b, "{{.ID", false, rows); !errors.As(err, &said) || said.Code != 0 || !strings.HasPrefix(err.Error(), "failed to parse template: ") {
+	if err := list.Print(&b, "{{.ID", false, rows); !errors.As(err, &said) || said.Code != 0 || !strings.HasPrefix(err.Error(), "template parsing error: ") {
 		t.Errorf("a template that does not parse gives %v", err)
 	}
 }

@@ -52,6 +52,9 @@ type List struct {
 	Raw [][2]string
 	// Quiet is the field that -q prints.
 	Quiet string
+	// Ahead says that docker tries a template out before it asks for the rows, as
+	// ps does: a bad one is told of in other words.
+	Ahead bool
 }
 
 // Print writes rows in the format that the user asked for: "" or "table" the
@@ -70,12 +73,12 @@ func (l List) Print(w io.Writer, layout string, quiet bool, rows []Row) error {
 	case strings.HasPrefix(layout, "table "):
 		return l.customTable(w, strings.TrimSpace(layout[len("table "):]), rows)
 	}
-	t, err := parseList(layout)
+	t, err := l.parse(layout)
 	if err != nil {
 		return err
 	}
 	for _, r := range rows {
-		text, err := executeList(t, r)
+		text, err := l.execute(t, r)
 		if err != nil {
 			return err
 		}
@@ -92,21 +95,28 @@ func Mentions(layout, field string) bool {
 	return layout == "json" || layout == "raw" || strings.Contains(layout, "."+field)
 }
 
-// parseList is Parse with docker's words for lists.
-func parseList(layout string) (*template.Template, error) {
+// parse is Parse with docker's words for lists.
+func (l List) parse(layout string) (*template.Template, error) {
 	t, err := Parse(layout)
 	if err != nil {
-		return nil, failure.Local("failed to parse template: %v", errors.Unwrap(err))
+		return nil, failure.Local("%s: %v", l.words("parse"), errors.Unwrap(err))
 	}
 	return t, nil
 }
 
-func executeList(t *template.Template, data any) (string, error) {
+func (l List) execute(t *template.Template, data any) (string, error) {
 	text, err := execute(t, data)
 	if err != nil {
-		return "", failure.Local("failed to execute template: %v", err)
+		return "", failure.Local("%s: %v", l.words("execute"), err)
 	}
 	return text, nil
+}
+
+func (l List) words(what string) string {
+	if l.Ahead {
+		return "failed to " + what + " template"
+	}
+	return "template parsing error"
 }
 
 func (l List) table(w io.Writer, rows []Row) error {
@@ -136,7 +146,7 @@ func (l List) heading() heading {
 }
 
 func (l List) customTable(w io.Writer, layout string, rows []Row) error {
-	t, err := parseList(layout)
+	t, err := l.parse(layout)
 	if err != nil {
 		return err
 	}
@@ -153,13 +163,13 @@ func (l List) customTable(w io.Writer, layout string, rows []Row) error {
 		"upper":    func(s string) string { return s },
 		"truncate": func(s string, _ int) string { return s },
 	})
-	text, err := executeList(head, l.heading())
+	text, err := l.execute(head, l.heading())
 	if err != nil {
 		return err
 	}
 	lines := [][]string{strings.Split(text, "\t")}
 	for _, r := range rows {
-		text, err := executeList(t, r.escaped())
+		text, err := l.execute(t, r.escaped())
 		if err != nil {
 			return err
 		}

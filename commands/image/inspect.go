@@ -1,17 +1,15 @@
 package image
 
 import (
-	"errors"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"skiff/commands/document"
 	"skiff/commands/env"
-	"skiff/commands/failure"
 	"skiff/commands/flags"
-	"skiff/commands/format"
 	"skiff/storage"
 	"skiff/storage/container"
 	"skiff/storage/image"
@@ -57,33 +55,21 @@ func runInspect(e *env.Env, o inspectOptions) error {
 	if err != nil {
 		return err
 	}
-	var found []any
-	var failed failure.Several
-	for _, ref := range o.Refs {
+	return document.Print(e, o.Format, o.Refs, func(ref string) (any, error) {
 		img, err := image.Resolve(st, ref)
 		if err == nil {
 			img, err = variant(st, img, ref, o.Platform)
 		}
 		if err != nil {
-			failed = append(failed, err)
-			continue
+			return nil, err
 		}
-		found = append(found, Inspect(st, img))
-	}
-	if o.Format == "" {
-		return errors.Join(format.Indented(e.Out, found), failed.Err())
-	}
-	for _, document := range found {
-		if err := format.Document(e.Out, o.Format, document); err != nil {
-			return err
-		}
-	}
-	return failed.Err()
+		return Inspect(st, img), nil
+	})
 }
 
-// document is docker's inspection of an image, the keys of versions before 29
+// inspection is docker's inspection of an image, the keys of versions before 29
 // included.
-type document struct {
+type inspection struct {
 	ID            string             `json:"Id"`
 	RepoTags      []string           `json:"RepoTags"`
 	RepoDigests   []string           `json:"RepoDigests"`
@@ -126,7 +112,7 @@ type descriptor struct {
 // Inspect returns the image's document for `inspect`. The image has its
 // configuration.
 func Inspect(st *storage.Store, img *image.Image) any {
-	d := &document{
+	d := &inspection{
 		ID:          "sha256:" + img.ID,
 		RepoTags:    familiarAll(img.Names),
 		RepoDigests: familiarAll(img.Digests),

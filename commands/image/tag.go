@@ -2,6 +2,7 @@ package image
 
 import (
 	"context"
+	"regexp"
 
 	"github.com/urfave/cli/v2"
 
@@ -18,6 +19,9 @@ type tagOptions struct {
 	Source string
 	Target image.Reference
 }
+
+// wholeID is an image's ID, which is no name.
+var wholeID = regexp.MustCompile(`^(sha256:)?[0-9a-f]{64}$`)
 
 // TagCommand gives an image another name.
 func TagCommand(e *env.Env) *cli.Command {
@@ -39,6 +43,10 @@ func parseTag(c *cli.Context) (tagOptions, error) {
 	if err := flags.ExactArgs(c, 2); err != nil {
 		return tagOptions{}, err
 	}
+	source := c.Args().First()
+	if _, err := image.ParseReference(source); err != nil && !wholeID.MatchString(source) {
+		return tagOptions{}, failure.Local("Error parsing reference: %q is not a valid repository/tag: %v", source, err)
+	}
 	target, err := image.ParseReference(c.Args().Get(1))
 	if err != nil {
 		return tagOptions{}, failure.Local("Error parsing reference: %q is not a valid repository/tag: %v", c.Args().Get(1), err)
@@ -46,7 +54,7 @@ func parseTag(c *cli.Context) (tagOptions, error) {
 	if target.Digest != "" {
 		return tagOptions{}, failure.Local("refusing to create a tag with a digest reference")
 	}
-	return tagOptions{Source: c.Args().First(), Target: target.WithDefaultTag()}, nil
+	return tagOptions{Source: source, Target: target.WithDefaultTag()}, nil
 }
 
 func runTag(ctx context.Context, e *env.Env, o tagOptions) error {

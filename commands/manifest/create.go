@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"github.com/urfave/cli/v2"
 
@@ -99,6 +98,13 @@ func RemoveCommand(e *env.Env) *cli.Command {
 type annotation struct {
 	platform
 	List, Member image.Reference
+	// Typed are the two as the user wrote them.
+	Typed []string
+}
+
+// notIn is docker's word for a manifest that a list lacks, or the list itself.
+func notIn(member, list string) error {
+	return failure.Local("manifest for image %s does not exist in %s", member, list)
 }
 
 // AnnotateCommand says for which platform an entry of a list is.
@@ -121,7 +127,7 @@ func AnnotateCommand(e *env.Env) *cli.Command {
 			a := annotation{platform: platform{
 				Architecture: c.String("arch"), OS: c.String("os"), OSVersion: c.String("os-version"),
 				OSFeatures: c.StringSlice("os-features"), Variant: c.String("variant"),
-			}}
+			}, Typed: c.Args().Slice()}
 			var err error
 			if a.List, err = parse(c.Args().Get(0)); err != nil {
 				return err
@@ -136,10 +142,10 @@ func AnnotateCommand(e *env.Env) *cli.Command {
 
 func annotate(e *env.Env, a annotation) error {
 	l := openList(e, a.List)
-	if _, err := os.Stat(l.dir); errors.Is(err, fs.ErrNotExist) {
-		return noSuch(a.List.String())
-	}
 	one, err := l.entry(a.Member)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = notIn(a.Typed[1], a.Typed[0])
+	}
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/urfave/cli/v2"
 
@@ -50,6 +52,9 @@ func inspectMember(e *env.Env, listName, name string, verbose bool) error {
 		return err
 	}
 	one, err := openList(e, listRef).entry(ref)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = noSuch(ref.String())
+	}
 	if err != nil {
 		return err
 	}

@@ -118,13 +118,10 @@ func (l list) entries() ([]entry, error) {
 	return all, nil
 }
 
-// entry returns the manifest ref of the list.
+// entry returns the manifest ref of the list, or fs.ErrNotExist.
 func (l list) entry(ref image.Reference) (entry, error) {
 	var one entry
 	data, err := os.ReadFile(filepath.Join(l.dir, fileName(ref.String())))
-	if errors.Is(err, fs.ErrNotExist) {
-		return one, failure.Local("manifest for image %s does not exist in %s", ref.Familiar(), l.Ref.Familiar())
-	}
 	if err == nil {
 		err = json.Unmarshal(data, &one)
 	}

@@ -58,7 +58,7 @@ func SearchCommand(e *env.Env) *cli.Command {
 	return &cli.Command{
 		Name:      "search",
 		Usage:     "Search Docker Hub, or another registry, for images",
-		ArgsUsage: "[OPTIONS] [HOST[:PORT]/]TERM",
+		ArgsUsage: "[OPTIONS] TERM",
 		Category:  "Common",
 		Flags: []cli.Flag{
 			flags.TypedList(&cli.StringSliceFlag{Name: "filter", Aliases: []string{"f"}, Usage: "Filter output based on conditions provided"}, "filter"),

@@ -37,8 +37,11 @@ func (s *session) importTar(ctx context.Context, in *os.File, want *message.Impo
 	open := func(context.Context) (io.ReadCloser, error) { return in, nil }
 	if want.URL != "" {
 		open = func(ctx context.Context) (io.ReadCloser, error) {
-			s.report(message.Event{Kind: message.Note, Text: "Downloading from " + want.URL})
-			return download(ctx, want.URL)
+			in, err := download(ctx, want.URL)
+			if err == nil {
+				s.report(message.Event{Kind: message.Note, Text: "Downloading from " + want.URL})
+			}
+			return in, err
 		}
 	}
 	var names []string

@@ -158,7 +158,7 @@ func (w *saving) image(ctx context.Context, id string) (item dockerSaved, d ispe
 // in the archive.
 func (w *saving) describe(config []byte, layers []ispec.Descriptor, annotations map[string]string) (item dockerSaved, d ispec.Descriptor, err error) {
 	configDigest := digest.FromBytes(config)
-	item = dockerSaved{Config: blobName(configDigest), RepoTags: []string{}, Layers: []string{}, LayerSources: make(map[digest.Digest]ispec.Descriptor)}
+	item = dockerSaved{Config: blobName(configDigest), Layers: []string{}, LayerSources: make(map[digest.Digest]ispec.Descriptor)}
 	for _, l := range layers {
 		item.LayerSources[l.Digest] = l
 		item.Layers = append(item.Layers, blobName(l.Digest))

@@ -57,7 +57,7 @@ var dockerfiles = []struct{ name, text string }{
 func TestBuild_GivesTheSameImage(t *testing.T) {
 	harness.Requires(t, harness.Root, harness.BusyboxStatic, harness.CommandNamed("dockerd"), harness.CommandNamed("docker"))
 	s := harness.New(t)
-	skiff, docker := ours(s), theirs(t)
+	skiff, docker := ours(s, ""), theirs(t, "")
 	for _, p := range []*place{skiff, docker} {
 		if o := p.run(buildScript); o.code != 0 {
 			t.Fatalf("make the context: %s", o)

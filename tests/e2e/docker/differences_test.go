@@ -35,12 +35,21 @@ func differences() map[string]string {
 		"volume: docker volume prune -f --filter nosuch=1",
 		"top and others: docker update --restart nosuch it", "top and others: docker top it",
 		"top and others: docker container prune -f --filter nosuch=1",
-		"images: docker images --filter nosuch=1",
+		"images: docker images --filter nosuch=1", "image lists: docker images --filter dangling=perhaps",
+		"image lists: docker image inspect example/app:1 nosuch -f '{{.Os}}'", "image removal: docker rmi example/again",
+		"image removal: docker image prune --filter dangling=perhaps -f", "image removal: docker rmi 'Bad/Name'",
+		"registries: docker search --filter nosuch=1 x",
 	)
+	add("that client has no buildx and asked the builder before BuildKit",
+		"image lists: docker history --format '{{.CreatedBy}} {{.Size}}' example/built",
+		"image lists: docker history --no-trunc --format '{{.CreatedBy}}' example/built",
+		"image lists: docker history --format '{{.Comment}}' example/built")
+	add("the engine's layers are copies there (vfs), and it counts the copied file",
+		"image lists: docker history -H=false --format '{{.Size}}' example/built")
 	add(exec2010,
 		"exec: docker exec it nosuch", "exec: docker exec it /etc/passwd", "exec: docker exec -w /nosuch it pwd",
 		"exec: docker exec -w relative it pwd", "exec: docker exec -u nosuch it id")
-	add(noFields, "ps: docker ps -a --format '{{.Nope}}'")
+	add(noFields, "ps: docker ps -a --format '{{.Nope}}'", "image lists: docker images --format '{{.Nope}}'")
 	add("later advisories made the list longer",
 		"inspect: docker inspect -f '{{json .HostConfig.Devices}} {{json .HostConfig.Ulimits}} {{json .HostConfig.DeviceRequests}} "+
 			"{{json .HostConfig.MaskedPaths}} {{json .HostConfig.ReadonlyPaths}}' it")

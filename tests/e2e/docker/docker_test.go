@@ -7,6 +7,7 @@ package docker_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,8 +48,8 @@ type place struct {
 func TestDocker_SaysTheSame(t *testing.T) {
 	harness.Requires(t, harness.Root, harness.BusyboxStatic, harness.CommandNamed("dockerd"), harness.CommandNamed("docker"))
 	s := harness.New(t)
-	skiff := ours(s)
-	docker := theirs(t)
+	skiff := ours(s, harness.NewRegistry(t).Address)
+	docker := theirs(t, harness.NewRegistry(t).Address)
 	both(docker, skiff, cleanUp)
 	seen := map[string]bool{}
 	full := os.Getenv("SKIFF_COMPARE") != ""
@@ -116,7 +117,7 @@ func both(docker, skiff *place, line string) (want, got outcome) {
 }
 
 // ours is skiff under docker's name, run by an ordinary user.
-func ours(s *harness.Session) *place {
+func ours(s *harness.Session, registry string) *place {
 	s.T.Helper()
 	s.LoadBusybox()
 	bin := s.Mkdir("bin")
@@ -125,28 +126,28 @@ func ours(s *harness.Session) *place {
 	}
 	return &place{
 		run: func(line string) outcome {
-			r := s.Do(nil, "/bin/sh", "-c", "PATH="+bin+":$PATH; "+line)
+			r := s.Do(nil, "/bin/sh", "-c", "PATH="+bin+":$PATH R="+registry+"; "+line)
 			return outcome{r.Stdout, r.Stderr, r.Code}
 		},
-		mask: masker(s.Home(), filepath.Join(s.Store(), "volumes")),
+		mask: masker(s.Home(), filepath.Join(s.Store(), "volumes"), registry),
 	}
 }
 
 // theirs starts docker's engine with a root and a socket of its own.
-func theirs(t *testing.T) *place {
+func theirs(t *testing.T, registry string) *place {
 	t.Helper()
 	host, dir := harness.DockerEngine(t)
 	home := filepath.Join(dir, "home")
 	if err := os.MkdirAll(home, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	p := &place{mask: masker(home, filepath.Join(dir, "data", "volumes"))}
+	p := &place{mask: masker(home, filepath.Join(dir, "data", "volumes"), registry)}
 	p.run = func(line string) outcome {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, "/bin/sh", "-c", line)
 		cmd.Dir = home
-		cmd.Env = []string{"DOCKER_HOST=" + host, "HOME=" + home, "PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "DOCKER_CLI_HINTS=false"}
+		cmd.Env = []string{"DOCKER_HOST=" + host, "HOME=" + home, "PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "DOCKER_CLI_HINTS=false", "R=" + registry}
 		var out, errOut bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &errOut
 		err := cmd.Run()
@@ -188,11 +189,12 @@ var masks = []struct {
 	{regexp.MustCompile(`"(time|timeNano)":\d+`), `"$1":0`},
 }
 
-// masker returns what masks the output of a place with these directories.
+// masker returns what masks the output of a place with these directories and this
+// registry.
 // Runs of spaces become one column gap: their width depends on what is masked.
-func masker(home, volumes string) func(string) string {
+func masker(home, volumes, registry string) func(string) string {
 	return func(s string) string {
-		s = strings.NewReplacer(volumes, "<volumes>", home, "<home>").Replace(s)
+		s = strings.NewReplacer(volumes, "<volumes>", home, "<home>", cmp.Or(registry, "\x00"), "<registry>").Replace(s)
 		for _, m := range masks {
 			s = m.re.ReplaceAllString(s, m.by)
 		}

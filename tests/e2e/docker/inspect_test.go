@@ -43,7 +43,7 @@ func inspectDifferences() map[string]string {
 func TestDocker_InspectIsTheSameTree(t *testing.T) {
 	harness.Requires(t, harness.Root, harness.BusyboxStatic, harness.CommandNamed("dockerd"), harness.CommandNamed("docker"))
 	s := harness.New(t)
-	skiff, docker := ours(s), theirs(t)
+	skiff, docker := ours(s, ""), theirs(t, "")
 	both(docker, skiff, cleanUp)
 	options := "--network none --name it -l k=v -e A=b -v data:/data --tmpfs /t --health-cmd true --health-interval 1h --log-opt max-size=1m -h box -p 80 "
 	used := map[string]bool{}

@@ -483,5 +483,5 @@ docker import w/none
 docker rmi example/app:2
 `)},
 	}
-	return list
+	return append(list, imageScripts()...)
 }

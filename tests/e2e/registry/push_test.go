@@ -105,7 +105,7 @@ func TestManifest_PutsAListTogether(t *testing.T) {
 	s.Skiff("manifest", "create", "--amend", list, one).Exits(0)
 	s.Skiff("manifest", "annotate", "--arch", "arm64", "--variant", "v8", list, two).Exits(0).Silent()
 	s.Skiff("manifest", "annotate", "--arch", "foo", list, one).Exits(1).Complains("manifest entry for image has unsupported os/arch combination: /foo")
-	s.Skiff("manifest", "annotate", list, r.Address+"/x").Exits(1).Complains("manifest for image " + r.Address + "/x:latest does not exist in " + list)
+	s.Skiff("manifest", "annotate", list, r.Address+"/x").Exits(1).Complains("manifest for image " + r.Address + "/x does not exist in " + list)
 	s.Skiff("manifest", "inspect", list).Exits(0).Says(`"variant": "v8"`)
 	out := s.Skiff("manifest", "push", "--purge", list).Exits(0)
 	out.PrintsMatch(`(?s)(Pushed ref ` + r.Address + `/all@sha256:[0-9a-f]{64} with digest: sha256:[0-9a-f]{64}\n){2}sha256:[0-9a-f]{64}`)
