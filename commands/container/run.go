@@ -20,6 +20,7 @@ type runOptions struct {
 	Detach   bool
 	Preserve int // descriptors
 	Streams  streams
+	Sockets  lifecycle.Sockets
 }
 
 // preserveFlag is podman's.
@@ -79,8 +80,13 @@ func parseRun(c *cli.Context, e *env.Env) (runOptions, error) {
 		Stdin: p.AttachStdin, Stdout: p.AttachStdout, Stderr: p.AttachStderr,
 		Tty: p.Tty, SigProxy: c.Bool("sig-proxy") && !p.Tty, DetachKeys: detachKeys(c),
 	}
-	_, err = terminal.ParseDetachKeys(o.Streams.DetachKeys)
-	return o, err
+	if _, err = terminal.ParseDetachKeys(o.Streams.DetachKeys); err != nil {
+		return o, err
+	}
+	if o.Sockets, err = sockets(e); err != nil {
+		return o, err
+	}
+	return o, lifecycle.CheckPreserved(o.Sockets.Count + o.Preserve)
 }
 
 // starter is lifecycle.Start; tests have their own.
@@ -102,7 +108,7 @@ func runRun(ctx context.Context, e *env.Env, o runOptions, start starter) error 
 	if err != nil {
 		return &failure.Setup{Command: "run", Err: err}
 	}
-	options := lifecycle.StartOptions{Ahead: ahead, Preserve: o.Preserve, NotifySocket: containersSocket(e, c)}
+	options := lifecycle.StartOptions{Ahead: ahead, Preserve: o.Preserve, Sockets: o.Sockets, NotifySocket: containersSocket(e, c)}
 	if !o.Detach {
 		options.Attach = o.Streams.attachment(e)
 	}

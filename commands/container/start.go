@@ -20,6 +20,7 @@ type startOptions struct {
 	Attach      bool
 	Interactive bool
 	DetachKeys  string
+	Sockets     lifecycle.Sockets // of a single container
 }
 
 // StartCommand starts containers that exist.
@@ -33,6 +34,11 @@ func StartCommand(e *env.Env) *cli.Command {
 		o, err := parseStart(c, refs)
 		if err != nil {
 			return err
+		}
+		if len(refs) == 1 {
+			if o.Sockets, err = sockets(e); err != nil {
+				return err
+			}
 		}
 		if o.Attach || o.Interactive {
 			return startAttached(c.Context, e, o, lifecycle.Start)
@@ -74,7 +80,7 @@ func startAll(ctx context.Context, e *env.Env, o startOptions, start starter) er
 			err = refusePaused(c)
 		}
 		if err == nil {
-			_, err = start(ctx, c, lifecycle.StartOptions{NotifySocket: containersSocket(e, c)})
+			_, err = start(ctx, c, lifecycle.StartOptions{Sockets: o.Sockets, NotifySocket: containersSocket(e, c)})
 		}
 		if err != nil {
 			failed, names = append(failed, inWords(err, ref, c)), append(names, ref)
@@ -120,7 +126,7 @@ func startAttached(ctx context.Context, e *env.Env, o startOptions, start starte
 	if err := s.check(e); err != nil {
 		return err
 	}
-	session, err := start(ctx, c, lifecycle.StartOptions{Attach: s.attachment(e), NotifySocket: containersSocket(e, c)})
+	session, err := start(ctx, c, lifecycle.StartOptions{Attach: s.attachment(e), Sockets: o.Sockets, NotifySocket: containersSocket(e, c)})
 	if err != nil {
 		// docker's exit code is 1 here, whatever run's would have been.
 		return &failure.Error{Text: inWords(err, o.Refs[0], c).Error(), Code: 1, Cause: err}

@@ -212,8 +212,8 @@ func (c *Container) messages(b *Bundle, o *CreateOptions) (*message.Launch, erro
 		return nil, err
 	}
 	if o.KeepFDs > 0 {
-		// sd_listen_fds(3): the process is the first of its namespace.
-		s.Process.Env = append(s.Process.Env, "LISTEN_FDS="+strconv.Itoa(o.KeepFDs), "LISTEN_PID=1")
+		// sd_listen_fds(3); init adds LISTEN_PID.
+		s.Process.Env = append(s.Process.Env, "LISTEN_FDS="+strconv.Itoa(o.KeepFDs))
 	}
 	return launch.Messages(s, in)
 }

@@ -17,6 +17,7 @@ import (
 
 	"skiff/rootless"
 	"skiff/runtime/embedded"
+	rnetwork "skiff/runtime/network"
 	"skiff/runtime/network/wire"
 	"skiff/runtime/stage/hub"
 	"skiff/runtime/stage/message"
@@ -93,6 +94,11 @@ func chooseNetwork(ctx context.Context, c *container.Container) (network, error)
 	case !bridged(mode):
 		return network{}, nil
 	}
+	if onDefault(c) {
+		if err := rnetwork.SettleBridge(ctx, c.Store); err != nil {
+			return network{}, err
+		}
+	}
 	file, err := snetwork.LockFile(c.Store)
 	if err != nil {
 		return network{}, err
@@ -108,6 +114,10 @@ func chooseNetwork(ctx context.Context, c *container.Container) (network, error)
 	}
 	n.held = held
 	return n, nil
+}
+
+func onDefault(c *container.Container) bool {
+	return slices.ContainsFunc(c.Config.Endpoints(), func(e container.Endpoint) bool { return e.Network == snetwork.Bridge })
 }
 
 // checkNamespace says early what init would find out late.

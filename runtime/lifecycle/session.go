@@ -67,6 +67,16 @@ type StartOptions struct {
 	NotifySocket string
 	// Ahead, when not nil, is a monitor that Prepare started; Start uses it up.
 	Ahead *Ahead
+	// Sockets are the first of those descriptors, before Preserve others, and come
+	// with an environment as sd_listen_fds(3) has it.
+	Sockets Sockets
+}
+
+// Sockets are what a service manager handed over: Count descriptors from 3 on,
+// and their names if it gave them some (LISTEN_FDNAMES).
+type Sockets struct {
+	Count int
+	Names string
 }
 
 // ExecOptions describe a process to add to a running container. Empty fields

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -178,7 +179,7 @@ func monitorConfig(ctx context.Context, c *container.Container, network network,
 		return nil, err
 	}
 	in := &launch.Input{
-		Given: o.Preserve, ID: cfg.ID, Bundle: c.Dir(), UserByName: true, AddGroups: cfg.Host.GroupAdd,
+		Given: o.given(), ID: cfg.ID, Bundle: c.Dir(), UserByName: true, AddGroups: cfg.Host.GroupAdd,
 		RootDir: filepath.Join(c.Dir(), rootDir),
 		// Anything would do that hides nothing which init still opens.
 		Mountpoint: filepath.Join(c.Dir(), container.WorkDir),
@@ -194,7 +195,7 @@ func monitorConfig(ctx context.Context, c *container.Container, network network,
 	if err != nil {
 		return nil, err
 	}
-	s.Process.Env = append(s.Process.Env, env...)
+	s.Process.Env = append(append(s.Process.Env, env...), o.Sockets.environment()...)
 	if in.Overlay, err = overlay(ctx, c); err != nil {
 		return nil, err
 	}
@@ -226,7 +227,7 @@ func monitorConfig(ctx context.Context, c *container.Container, network network,
 	m := &message.Monitor{
 		ID: cfg.ID, Dir: c.Dir(), RunningLink: c.RunningLink(), NameLink: c.NameLink(),
 		AutoRemove: cfg.Host.AutoRemove, Discard: c.Trash(), Launch: *l,
-		Given: o.Preserve, Tty: cfg.Config.Tty, OpenStdin: cfg.Config.OpenStdin, StdinOnce: cfg.Config.StdinOnce,
+		Given: o.given(), Tty: cfg.Config.Tty, OpenStdin: cfg.Config.OpenStdin, StdinOnce: cfg.Config.StdinOnce,
 		Durable: !cfg.Host.AutoRemove, BootID: container.BootID(),
 		Events: message.Events{Dir: c.Store.Events(), Attributes: container.EventAttributes(cfg), Volumes: volumeUses(cfg.Mounts), Networks: networkUses(c)},
 	}
@@ -290,6 +291,21 @@ func overlay(ctx context.Context, c *container.Container) (*message.Overlay, err
 	}
 	o.Lower = append(o.Lower, lowest)
 	return o, nil
+}
+
+// given is how many descriptors the process gets beside its standard streams.
+func (o *StartOptions) given() int { return o.Sockets.Count + o.Preserve }
+
+// environment announces the sockets to the process; init adds LISTEN_PID.
+func (s Sockets) environment() []string {
+	if s.Count == 0 {
+		return nil
+	}
+	env := []string{"LISTEN_FDS=" + strconv.Itoa(s.Count)}
+	if s.Names != "" {
+		env = append(env, "LISTEN_FDNAMES="+s.Names)
+	}
+	return env
 }
 
 // filter chooses the seccomp filter; nil is none.

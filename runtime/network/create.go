@@ -171,6 +171,46 @@ func routes() (all []netip.Prefix) {
 	return all
 }
 
+// SettleBridge moves the default network to other addresses of docker's pools
+// when this machine has a way to those that it has, and nobody is on it: what
+// containers shall reach must not look like their neighbour.
+func SettleBridge(ctx context.Context, st *storage.Store) error {
+	there := routes()
+	clash := func() (bool, error) {
+		n, err := network.Find(st, network.Bridge)
+		return err == nil && overlaps(netip.MustParsePrefix(n.IPAM.Config[0].Subnet), there), err
+	}
+	if wrong, err := clash(); !wrong {
+		return err
+	}
+	held, err := exclusive(ctx, st)
+	if err != nil {
+		return err
+	}
+	defer held.Release()
+	if wrong, err := clash(); !wrong {
+		return err // somebody was faster
+	}
+	users, err := Users(st)
+	if err != nil {
+		return err
+	}
+	all, err := network.List(st)
+	if err != nil {
+		return err
+	}
+	for _, n := range all {
+		if n.Name == network.Bridge && len(users[n.ID]) > 0 {
+			return nil // not under their feet
+		}
+	}
+	p, err := free(append(prefixes(all), there...))
+	if err != nil {
+		return nil //nolint:nilerr // nothing better: it stays, and works but for those ways
+	}
+	return network.SetBridge(st, p)
+}
+
 // InUseError says that running containers are on a network, in docker's words.
 type InUseError struct {
 	Name  string

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 
+	"skiff/runtime/stage/message"
 	"skiff/storage/event"
 )
 
@@ -41,10 +42,31 @@ func (m *monitor) volumeEvents(action string) []event.Event {
 	return events
 }
 
+// networks are those that the container is on now: others than at its start
+// when it was connected or disconnected meanwhile.
+func (m *monitor) networks() []message.NetworkUse {
+	if m.cfg.Launch.Hub == nil {
+		return m.cfg.Events.Networks
+	}
+	var now struct {
+		Endpoints []struct{ Network, NetworkID string }
+	}
+	data, err := os.ReadFile(filepath.Join(m.cfg.Dir, "network.json"))
+	if err != nil || json.Unmarshal(data, &now) != nil {
+		return m.cfg.Events.Networks
+	}
+	uses := make([]message.NetworkUse, 0, len(now.Endpoints))
+	for _, e := range now.Endpoints {
+		uses = append(uses, message.NetworkUse{ID: e.NetworkID, Name: e.Network, Driver: "bridge"})
+	}
+	return uses
+}
+
 // networkEvents tell that the container is on its networks, or not any more.
 func (m *monitor) networkEvents(action string) []event.Event {
-	events := make([]event.Event, 0, len(m.cfg.Events.Networks))
-	for _, n := range m.cfg.Events.Networks {
+	list := m.networks()
+	events := make([]event.Event, 0, len(list))
+	for _, n := range list {
 		events = append(events, event.Event{
 			Type: event.Network, Action: action, ID: n.ID,
 			Attributes: map[string]string{"container": m.cfg.ID, "name": n.Name, "type": n.Driver},

@@ -113,13 +113,13 @@ func runInit(parent message.Conn, cfg *message.Init, fds []int) error {
 		if _, err := parent.Expect(message.StartGranted, nil); err != nil {
 			return err
 		}
-		return finish(cfg, term)
+		return finish(cfg, term, parent.FD)
 	}
 	fifo, err := awaitFIFO(parent, p.KeepFDs, fds)
 	if err != nil {
 		return err
 	}
-	err = finish(cfg, term)
+	err = finish(cfg, term, -1)
 	tellFIFO(fifo, err)
 	return err
 }
@@ -149,8 +149,9 @@ func awaitNetwork(parent message.Conn, cfg *message.Init) error {
 	return nil
 }
 
-// finish is what start stands for. It returns only what went wrong.
-func finish(cfg *message.Init, term int) error {
+// finish is what start stands for; control is the connection to the parent, -1
+// without. It returns only what went wrong.
+func finish(cfg *message.Init, term, control int) error {
 	if err := runHooks(cfg.StartHooks, cfg.State, "created"); err != nil {
 		return fmt.Errorf("startContainer hook: %w", err)
 	}
@@ -164,6 +165,7 @@ func finish(cfg *message.Init, term int) error {
 			return fmt.Errorf("end with the monitor: %w", err)
 		}
 	}
+	ready.control = control
 	return ready.execute(cfg.Reaper)
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"unsafe"
@@ -22,6 +24,8 @@ const usualTimerSlack = 50_000
 type executable struct {
 	*message.Process
 	path string
+	// control is the connection to the parent, which takes its end for a start.
+	control int
 }
 
 // enter makes the calling thread what p describes, up to execve: standard
@@ -87,7 +91,7 @@ func enter(p *message.Process, terminal int) (*executable, error) {
 	if failed != nil {
 		return nil, failed
 	}
-	return &executable{p, file}, nil
+	return &executable{p, file, controlFD}, nil
 }
 
 // execute replaces the process. With reaper it stays as the first process and
@@ -99,7 +103,19 @@ func (e *executable) execute(reaper bool) error {
 	if reaper {
 		return e.reap()
 	}
+	e.activate(os.Getpid())
 	return e.explain(unix.Exec(e.path, e.Args, e.Env))
+}
+
+// activate tells the process with this pid that the descriptors that it keeps
+// are for it (sd_listen_fds(3)).
+func (e *executable) activate(pid int) {
+	has := func(name string) bool {
+		return slices.ContainsFunc(e.Env, func(kv string) bool { return strings.HasPrefix(kv, name+"=") })
+	}
+	if e.KeepFDs > 0 && has("LISTEN_FDS") && !has("LISTEN_PID") {
+		e.Env = append(e.Env, "LISTEN_PID="+strconv.Itoa(pid))
+	}
 }
 
 func (e *executable) explain(err error) error {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -16,14 +18,19 @@ func (e *executable) reap() error {
 	// fork and wait.
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals)
+	e.activate(nextPid())
+	files := []uintptr{0, 1, 2}
+	for i := range e.KeepFDs {
+		files = append(files, uintptr(3+i))
+	}
 	child, err := syscall.ForkExec(e.path, e.Args, &syscall.ProcAttr{
-		Env: e.Env, Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setpgid: true, Foreground: e.Terminal, Ctty: 0},
+		Env: e.Env, Files: files, Sys: &syscall.SysProcAttr{Setpgid: true, Foreground: e.Terminal, Ctty: 0},
 	})
 	if err != nil {
 		return e.explain(err)
 	}
 	// The parent takes the closed socket for a successful start.
-	_ = unix.Close(controlFD)
+	_ = unix.Close(e.control)
 	for sig := range signals {
 		switch sig {
 		case unix.SIGCHLD:
@@ -47,6 +54,18 @@ func (e *executable) reap() error {
 		}
 	}
 	return nil
+}
+
+// nextPid is what the next process of this pid namespace will get: nobody else
+// makes one there as long as init has not started its program (proc(5),
+// ns_last_pid).
+func nextPid() int {
+	data, err := os.ReadFile("/proc/sys/kernel/ns_last_pid")
+	if err != nil {
+		return os.Getpid() + 1
+	}
+	last, _ := strconv.Atoi(strings.TrimSpace(string(data)))
+	return last + 1
 }
 
 // exitCode is a wait status as a shell would tell it.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sort"
@@ -73,7 +74,7 @@ func Builtin(name string) bool { return name == Bridge || name == Host || name =
 
 // builtins are the networks that are always there. Their ids are derived from
 // their names, so that they are the same each time.
-func builtins() []*Network {
+func builtins(st *storage.Store) []*Network {
 	made := func(name, driver string, pools []Pool, options map[string]string) *Network {
 		sum := sha256.Sum256([]byte("skiff network " + name))
 		return &Network{
@@ -82,7 +83,7 @@ func builtins() []*Network {
 		}
 	}
 	return []*Network{
-		made(Bridge, "bridge", []Pool{{Subnet: "172.17.0.0/16", Gateway: "172.17.0.1"}}, map[string]string{
+		made(Bridge, "bridge", []Pool{bridgePool(st)}, map[string]string{
 			"com.docker.network.bridge.default_bridge":       "true",
 			"com.docker.network.bridge.enable_icc":           "true",
 			"com.docker.network.bridge.enable_ip_masquerade": "true",
@@ -93,6 +94,29 @@ func builtins() []*Network {
 		made(Host, "host", []Pool{}, map[string]string{}),
 		made(None, "null", []Pool{}, map[string]string{}),
 	}
+}
+
+// usualBridge is docker's.
+var usualBridge = netip.PrefixFrom(netip.AddrFrom4([4]byte{172, 17}), 16)
+
+// bridgePool is the default network's addresses: docker's, unless SetBridge has
+// chosen others.
+func bridgePool(st *storage.Store) Pool {
+	p := usualBridge
+	if data, err := os.ReadFile(bridgeFile(st)); err == nil {
+		if other, err := netip.ParsePrefix(string(data)); err == nil && other.Addr().Is4() && other.Bits() <= 30 {
+			p = other.Masked()
+		}
+	}
+	return Pool{Subnet: p.String(), Gateway: p.Addr().Next().String()}
+}
+
+func bridgeFile(st *storage.Store) string { return filepath.Join(Dir(st), ".bridge") }
+
+// SetBridge gives the default network other addresses.
+// Requires the lock in LockFile, exclusive.
+func SetBridge(st *storage.Store, subnet netip.Prefix) error {
+	return atomicfile.Write(bridgeFile(st), []byte(subnet.String()), 0o600, atomicfile.Durable)
 }
 
 // Dir is where the records are.
@@ -117,7 +141,7 @@ func NewID() string {
 // List returns all networks, the built-in ones included, sorted by name. A
 // record that cannot be read is reported in err beside the others.
 func List(st *storage.Store) ([]*Network, error) {
-	all := builtins()
+	all := builtins(st)
 	entries, err := os.ReadDir(Dir(st))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return all, fmt.Errorf("list networks: %w", err)
@@ -166,7 +190,7 @@ func load(st *storage.Store, name string) (*Network, error) {
 // one; a full id beats a name, a name a prefix.
 func Find(st *storage.Store, ref string) (*Network, error) {
 	// The names that are asked for most need no look at the disk.
-	for _, n := range builtins() {
+	for _, n := range builtins(st) {
 		if n.Name == ref || n.ID == ref {
 			return n, nil
 		}

@@ -17,12 +17,14 @@ import (
 
 var verbs = map[string]func(args []string) error{
 	"args":     func(args []string) error { return printed(strings.Join(args, " ")) },
+	"activate": activate,
 	"caps":     caps,
 	"cat":      cat,
 	"cwd":      cwd,
 	"env":      func([]string) error { return printed(strings.Join(os.Environ(), "\n")) },
 	"exit":     exit,
 	"fds":      fds,
+	"frame":    frame,
 	"id":       id,
 	"lookup":   lookup,
 	"notify":   notify,

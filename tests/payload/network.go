@@ -1,14 +1,19 @@
 package main
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // serve answers on addresses like tcp:80 and udp::53 with the address of who
@@ -22,6 +27,12 @@ func serve(args []string) error {
 		}
 		if !strings.Contains(addr, ":") {
 			addr = ":" + addr
+		}
+		if proto == "fd" {
+			if err := serveGiven(strings.TrimPrefix(addr, ":"), failed); err != nil {
+				return err
+			}
+			continue
 		}
 		if proto == "udp" {
 			conn, err := net.ListenPacket(proto, addr)
@@ -45,20 +56,7 @@ func serve(args []string) error {
 		if err != nil {
 			return err
 		}
-		go func() {
-			for {
-				conn, err := l.Accept()
-				if err != nil {
-					failed <- err
-					return
-				}
-				go func() {
-					defer conn.Close()
-					said, _ := io.ReadAll(conn)
-					fmt.Fprintf(conn, "%s said %s", conn.RemoteAddr(), said)
-				}()
-			}
-		}()
+		go accept(l, failed)
 	}
 	fmt.Println("serving")
 	return <-failed
@@ -73,6 +71,65 @@ func notify(args []string) error {
 	defer conn.Close()
 	_, err = fmt.Fprint(conn, strings.Join(args, "\n"))
 	return err
+}
+
+func accept(l net.Listener, failed chan<- error) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			failed <- err
+			return
+		}
+		go func() {
+			defer conn.Close()
+			said, _ := io.ReadAll(conn)
+			fmt.Fprintf(conn, "%s said %s", conn.RemoteAddr(), said)
+		}()
+	}
+}
+
+// serveGiven serves a listening socket that we were started with, if it is ours
+// by sd_listen_fds(3).
+func serveGiven(number string, failed chan<- error) error {
+	fd, err := strconv.Atoi(number)
+	if err != nil {
+		return err
+	}
+	n, _ := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) || fd < 3 || fd >= 3+n {
+		return fmt.Errorf("descriptor %d is not for pid %d: LISTEN_PID=%s LISTEN_FDS=%s", fd, os.Getpid(), os.Getenv("LISTEN_PID"), os.Getenv("LISTEN_FDS"))
+	}
+	l, err := net.FileListener(os.NewFile(uintptr(fd), "given"))
+	if err != nil {
+		return err
+	}
+	go accept(l, failed)
+	return nil
+}
+
+// activate listens on an address and becomes PROGRAM, as a service manager would
+// start it: activate ADDRESS NAME PROGRAM [ARG...].
+func activate(args []string) error {
+	if len(args) < 3 {
+		return errors.New("usage: activate ADDRESS NAME PROGRAM [ARG...]")
+	}
+	l, err := net.Listen("tcp", args[0])
+	if err != nil {
+		return err
+	}
+	f, err := l.(*net.TCPListener).File()
+	if err != nil {
+		return err
+	}
+	if err := unix.Dup2(int(f.Fd()), 3); err != nil {
+		return err
+	}
+	path, err := exec.LookPath(args[2])
+	if err != nil {
+		return err
+	}
+	env := append(os.Environ(), "LISTEN_FDS=1", "LISTEN_FDNAMES="+args[1], fmt.Sprintf("LISTEN_PID=%d", os.Getpid()))
+	return unix.Exec(path, args[2:], env)
 }
 
 // say sends words to PROTO ADDRESS and prints the answer.
@@ -116,6 +173,31 @@ func lookup(names []string) error {
 		}
 		sort.Strings(addrs)
 		if err := printed(strings.Join(addrs, " ")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// frame sends Ethernet frames, in hexadecimal, as they are: frame INTERFACE HEX...
+func frame(args []string) error {
+	if len(args) < 2 {
+		return errors.New("usage: frame INTERFACE HEX...")
+	}
+	ifi, err := net.InterfaceByName(args[0])
+	if err != nil {
+		return err
+	}
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW, 0)
+	if err != nil {
+		return err
+	}
+	for _, text := range args[1:] {
+		data, err := hex.DecodeString(text)
+		if err != nil {
+			return err
+		}
+		if err := unix.Sendto(fd, data, 0, &unix.SockaddrLinklayer{Ifindex: ifi.Index}); err != nil {
 			return err
 		}
 	}

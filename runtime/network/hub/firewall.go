@@ -18,7 +18,7 @@ import (
 
 // firewall is the rules of the namespace with the bridges: what is routed
 // between which interfaces, what belongs to transparent sockets, and who may say
-// which address. The three sets are all that changes.
+// which address. The sets are all that changes.
 type firewall struct {
 	conn *nftables.Conn
 	// pairs are the interfaces that packets are routed between.
@@ -26,7 +26,8 @@ type firewall struct {
 	// Interface, hardware address and address of each endpoint, IPv4 and IPv6;
 	// nil where the kernel does not filter on bridges.
 	owners4, owners6 *nftables.Set
-	failed           error // before the next flush
+	macs             *nftables.Set // interface and hardware address, nil likewise
+	failed           error         // before the next flush
 }
 
 // Registers of four bytes (nf_tables.h); an interface's name takes four.
@@ -49,7 +50,7 @@ func newFirewall(s *space, port uint16) (*firewall, error) {
 	}
 	f.bridged()
 	if f.flush() != nil {
-		f.owners4, f.owners6 = nil, nil // no filtering on bridges in this kernel
+		f.owners4, f.owners6, f.macs = nil, nil, nil // no filtering on bridges in this kernel
 	}
 	return f, nil
 }
@@ -129,8 +130,8 @@ func (f *firewall) routed(port uint16) {
 	})
 }
 
-// bridged lets an endpoint say no other addresses than its own, in Ethernet, ARP
-// and IP.
+// bridged lets an endpoint say no other addresses than its own, in Ethernet, ARP,
+// neighbour discovery and IP, and not say that it is a router.
 func (f *firewall) bridged() {
 	t := f.table("skiff", nftables.TableFamilyBridge)
 	f.owners4 = &nftables.Set{
@@ -141,6 +142,11 @@ func (f *firewall) bridged() {
 		Table: t, Name: "owners6", Concatenation: true,
 		KeyType: nftables.MustConcatSetType(nftables.TypeIFName, nftables.TypeEtherAddr, nftables.TypeIP6Addr),
 	}
+	f.macs = &nftables.Set{
+		Table: t, Name: "macs", Concatenation: true,
+		KeyType: nftables.MustConcatSetType(nftables.TypeIFName, nftables.TypeEtherAddr),
+	}
+	f.fail(f.conn.AddSet(f.macs, nil))
 	f.fail(f.conn.AddSet(f.owners4, nil))
 	f.fail(f.conn.AddSet(f.owners6, nil))
 	chain := f.conn.AddChain(&nftables.Chain{
@@ -162,6 +168,14 @@ func (f *firewall) bridged() {
 	inside := func(offset, length uint32) *expr.Payload {
 		return &expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: length}
 	}
+	// Whatever it speaks: the bridge would learn a neighbour's address from it, and
+	// bring it what is for the neighbour.
+	f.rule(t, chain, []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg0},
+		&expr.Payload{DestRegister: reg4, Base: expr.PayloadBaseLLHeader, Offset: 6, Len: 6},
+		&expr.Lookup{SourceRegister: reg0, SetName: f.macs.Name, SetID: f.macs.ID, Invert: true},
+		&expr.Verdict{Kind: expr.VerdictDrop},
+	})
 	guard(unix.ETH_P_IP, f.owners4, link(6), inside(12, 4))
 	guard(unix.ETH_P_ARP, f.owners4, inside(8, 6), inside(14, 4))
 	// Link-local addresses are not given by us, and neighbours are found with
@@ -172,7 +186,44 @@ func (f *firewall) bridged() {
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: unix.NFT_REG_1, Data: []byte{0xfe, 0x80}},
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: unix.NFT_REG_1, Data: []byte{0, 0}},
 	)
+	f.neighbours(t, chain)
 }
+
+// neighbours drops what a router would say (CVE-2020-13401), and advertisements
+// (RFC 4861, 4.4) of addresses that are not the endpoint's.
+func (f *firewall) neighbours(t *nftables.Table, chain *nftables.Chain) {
+	icmp := func(kind byte) []expr.Any {
+		return append(append(when(expr.MetaKeyPROTOCOL, binaryutil.BigEndian.PutUint16(unix.ETH_P_IPV6)),
+			when(expr.MetaKeyL4PROTO, []byte{unix.IPPROTO_ICMPV6})...),
+			&expr.Payload{DestRegister: unix.NFT_REG_1, Base: expr.PayloadBaseTransportHeader, Len: 1},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: []byte{kind}})
+	}
+	for _, kind := range []byte{routerAdvertisement, redirectMessage} {
+		f.rule(t, chain, icmp(kind), []expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}})
+	}
+	target := func(offset, length uint32) *expr.Payload {
+		return &expr.Payload{DestRegister: unix.NFT_REG_1, Base: expr.PayloadBaseTransportHeader, Offset: 8 + offset, Len: length}
+	}
+	set := *target(0, 16)
+	set.DestRegister = reg6
+	f.rule(t, chain, icmp(neighborAdvertisement), []expr.Any{
+		target(0, 2),
+		&expr.Bitwise{SourceRegister: unix.NFT_REG_1, DestRegister: unix.NFT_REG_1, Len: 2, Mask: []byte{0xff, 0xc0}, Xor: []byte{0, 0}},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: unix.NFT_REG_1, Data: []byte{0xfe, 0x80}},
+		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg0},
+		&expr.Payload{DestRegister: reg4, Base: expr.PayloadBaseLLHeader, Offset: 6, Len: 6},
+		&set,
+		&expr.Lookup{SourceRegister: reg0, SetName: f.owners6.Name, SetID: f.owners6.ID, Invert: true},
+		&expr.Verdict{Kind: expr.VerdictDrop},
+	})
+}
+
+// Types of ICMPv6 messages (RFC 4861, 4).
+const (
+	routerAdvertisement   = 134
+	neighborAdvertisement = 136
+	redirectMessage       = 137
+)
 
 // flush sends what was said since the last time, all or nothing.
 func (f *firewall) flush() error {
@@ -248,14 +299,25 @@ func ownerKey(e *network.Endpoint, p netip.Prefix) []nftables.SetElement {
 	return []nftables.SetElement{{Key: append(key, p.Addr().AsSlice()...)}}
 }
 
+// macKey is an endpoint's interface with its hardware address.
+func macKey(e *network.Endpoint) []nftables.SetElement {
+	mac, err := net.ParseMAC(e.MAC)
+	if err != nil {
+		return nil
+	}
+	return []nftables.SetElement{{Key: append(append(ifname(vethName(e)), mac...), 0, 0)}}
+}
+
 func (f *firewall) addOwner(e *network.Endpoint) error {
 	return errors.Join(
+		f.change(f.macs, macKey(e), f.conn.SetAddElements),
 		f.change(f.owners4, ownerKey(e, e.Address), f.conn.SetAddElements),
 		f.change(f.owners6, ownerKey(e, e.Address6), f.conn.SetAddElements))
 }
 
 func (f *firewall) dropOwner(e *network.Endpoint) error {
 	return errors.Join(
+		f.change(f.macs, macKey(e), f.conn.SetDeleteElements),
 		f.change(f.owners4, ownerKey(e, e.Address), f.conn.SetDeleteElements),
 		f.change(f.owners6, ownerKey(e, e.Address6), f.conn.SetDeleteElements))
 }

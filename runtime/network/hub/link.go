@@ -92,7 +92,10 @@ func bridgeName(n *network.Network) string {
 // Requires mu.
 func (h *Hub) useBridge(n *network.Network) (_ *bridge, err error) {
 	if b := h.bridges[n.ID]; b != nil {
-		return b, nil
+		if b.used > 0 || samePools(b.network, n) {
+			return b, nil
+		}
+		h.dropBridge(b) // the default network was given other addresses
 	}
 	b := &bridge{network: n, link: &netlink.Bridge{LinkAttrs: netlink.NewLinkAttrs()}}
 	if b.pools, err = poolsOf(n); err != nil {
@@ -135,6 +138,10 @@ func (h *Hub) useBridge(n *network.Network) (_ *bridge, err error) {
 	}
 	h.bridges[n.ID] = b
 	return b, nil
+}
+
+func samePools(a, b *network.Network) bool {
+	return slices.EqualFunc(a.IPAM.Config, b.IPAM.Config, func(x, y network.Pool) bool { return x.Subnet == y.Subnet })
 }
 
 // idleBridge is how long a bridge stays after its last endpoint: taking one away

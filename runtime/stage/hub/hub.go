@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"skiff/runtime/stage/message"
+	"skiff/storage/sealed"
 )
 
 // Argv0 is the name that the program runs under.
@@ -184,6 +185,9 @@ func spawn(h *message.Hub, listen, held int) error {
 	program := "/proc/self/exe"
 	if h.Program != "" {
 		f, err := Readonly(h.Program)
+		if errors.Is(err, ErrNoexec) {
+			f, err = inMemory(h.Program)
+		}
 		if err != nil {
 			return err
 		}
@@ -205,6 +209,15 @@ func spawn(h *message.Hub, listen, held int) error {
 		return fmt.Errorf("start %s: %w", Argv0, err)
 	}
 	return nil
+}
+
+// inMemory is a copy of a program that lies where nothing may be executed.
+func inMemory(name string) (*os.File, error) {
+	program, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	return sealed.File(Argv0, string(program))
 }
 
 // ErrNoexec says that the program lies where nothing may be executed.

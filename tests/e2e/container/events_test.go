@@ -188,6 +188,8 @@ func TestEvents_OfNetworksTerminalsAndDetachedExecs(t *testing.T) {
 	s.OK("network", "create", "two")
 	s.OK("network", "connect", "two", "it")
 	s.OK("network", "disconnect", "two", "it")
+	s.OK("network", "connect", "two", "it")
+	s.OK("network", "disconnect", "one", "it")
 	s.OK("exec", "-d", "it", "sh", "-c", "exit 5")
 	s.Eventually("the end of the exec is told", func() bool { return len(told(s, "-f", "event=exec_die")) == 1 })
 	s.Skiff("exec", "-d", "it", "nosuch").Exits(127)
@@ -196,7 +198,8 @@ func TestEvents_OfNetworksTerminalsAndDetachedExecs(t *testing.T) {
 	s.OK("network", "rm", "one", "two")
 	got := told(s, "-f", "type=network", "--format", "{{.Action}} {{.Actor.Attributes.name}} {{.Actor.Attributes.type}} {{.Actor.Attributes.container}}")
 	want := "create one bridge <no value>\nconnect one bridge ID\ncreate two bridge <no value>\nconnect two bridge ID\n" +
-		"disconnect two bridge ID\ndisconnect one bridge ID\ndestroy one bridge <no value>\ndestroy two bridge <no value>"
+		"disconnect two bridge ID\nconnect two bridge ID\ndisconnect one bridge ID\n" +
+		"disconnect two bridge ID\ndestroy one bridge <no value>\ndestroy two bridge <no value>"
 	harness.Equal(t, "the networks' events", strings.ReplaceAll(strings.Join(got, "\n"), id, "ID"), want)
 	harness.Equal(t, "the first network's", s.OK("events", "--until", "0s", "-f", "event=connect", "-f", "network=one", "--format", "{{.Actor.ID}}"), net)
 	execs := told(s, "-f", "event=exec_start", "-f", "event=exec_die", "--format", "{{.Action}} {{.Actor.Attributes.exitCode}}")

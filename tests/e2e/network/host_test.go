@@ -164,3 +164,58 @@ func TestHost_TwoUsersWithTheSameSubnet(t *testing.T) {
 	two.Skiff("run", "--rm", "--network", "same", img, "say", "tcp", "10.77.8.8:80", "x").Exits(1)
 	one.OK("rm", "-f", "web0")
 }
+
+// Where the machine has a way to, containers shall get to: their own networks
+// are elsewhere.
+func TestHost_NetworksKeepOffItsRoutes(t *testing.T) {
+	h := newHost(t)
+	s := harness.New(t)
+	img := s.LoadPayload()
+	s.InNetwork("/run/netns/" + h.here)
+	run := func(line string) {
+		t.Helper()
+		if out, err := exec.Command("sh", "-ec", line).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", line, err, out)
+		}
+	}
+	server(s, img, "early", nil, []string{"tcp:80"})
+	run("ip -n " + h.there + " addr add 172.17.0.2/16 dev up0")
+	run("ip -n " + h.there + " route add 172.18.0.0/16 via 10.200.7.1")
+	for _, to := range []string{"172.17.0.0/16", "172.19.0.0/20"} {
+		run("ip -n " + h.here + " route add " + to + " dev up0")
+	}
+	subnet := func(name string) string {
+		t.Helper()
+		return s.OK("network", "inspect", "-f", "{{(index .IPAM.Config 0).Subnet}}", name)
+	}
+	// Not while somebody is on it.
+	s.Skiff("run", "--rm", img, "say", "tcp", "early:80", "x").Exits(0)
+	harness.Equal(t, "the subnet under a running container", subnet("bridge"), "172.17.0.0/16")
+	s.OK("rm", "-f", "early")
+	var port int
+	in(t, h.there, func() { port = listen(t, "172.17.0.2") })
+	s.Skiff("run", "--rm", img, "say", "tcp", fmt.Sprintf("172.17.0.2:%d", port), "far").Exits(0).Prints("heard far")
+	harness.Equal(t, "the subnet of the default network", subnet("bridge"), "172.18.0.0/16")
+	s.OK("network", "create", "own")
+	harness.Equal(t, "the next of docker's pools", subnet("own"), "172.20.0.0/16")
+	server(s, img, "web", nil, []string{"tcp:80"})
+	harness.Equal(t, "an address there", s.Inspect("web", "{{.NetworkSettings.IPAddress}} {{.NetworkSettings.Gateway}}"), "172.18.0.2 172.18.0.1")
+	s.Skiff("run", "--rm", img, "say", "tcp", "web:80", "x").Exits(0)
+}
+
+// The network program starts from a home on which nothing may be executed.
+func TestHost_StoreMountedNoexec(t *testing.T) {
+	harness.Requires(t, harness.Root)
+	s := harness.New(t)
+	img := s.LoadPayload()
+	s.InMountNamespace(fmt.Sprintf("mount --bind %[1]s %[1]s; mount -o remount,bind,noexec,nosuid %[1]s", s.Home()))
+	s.OK("network", "create", "n")
+	server(s, img, "web", []string{"--network", "n"}, []string{"tcp:80"})
+	s.Skiff("run", "--rm", "--network", "n", img, "say", "tcp", "web:80", "x").Exits(0)
+	for _, pid := range programs(s) {
+		if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err != nil || !strings.Contains(exe, "memfd:") {
+			t.Errorf("the network program is %q, %v: not from memory", exe, err)
+		}
+	}
+	s.OK("rm", "-f", "web")
+}
