@@ -15,6 +15,7 @@ import (
 	"skiff/commands/system"
 	"skiff/rootless"
 	"skiff/storage"
+	"skiff/storage/courier/configuration"
 )
 
 // Run executes the command line args, args[0] being the program, prints what
@@ -86,7 +87,7 @@ func settle(c *cli.Command) {
 func globalFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "config", Usage: "Location of client config files"},
-		&cli.StringFlag{Name: "context", Aliases: []string{"c"}, Usage: "Name of the context to use; only \"default\" is this machine"},
+		&cli.StringFlag{Name: "context", Aliases: []string{"c"}, Usage: "Name of the context to use; only one of this machine is"},
 		&cli.BoolFlag{Name: "debug", Aliases: []string{"D"}, Usage: "Enable debug mode"},
 		&cli.StringSliceFlag{Name: "host", Aliases: []string{"H"}, Usage: "Daemon socket to connect to; refused, because there is no daemon"},
 		&cli.StringFlag{
@@ -129,20 +130,26 @@ func applyGlobals(c *cli.Context, e *env.Env) error {
 	if hosts := c.StringSlice("host"); len(hosts) > 0 {
 		return &remoteError{"--host " + hosts[0]}
 	}
-	if name := c.String("context"); name != "" && name != "default" {
-		return &remoteError{"--context " + name}
+	if name := c.String("context"); name != "" {
+		if configuration.IsRemoteContext(e.Getenv, name) {
+			return &remoteError{"--context " + name}
+		}
+		return nil
+	}
+	if where := configuration.Elsewhere(e.Getenv); where != "" {
+		return &remoteError{where}
 	}
 	return nil
 }
 
 // remoteError says that the command was meant for an engine elsewhere.
-type remoteError struct{ flag string }
+type remoteError struct{ said string }
 
 func (r *remoteError) Error() string {
-	return r.flag + ": talking to a remote engine is not supported"
+	return r.said + ": talking to a remote engine is not supported"
 }
 
 // Hint tells the way round.
 func (r *remoteError) Hint() string {
-	return "run skiff on that machine, for example through ssh, or leave the flag out"
+	return "run skiff on that machine, for example through ssh, or leave this out"
 }

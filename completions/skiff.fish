@@ -88,7 +88,7 @@ complete -c skiff -n '__skiff_at ""' -f -a unshare -d 'Run a command in the user
 complete -c skiff -n '__skiff_at ""' -f -a update -d 'Update configuration of one or more containers'
 complete -c skiff -n '__skiff_at ""' -f -a wait -d 'Block until one or more containers stop, then print their exit codes'
 complete -c skiff -n '__skiff_at ""' -l config -r -d 'Location of client config files'
-complete -c skiff -n '__skiff_at ""' -l context -s c -r -d 'Name of the context to use; only "default" is this machine'
+complete -c skiff -n '__skiff_at ""' -l context -s c -r -d 'Name of the context to use; only one of this machine is'
 complete -c skiff -n '__skiff_at ""' -l debug -s D -d 'Enable debug mode'
 complete -c skiff -n '__skiff_at ""' -l help -d 'Print usage'
 complete -c skiff -n '__skiff_at ""' -l host -s H -r -d 'Daemon socket to connect to; refused, because there is no daemon'

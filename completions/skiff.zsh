@@ -82,7 +82,7 @@ _skiff() {
 		[[ $PREFIX == -* ]] || { _describe command commands; return }
 		_arguments -s \
 			'--config[Location of client config files]:value:_files' \
-			'--context[Name of the context to use; only "default" is this machine]:value:_files' \
+			'--context[Name of the context to use; only one of this machine is]:value:_files' \
 			'--debug[Enable debug mode]' \
 			'--help[Print usage]' \
 			'--host[Daemon socket to connect to; refused, because there is no daemon]:value:_files' \

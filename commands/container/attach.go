@@ -37,7 +37,7 @@ func AttachCommand(e *env.Env) *cli.Command {
 			}
 			o := attachOptions{
 				Ref: c.Args().First(), NoStdin: c.Bool("no-stdin"),
-				SigProxy: c.Bool("sig-proxy"), DetachKeys: detachKeys(c),
+				SigProxy: c.Bool("sig-proxy"), DetachKeys: detachKeys(c, e, true),
 			}
 			if _, err := terminal.ParseDetachKeys(o.DetachKeys); err != nil {
 				return err

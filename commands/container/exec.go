@@ -73,7 +73,7 @@ func parseExec(c *cli.Context, e *env.Env) (execOptions, error) {
 		return o, &failure.Error{Code: 126, Text: "OCI runtime exec failed: exec failed: Cwd must be an absolute path: unknown"}
 	}
 	o.Streams = streams{
-		Stdin: o.Process.Stdin, Stdout: true, Stderr: true, Tty: o.Process.Tty, DetachKeys: detachKeys(c),
+		Stdin: o.Process.Stdin, Stdout: true, Stderr: true, Tty: o.Process.Tty, DetachKeys: detachKeys(c, e, o.Process.Tty),
 	}
 	_, err = terminal.ParseDetachKeys(o.Streams.DetachKeys)
 	return o, err

@@ -13,6 +13,7 @@ import (
 	"skiff/commands/format"
 	"skiff/storage"
 	"skiff/storage/container"
+	"skiff/storage/courier/configuration"
 )
 
 type psOptions struct {
@@ -46,7 +47,7 @@ func PsCommand(e *env.Env) *cli.Command {
 			if err := flags.ExactArgs(c, 0); err != nil {
 				return err
 			}
-			o, err := parsePs(c)
+			o, err := parsePs(c, e)
 			if err != nil {
 				return err
 			}
@@ -55,9 +56,10 @@ func PsCommand(e *env.Env) *cli.Command {
 	}
 }
 
-func parsePs(c *cli.Context) (psOptions, error) {
+func parsePs(c *cli.Context, e *env.Env) (psOptions, error) {
 	o := psOptions{
-		All: c.Bool("all"), Last: c.Int("last"), Format: c.String("format"),
+		All: c.Bool("all"), Last: c.Int("last"),
+		Format:  flags.Layout(e, c.String("format"), c.Bool("quiet"), func(c *configuration.Client) string { return c.PsFormat }),
 		NoTrunc: c.Bool("no-trunc"), Quiet: c.Bool("quiet"), Size: c.Bool("size"),
 	}
 	if c.Bool("latest") {

@@ -78,7 +78,7 @@ func parseRun(c *cli.Context, e *env.Env) (runOptions, error) {
 	p := o.Process
 	o.Streams = streams{
 		Stdin: p.AttachStdin, Stdout: p.AttachStdout, Stderr: p.AttachStderr,
-		Tty: p.Tty, SigProxy: c.Bool("sig-proxy") && !p.Tty, DetachKeys: detachKeys(c),
+		Tty: p.Tty, SigProxy: c.Bool("sig-proxy") && !p.Tty, DetachKeys: detachKeys(c, e, p.Tty),
 	}
 	if _, err = terminal.ParseDetachKeys(o.Streams.DetachKeys); err != nil {
 		return o, err

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"skiff/commands/env"
 	"skiff/commands/failure"
+	"skiff/commands/flags"
 	"skiff/commands/terminal"
 	"skiff/runtime/lifecycle"
 	"skiff/storage/container"
@@ -31,7 +33,7 @@ func StartCommand(e *env.Env) *cli.Command {
 		&cli.BoolFlag{Name: "interactive", Aliases: []string{"i"}, Usage: "Attach container's STDIN"},
 	}
 	return eachCommand("start", "Start one or more stopped containers", list, func(c *cli.Context, refs []string) error {
-		o, err := parseStart(c, refs)
+		o, err := parseStart(c, e, refs)
 		if err != nil {
 			return err
 		}
@@ -47,10 +49,10 @@ func StartCommand(e *env.Env) *cli.Command {
 	})
 }
 
-func parseStart(c *cli.Context, refs []string) (startOptions, error) {
+func parseStart(c *cli.Context, e *env.Env, refs []string) (startOptions, error) {
 	o := startOptions{
 		Refs: refs, Attach: c.Bool("attach"), Interactive: c.Bool("interactive"),
-		DetachKeys: detachKeys(c),
+		DetachKeys: detachKeys(c, e, true),
 	}
 	if (o.Attach || o.Interactive) && len(refs) > 1 {
 		return o, failure.Local("you cannot start and attach multiple containers at once")
@@ -59,12 +61,13 @@ func parseStart(c *cli.Context, refs []string) (startOptions, error) {
 	return o, err
 }
 
-// detachKeys is the value of --detach-keys, or docker's.
-func detachKeys(c *cli.Context) string {
-	if c.IsSet("detach-keys") {
-		return c.String("detach-keys")
+// detachKeys is the value of --detach-keys, or that of docker's config.json, or
+// docker's own. Only a terminal has any.
+func detachKeys(c *cli.Context, e *env.Env, tty bool) string {
+	if !tty && !c.IsSet("detach-keys") {
+		return terminal.DefaultDetachKeys
 	}
-	return terminal.DefaultDetachKeys
+	return cmp.Or(flags.DetachKeys(e, c.String("detach-keys")), terminal.DefaultDetachKeys)
 }
 
 func startAll(ctx context.Context, e *env.Env, o startOptions, start starter) error {

@@ -15,6 +15,7 @@ import (
 	"skiff/runtime/lifecycle"
 	"skiff/storage"
 	"skiff/storage/container"
+	"skiff/storage/courier/configuration"
 )
 
 type statsOptions struct {
@@ -40,7 +41,8 @@ func StatsCommand(e *env.Env) *cli.Command {
 		Action: func(c *cli.Context) error {
 			return runStats(c.Context, e, statsOptions{
 				Refs: c.Args().Slice(), All: c.Bool("all"), NoStream: c.Bool("no-stream"),
-				NoTrunc: c.Bool("no-trunc"), Format: c.String("format"),
+				NoTrunc: c.Bool("no-trunc"),
+				Format:  flags.Layout(e, c.String("format"), false, func(c *configuration.Client) string { return c.StatsFormat }),
 			})
 		},
 	}

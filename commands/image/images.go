@@ -11,6 +11,7 @@ import (
 	"skiff/commands/failure"
 	"skiff/commands/flags"
 	"skiff/commands/format"
+	"skiff/storage/courier/configuration"
 	"skiff/storage/image"
 )
 
@@ -46,7 +47,7 @@ func ImagesCommand(e *env.Env) *cli.Command {
 			&cli.BoolFlag{Name: "tree", Usage: "List multi-platform images as a tree (EXPERIMENTAL)"},
 		},
 		Action: func(c *cli.Context) error {
-			o, err := parseImages(c)
+			o, err := parseImages(c, e)
 			if err != nil {
 				return err
 			}
@@ -55,7 +56,7 @@ func ImagesCommand(e *env.Env) *cli.Command {
 	}
 }
 
-func parseImages(c *cli.Context) (imagesOptions, error) {
+func parseImages(c *cli.Context, e *env.Env) (imagesOptions, error) {
 	if err := flags.MaxArgs(c, 1); err != nil {
 		return imagesOptions{}, err
 	}
@@ -73,9 +74,13 @@ func parseImages(c *cli.Context) (imagesOptions, error) {
 	if name := c.Args().First(); name != "" {
 		filters["reference"] = append(filters["reference"], name)
 	}
+	layout := c.String("format")
+	if !c.Bool("tree") {
+		layout = flags.Layout(e, layout, c.Bool("quiet"), func(c *configuration.Client) string { return c.ImagesFormat })
+	}
 	return imagesOptions{
 		All: c.Bool("all"), Digests: c.Bool("digests"), NoTrunc: c.Bool("no-trunc"), Quiet: c.Bool("quiet"),
-		Tree: c.Bool("tree"), Format: c.String("format"), Filters: filters,
+		Tree: c.Bool("tree"), Format: layout, Filters: filters,
 	}, nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"skiff/commands/format"
 	runtime "skiff/runtime/network"
 	"skiff/storage"
+	"skiff/storage/courier/configuration"
 	"skiff/storage/network"
 )
 
@@ -54,7 +55,7 @@ func ListCommand(e *env.Env) *cli.Command {
 			if err != nil {
 				return err
 			}
-			return runList(e, f, c.String("format"), c.Bool("quiet"), c.Bool("no-trunc"))
+			return runList(e, f, flags.Layout(e, c.String("format"), c.Bool("quiet"), func(c *configuration.Client) string { return c.NetworksFormat }), c.Bool("quiet"), c.Bool("no-trunc"))
 		},
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"skiff/commands/failure"
 	"skiff/commands/flags"
 	"skiff/commands/format"
+	"skiff/storage/courier/configuration"
 	"skiff/storage/secret"
 )
 
@@ -185,7 +186,7 @@ func ListCommand(e *env.Env) *cli.Command {
 			if err != nil {
 				return err
 			}
-			return runList(e, f, c.String("format"), c.Bool("quiet"))
+			return runList(e, f, flags.Layout(e, c.String("format"), c.Bool("quiet"), func(c *configuration.Client) string { return c.SecretFormat }), c.Bool("quiet"))
 		},
 	}
 }

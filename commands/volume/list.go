@@ -14,6 +14,7 @@ import (
 	"skiff/commands/flags"
 	"skiff/commands/format"
 	"skiff/storage"
+	"skiff/storage/courier/configuration"
 	"skiff/storage/volume"
 )
 
@@ -54,7 +55,7 @@ func ListCommand(e *env.Env) *cli.Command {
 			if err != nil {
 				return err
 			}
-			return runList(e, f, c.String("format"), c.Bool("quiet"))
+			return runList(e, f, flags.Layout(e, c.String("format"), c.Bool("quiet"), func(c *configuration.Client) string { return c.VolumesFormat }), c.Bool("quiet"))
 		},
 	}
 }

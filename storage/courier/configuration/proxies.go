@@ -1,14 +1,6 @@
 package configuration
 
-import (
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
-)
+import "strings"
 
 // The keys of docker's proxies in config.json: the one for its engine where no
 // address is given, and the one for all others.
@@ -22,26 +14,9 @@ const (
 // letters. An absent file gives none.
 // https://docs.docker.com/engine/cli/proxy/
 func Proxies(getenv func(string) string) ([]string, error) {
-	path := filepath.Join(DockerConfig(getenv), "config.json")
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(strings.TrimSpace(string(data))) == 0 {
-		return nil, nil
-	}
-	type proxies struct {
-		HTTP  string `json:"httpProxy"`
-		HTTPS string `json:"httpsProxy"`
-		No    string `json:"noProxy"`
-		FTP   string `json:"ftpProxy"`
-		All   string `json:"allProxy"`
-	}
-	var file struct {
-		Proxies map[string]proxies `json:"proxies"`
-	}
-	if err == nil {
-		err = json.Unmarshal(data, &file)
-	}
+	file, err := ReadClient(getenv)
 	if err != nil {
-		return nil, fmt.Errorf("loading config file: %s: %w", path, err)
+		return nil, err
 	}
 	want, ok := file.Proxies[proxiesOfEngine]
 	if !ok {
