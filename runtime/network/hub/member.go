@@ -293,8 +293,8 @@ func (m *member) leave() {
 	m.inside = nil
 }
 
-// named finds the endpoints that a container may reach under a name, by the
-// networks that it is on. Requires mu.
+// named finds the endpoints that a container may reach under a name, or a name
+// with the network's behind, by the networks that it is on. Requires mu.
 func (h *Hub) named(asker *member, name string) (found []*network.Endpoint) {
 	for i := range asker.attachment.Endpoints {
 		on := &asker.attachment.Endpoints[i]
@@ -303,10 +303,16 @@ func (h *Hub) named(asker *member, name string) (found []*network.Endpoint) {
 				name = target
 			}
 		}
+		short, suffix := name, "."+on.Network
+		if at := len(name) - len(suffix); at > 0 && strings.EqualFold(name[at:], suffix) {
+			short = name[:at]
+		}
 		for _, m := range h.members {
 			for j := range m.attachment.Endpoints {
 				e := &m.attachment.Endpoints[j]
-				if e.NetworkID == on.NetworkID && slices.ContainsFunc(e.DNSNames, func(n string) bool { return strings.EqualFold(n, name) }) {
+				if e.NetworkID == on.NetworkID && slices.ContainsFunc(e.DNSNames, func(n string) bool {
+					return strings.EqualFold(n, name) || strings.EqualFold(n, short)
+				}) {
 					found = append(found, e)
 				}
 			}

@@ -27,6 +27,10 @@ const (
 	answerTTL = 600 // seconds, docker's
 	// askPatience bounds the wait for one of the machine's name servers.
 	askPatience = 3 * time.Second
+	// headStart is how long one is waited for before the next is asked as well.
+	headStart = time.Second
+	// lateFor is how long one that was late is asked last.
+	lateFor = time.Minute
 )
 
 // resolver answers containers: with addresses of the containers that they may
@@ -36,9 +40,10 @@ type resolver struct {
 	mu      sync.Mutex
 	servers []string
 	read    time.Time // modification time of the file they are from
+	late    map[string]time.Time // when it last was
 }
 
-func newResolver(h *Hub) *resolver { return &resolver{hub: h} }
+func newResolver(h *Hub) *resolver { return &resolver{hub: h, late: map[string]time.Time{}} }
 
 // serve answers at the bridge's own addresses.
 func (r *resolver) serve(s *space, b *bridge) error {
@@ -254,8 +259,8 @@ func (h *Hub) reverse(asker *member, arpa string) string {
 	return ""
 }
 
-// forward asks the machine's name servers, one after the other; nil when none
-// answers, or the container may not ask.
+// forward asks the machine's name servers, each with a start on the next; nil
+// when none answers, or the container may not ask.
 func (r *resolver) forward(query []byte, m *member, proto string) []byte {
 	servers := m.wish.Resolvers
 	if len(servers) == 0 {
@@ -264,14 +269,75 @@ func (r *resolver) forward(query []byte, m *member, proto string) []byte {
 	if !r.outward(m) {
 		return nil
 	}
-	for range 2 {
-		for _, s := range servers {
-			if answer := ask(query, s, proto); answer != nil {
-				return answer
+	list := r.order(servers)
+	list = append(list, list...) // what is lost is asked for again
+	answers := make(chan answered, len(list))
+	var refused []byte
+	turn := time.NewTimer(0)
+	defer turn.Stop()
+	waiting := false // for the one that was asked last
+	for next, pending := 0, 0; next < len(list) || pending > 0; {
+		select {
+		case <-turn.C:
+			if waiting {
+				r.note(list[next-1], true)
+			}
+			waiting = false
+			if next == len(list) {
+				continue
+			}
+			server := list[next]
+			next, pending = next+1, pending+1
+			go func() { answers <- answered{server, ask(query, server, proto)} }()
+			waiting = true
+			turn.Reset(headStart)
+		case a := <-answers:
+			pending--
+			if a.data != nil {
+				r.note(a.server, false)
+				if code := a.data[3] & 0xf; code != dns.RcodeServerFailure && code != dns.RcodeRefused {
+					return a.data
+				}
+				refused = a.data
+			}
+			if next < len(list) {
+				waiting = false
+				turn.Reset(0)
 			}
 		}
 	}
-	return nil
+	return refused
+}
+
+type answered struct {
+	server string
+	data   []byte // nil without an answer
+}
+
+// order puts servers that were late lately behind the others.
+func (r *resolver) order(servers []string) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list, late []string
+	for _, s := range servers {
+		if when, was := r.late[s]; was && time.Since(when) < lateFor {
+			late = append(late, s)
+		} else {
+			list = append(list, s)
+		}
+	}
+	return append(list, late...)
+}
+
+// note remembers whether a server was late.
+func (r *resolver) note(server string, late bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if late {
+		r.late[server] = time.Now()
+	} else {
+		delete(r.late, server)
+	}
 }
 
 // outward: is the container on a network with a way out? Names of the world
