@@ -22,7 +22,7 @@ import (
 func main() {
 	skiff := flag.String("skiff", "bin/skiff", "the program to measure")
 	rounds := flag.Int("rounds", 40, "how often each command runs")
-	only := flag.String("only", "", "measure only this: build, many, pull, store")
+	only := flag.String("only", "", "measure only this: build, many, network, pull, store")
 	write := flag.String("write", "", "file whose table is replaced by the result")
 	flag.Parse()
 	if err := run(*skiff, *rounds, *only, *write); err != nil {
@@ -62,6 +62,11 @@ func run(skiff string, rounds int, only, write string) (err error) {
 		fmt.Print(r.String())
 		return nil
 	}
+	if only == "network" {
+		measureNetworks(place, contestants, &r)
+		fmt.Print(r.String())
+		return nil
+	}
 	if only == "pull" {
 		measurePulls(place, contestants, &r)
 		fmt.Print(r.String())
@@ -85,6 +90,7 @@ func run(skiff string, rounds int, only, write string) (err error) {
 	measurePulls(place, contestants, &r)
 	measureStore(place, contestants, &r)
 	measureMany(place, contestants, &r)
+	measureNetworks(place, contestants, &r)
 	r.end(place)
 	fmt.Print(r.String())
 	if write == "" {

@@ -21,7 +21,7 @@ const (
 
 // report collects what was measured as markdown.
 type report struct {
-	head, times, pulls, store, sizes, notes strings.Builder
+	head, times, pulls, store, network, sizes, notes strings.Builder
 }
 
 // columns are the contestants, as contestants() lists them.
@@ -83,7 +83,7 @@ func (r *report) end(p *place) {
 
 // String is the whole measured part. Figures over budget are bold.
 func (r *report) String() string {
-	parts := []string{openMark, r.head.String(), r.times.String(), r.pulls.String(), r.store.String(), r.sizes.String()}
+	parts := []string{openMark, r.head.String(), r.times.String(), r.pulls.String(), r.store.String(), r.network.String(), r.sizes.String()}
 	if r.notes.Len() > 0 {
 		parts = append(parts, r.notes.String())
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -179,6 +181,28 @@ func lookup(names []string) error {
 	return nil
 }
 
+// lookups asks for a name many times and prints the median of what that took:
+// lookups COUNT NAME.
+func lookups(args []string) error {
+	if len(args) != 2 {
+		return errors.New("usage: lookups COUNT NAME")
+	}
+	n, err := strconv.Atoi(args[0])
+	if err != nil || n < 1 {
+		return fmt.Errorf("%q is no count", args[0])
+	}
+	took := make([]time.Duration, n)
+	for i := range took {
+		begin := time.Now()
+		if _, err := net.DefaultResolver.LookupNetIP(context.Background(), "ip4", args[1]); err != nil {
+			return err
+		}
+		took[i] = time.Since(begin)
+	}
+	slices.Sort(took)
+	return printed(took[n/2].String())
+}
+
 // frame sends Ethernet frames, in hexadecimal, as they are: frame INTERFACE HEX...
 func frame(args []string) error {
 	if len(args) < 2 {
@@ -202,4 +226,70 @@ func frame(args []string) error {
 		}
 	}
 	return nil
+}
+
+// echo gives every client on an address back what it says, as it says it.
+func echo(args []string) error {
+	if len(args) != 1 {
+		return errors.New("usage: echo ADDRESS")
+	}
+	l, err := net.Listen("tcp", args[0])
+	if err != nil {
+		return err
+	}
+	fmt.Println("serving")
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		go func() {
+			defer conn.Close()
+			_, _ = io.Copy(conn, conn)
+		}()
+	}
+}
+
+// talk says a word to an echo now and then, for ever, on one connection, and
+// prints each that comes back.
+func talk(args []string) error {
+	if len(args) != 1 {
+		return errors.New("usage: talk ADDRESS")
+	}
+	conn, err := net.DialTimeout("tcp", args[0], 5*time.Second)
+	if err != nil {
+		return err
+	}
+	for n := 1; ; n++ {
+		word := fmt.Sprintln("word", n)
+		if _, err := conn.Write([]byte(word)); err != nil {
+			return err
+		}
+		back := make([]byte, len(word))
+		if _, err := io.ReadFull(conn, back); err != nil {
+			return err
+		}
+		fmt.Print(string(back))
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// send sends its standard input to an address and prints the answer.
+func send(args []string) error {
+	if len(args) != 1 {
+		return errors.New("usage: send ADDRESS")
+	}
+	conn, err := net.DialTimeout("tcp", args[0], time.Minute)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := io.Copy(conn, os.Stdin); err != nil {
+		return err
+	}
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		return err
+	}
+	_, err = io.Copy(os.Stdout, conn)
+	return err
 }

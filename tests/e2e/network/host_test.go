@@ -2,6 +2,7 @@ package network_test
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -9,7 +10,10 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
 
@@ -17,14 +21,15 @@ import (
 )
 
 // host is a machine of its own as far as the network goes: a namespace that
-// containers run on, with a wire of 1280 bytes to another with somebody else.
-type host struct{ here, there string }
+// containers run on, with a wire of 1280 bytes to another with somebody else,
+// who is also the router to a third.
+type host struct{ here, there, far string }
 
 func newHost(t *testing.T) host {
 	t.Helper()
 	harness.Requires(t, harness.Root, harness.CommandNamed("ip"), harness.CommandNamed("nsenter"))
 	name := fmt.Sprintf("skiff%d", os.Getpid())
-	h := host{name + "h", name + "t"}
+	h := host{name + "h", name + "t", name + "f"}
 	run := func(line string) {
 		t.Helper()
 		if out, err := exec.Command("sh", "-ec", line).CombinedOutput(); err != nil {
@@ -34,13 +39,18 @@ func newHost(t *testing.T) host {
 	t.Cleanup(func() {
 		_ = exec.Command("ip", "netns", "del", h.here).Run()
 		_ = exec.Command("ip", "netns", "del", h.there).Run()
+		_ = exec.Command("ip", "netns", "del", h.far).Run()
 	})
-	run(strings.NewReplacer("HERE", h.here, "THERE", h.there).Replace(`
-		ip netns add HERE; ip netns add THERE
+	run(strings.NewReplacer("HERE", h.here, "THERE", h.there, "FAR", h.far).Replace(`
+		ip netns add HERE; ip netns add THERE; ip netns add FAR
 		ip link add up0 netns HERE mtu 1280 type veth peer name up0 netns THERE mtu 1280
-		for ns in HERE THERE; do ip -n $ns link set lo up; ip -n $ns link set up0 up; done
+		ip link add up1 netns THERE type veth peer name up0 netns FAR
+		ip -n THERE link set up1 up; ip -n THERE addr add 10.200.8.1/24 dev up1; ip -n FAR addr add 10.200.8.2/24 dev up0
+		ip netns exec THERE sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
+		for ns in HERE THERE FAR; do ip -n $ns link set lo up; ip -n $ns link set up0 up; done
 		ip -n HERE addr add 10.200.7.1/24 dev up0; ip -n THERE addr add 10.200.7.2/24 dev up0
 		ip -n HERE addr add fd07::1/64 dev up0 nodad; ip -n THERE addr add fd07::2/64 dev up0 nodad
+		ip -n HERE route add 10.200.8.0/24 via 10.200.7.2; ip -n FAR route add default via 10.200.8.1
 		ip netns exec HERE sh -c 'echo 0 2147483647 >/proc/sys/net/ipv4/ping_group_range'`))
 	return h
 }
@@ -229,4 +239,63 @@ func TestHost_StoreMountedNoexec(t *testing.T) {
 		}
 	}
 	s.OK("rm", "-f", "web")
+}
+
+// A client behind a router, whose wire is wider than the next one, and that
+// loses packets: all arrives, and its address is seen.
+func TestHost_BehindARouterWithLoss(t *testing.T) {
+	h := newHost(t)
+	s := harness.New(t)
+	img := s.LoadPayload()
+	s.InNetwork("/run/netns/" + h.here)
+	in(t, h.there, func() {
+		if err := lose(20); err != nil {
+			t.Skip("lose packets: ", err)
+		}
+	})
+	server(s, img, "web", []string{"-p", "8080:80"}, []string{"tcp:80"})
+	long := strings.Repeat("0123456789abcdef", 16_000)
+	var port int
+	in(t, h.far, func() {
+		conn, err := net.Dial("tcp", "10.200.7.1:8080")
+		if err != nil {
+			t.Errorf("from behind the router: %v", err)
+			return
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(time.Minute)) // retransmissions wait
+		go func() {
+			_, _ = conn.Write([]byte(long))
+			_ = conn.(*net.TCPConn).CloseWrite()
+		}()
+		got, err := io.ReadAll(conn)
+		if err != nil || !strings.HasPrefix(string(got), "10.200.8.2:") || !strings.HasSuffix(string(got), long) {
+			t.Errorf("the server saw %.40q and %d bytes (%v), want 10.200.8.2: and all of %d", got, len(got), err, len(long))
+		}
+		port = listen(t, "10.200.8.2")
+	})
+	s.Shell(fmt.Sprintf("head -c 256000 /dev/zero | tr '\\0' x | skiff exec -i web /payload send 10.200.8.2:%d | wc -c", port)).
+		Exits(0).Prints(fmt.Sprint(256000 + len("heard ")))
+	s.OK("rm", "-f", "web")
+}
+
+// lose drops one of n packets that are forwarded in this network namespace, at
+// random. Not every kernel has netem.
+func lose(n uint32) error {
+	conn, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	table := conn.AddTable(&nftables.Table{Name: "loss", Family: nftables.TableFamilyIPv4})
+	chain := conn.AddChain(&nftables.Chain{
+		Name: "forward", Table: table, Type: nftables.ChainTypeFilter,
+		Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter,
+	})
+	conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
+		&expr.Numgen{Register: unix.NFT_REG_1, Modulus: n, Type: unix.NFT_NG_RANDOM},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: []byte{0, 0, 0, 0}},
+		&expr.Counter{},
+		&expr.Verdict{Kind: expr.VerdictDrop},
+	}})
+	return conn.Flush()
 }
