@@ -39,7 +39,7 @@ type resolver struct {
 	hub     *Hub
 	mu      sync.Mutex
 	servers []string
-	read    time.Time // modification time of the file they are from
+	read    time.Time            // modification time of the file they are from
 	late    map[string]time.Time // when it last was
 }
 

@@ -72,6 +72,7 @@ func TestNetwork_NamesAddressesIsolation(t *testing.T) {
 	run("n1", "lookup", "web", "www", "WWW", s.Inspect("web", "{{.Id}}")[:12]).Exits(0).Prints(strings.Repeat("10.77.2.20\n", 3) + "10.77.2.20")
 	run("n1", "lookup", "web.n1", "WWW.N1").Exits(0).Prints("10.77.2.20\n10.77.2.20")
 	run("n1", "lookup", "web.n2").Exits(1)
+	s.Skiff("run", "--rm", "--network", "n1", "--dns-option", "use-vc", img, "lookup", "web").Exits(0).Prints("10.77.2.20") // over TCP
 	run("n1", "say", "tcp", "data:80", "x").Exits(0)
 	s.Skiff("exec", "db", "/payload", "say", "tcp", "web:80", "x").Exits(0)
 	// Networks do not see each other: not by name, not by address.
