@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	dockerfile "skiff/build/dockerfile/embedded"
@@ -18,6 +19,8 @@ import (
 )
 
 func main() {
+	// It lives for milliseconds; what it reads of a large store is some megabytes.
+	debug.SetGCPercent(400)
 	// One file, several programs: it may have been started as another of them.
 	stage.Dispatch()
 	courier.Dispatch()

@@ -88,8 +88,7 @@ func runPs(_ context.Context, e *env.Env, o psOptions) error {
 		return err
 	}
 	images := imageNames{st: st}
-	statuses, failed := make([]container.Status, len(list)), make([]error, len(list))
-	container.Each(len(list), func(i int) { statuses[i], failed[i] = list[i].Status() })
+	statuses, failed := container.Statuses(st, list)
 	var rows []format.Row
 	for i, c := range list {
 		if o.Last > 0 && len(rows) == o.Last {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -101,8 +102,10 @@ func controllers(dir string) []string {
 const supervisor = "supervisor"
 
 // ownUnit returns the directory of the unit that this process is in if its
-// subtree was delegated to us, else "".
-func ownUnit() string {
+// subtree was delegated to us, else "". It asks once.
+var ownUnit = sync.OnceValue(findOwnUnit)
+
+func findOwnUnit() string {
 	path := of(os.Getpid())
 	if path == "" {
 		return ""
@@ -111,14 +114,33 @@ func ownUnit() string {
 	if filepath.Base(dir) == supervisor {
 		dir = filepath.Dir(dir)
 	}
-	mark := make([]byte, 1)
-	if n, err := unix.Getxattr(dir, "user.delegate", mark); err != nil || n != 1 || mark[0] != '1' {
+	if !isDelegated(dir) {
 		return ""
 	}
 	if unix.Access(dir, unix.W_OK) != nil || unix.Access(filepath.Join(dir, "cgroup.procs"), unix.W_OK) != nil {
 		return ""
 	}
 	return dir
+}
+
+// isDelegated reports whether systemd leaves what is below a group to others
+// (Delegate= in systemd.resource-control(5)): systemd marks it so since version
+// 254, the system's gives it to the unit's user, and a user's, whose groups are
+// all that user's, answers when it is asked.
+func isDelegated(dir string) bool {
+	mark := make([]byte, 1)
+	if n, err := unix.Getxattr(dir, "user.delegate", mark); err == nil && n == 1 {
+		return mark[0] == '1'
+	}
+	var own, parent unix.Stat_t
+	if unix.Stat(dir, &own) != nil || unix.Stat(filepath.Dir(dir), &parent) != nil {
+		return false
+	}
+	if own.Uid != parent.Uid {
+		return true // access is looked at by whoever asks
+	}
+	name := filepath.Base(dir)
+	return (strings.HasSuffix(name, ".service") || strings.HasSuffix(name, ".scope")) && askDelegated(name)
 }
 
 // of returns a process's group of version 2, from the top.
@@ -290,6 +312,13 @@ func enable(dir string, h *container.Host) {
 			_ = write(dir, "cgroup.subtree_control", "+"+c)
 		}
 	}
+}
+
+// EnableFor lets a container's group on version 2 have one more controller, and
+// reports whether it has it then.
+func EnableFor(dir, controller string) bool {
+	return write(filepath.Dir(dir), "cgroup.subtree_control", "+"+controller) == nil &&
+		slices.Contains(controllers(dir), controller)
 }
 
 // makeBelow makes the group on version 2.

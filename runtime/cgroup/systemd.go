@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"skiff/rootless"
@@ -38,34 +39,41 @@ func UserSystemd() bool { return socket() != "" }
 // start of ours, and this one call is all that there is.
 // https://dbus.freedesktop.org/doc/dbus-specification.html, org.freedesktop.systemd1(5)
 func startTransient(name, slice string, pid int) error {
+	_, err := call(transientCall(name, slice, pid))
+	return err
+}
+
+// call sends one message to the user's systemd and returns the body of the
+// answer.
+func call(message []byte) ([]byte, error) {
 	path := socket()
 	if path == "" {
-		return errors.New("the user's systemd does not run")
+		return nil, errors.New("the user's systemd does not run")
 	}
 	conn, err := net.DialTimeout("unix", path, scopeWait)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer conn.Close()
 	if err := conn.SetDeadline(time.Now().Add(scopeWait)); err != nil {
-		return err
+		return nil, err
 	}
 	// The other side knows who we are from the socket; it wants to hear the same.
 	uid := hex.EncodeToString([]byte(strconv.Itoa(rootless.UID())))
 	if _, err := conn.Write([]byte("\x00AUTH EXTERNAL " + uid + "\r\n")); err != nil {
-		return err
+		return nil, err
 	}
 	line := make([]byte, 0, 64)
 	for one := make([]byte, 1); !bytes.HasSuffix(line, []byte("\r\n")) && len(line) < 512; line = append(line, one[0]) {
 		if _, err := io.ReadFull(conn, one); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if !bytes.HasPrefix(line, []byte("OK ")) {
-		return fmt.Errorf("it refuses us: %s", bytes.TrimSpace(line))
+		return nil, fmt.Errorf("it refuses us: %s", bytes.TrimSpace(line))
 	}
-	if _, err := conn.Write(append([]byte("BEGIN\r\n"), transientCall(name, slice, pid)...)); err != nil {
-		return err
+	if _, err := conn.Write(append([]byte("BEGIN\r\n"), message...)); err != nil {
+		return nil, err
 	}
 	return awaitReply(conn)
 }
@@ -93,6 +101,42 @@ func transientCall(name, slice string, pid int) []byte {
 		}
 	})
 	body.array(8, func() {}) // auxiliary units
+	return methodMessage(&body, "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager", "StartTransientUnit", "ssa(sv)a(sa(sv))")
+}
+
+// askDelegated asks the user's systemd whether a unit's subtree is delegated. No
+// answer is a no.
+func askDelegated(unit string) bool {
+	kind := "Service"
+	if strings.HasSuffix(unit, ".scope") {
+		kind = "Scope"
+	}
+	var body wire
+	body.string("org.freedesktop.systemd1." + kind)
+	body.string("Delegate")
+	answer, err := call(methodMessage(&body, "/org/freedesktop/systemd1/unit/"+busName(unit), "org.freedesktop.DBus.Properties", "Get", "ss"))
+	// A variant: the signature, padding, the value.
+	return err == nil && len(answer) >= 8 && answer[0] == 1 && answer[1] == 'b' && answer[4] == 1
+}
+
+// busName escapes a unit's name as in its object's path: all but letters and
+// digits as _xx (sd_bus_path_encode(3)).
+func busName(unit string) string {
+	var b strings.Builder
+	for i := range len(unit) {
+		c := unit[i]
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' && i > 0 {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "_%02x", c)
+		}
+	}
+	return b.String()
+}
+
+// methodMessage is the message that calls a method of systemd's, with arguments
+// of a signature.
+func methodMessage(body *wire, object, iface, method, signature string) []byte {
 	var m wire
 	m.Write([]byte{'l', methodCall, 0, 1})
 	m.uint32(uint32(body.Len()))
@@ -103,11 +147,11 @@ func transientCall(name, slice string, pid int) []byte {
 			signature string
 			value     string
 		}{
-			{1, "o", "/org/freedesktop/systemd1"},
-			{2, "s", "org.freedesktop.systemd1.Manager"},
-			{3, "s", "StartTransientUnit"},
+			{1, "o", object},
+			{2, "s", iface},
+			{3, "s", method},
 			{6, "s", "org.freedesktop.systemd1"},
-			{8, "g", "ssa(sv)a(sa(sv))"},
+			{8, "g", signature},
 		} {
 			m.align(8)
 			m.WriteByte(field.code)
@@ -170,32 +214,32 @@ func (w *wire) property(name, signature string, value func()) {
 // maxReply bounds what we read of an answer, in bytes.
 const maxReply = 1 << 20
 
-// awaitReply reads messages until the answer to our call.
-func awaitReply(conn io.Reader) error {
+// awaitReply reads messages until the answer to our call, and returns its body.
+func awaitReply(conn io.Reader) ([]byte, error) {
 	for {
 		var head [16]byte
 		if _, err := io.ReadFull(conn, head[:]); err != nil {
-			return err
+			return nil, err
 		}
 		size := binary.LittleEndian.Uint32(head[4:])
 		fields := binary.LittleEndian.Uint32(head[12:])
 		if head[0] != 'l' || size > maxReply || fields > maxReply {
-			return errors.New("an answer that makes no sense")
+			return nil, errors.New("an answer that makes no sense")
 		}
 		rest := make([]byte, (fields+7)/8*8+size)
 		if _, err := io.ReadFull(conn, rest); err != nil {
-			return err
+			return nil, err
 		}
 		switch body := rest[(fields+7)/8*8:]; head[1] {
 		case methodReturn:
-			return nil
+			return body, nil
 		case methodError:
 			if len(body) > 4 {
 				if n := binary.LittleEndian.Uint32(body); int(n) <= len(body)-5 {
-					return errors.New(string(body[4 : 4+n]))
+					return nil, errors.New(string(body[4 : 4+n]))
 				}
 			}
-			return errors.New("it refuses")
+			return nil, errors.New("it refuses")
 		}
 	}
 }

@@ -33,6 +33,9 @@ func Limit(c *container.Container, init int, h *container.Host) (warnings []stri
 		}
 		path := filepath.Join(dir, l.File)
 		before, err := os.ReadFile(path)
+		if errors.Is(err, os.ErrNotExist) && cgroup.EnableFor(dir, l.Controller) {
+			before, err = os.ReadFile(path) // it had no limit of this kind until now
+		}
 		if errors.Is(err, os.ErrNotExist) {
 			warnings = append(warnings, fmt.Sprintf("%s: the controller of %s is not delegated to this user; the limit is not applied.", l.Flag, l.File))
 			continue

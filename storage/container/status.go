@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"skiff/storage"
 	"skiff/storage/atomicfile"
 	"skiff/storage/container/state"
 	"skiff/storage/lock"
@@ -36,13 +37,36 @@ func (s Status) Finished() time.Time { return s.Recorded.FinishedAt }
 // lives (the monitor was killed, and the process outlived the signal that its
 // death sends) is ended here, and the end recorded: nobody is left who would
 // collect its output or exit code.
-func (c *Container) Status() (Status, error) {
+func (c *Container) Status() (Status, error) { return c.status(c.marked) }
+
+// Statuses are those of many containers, with what failed beside each. It asks
+// once, before it looks at any, which of them are marked as running.
+func Statuses(st *storage.Store, list []*Container) ([]Status, []error) {
+	statuses, failed := make([]Status, len(list)), make([]error, len(list))
+	marks := map[string]bool{}
+	names, err := os.ReadDir(st.Running())
+	for _, n := range names {
+		marks[n.Name()] = true
+	}
+	known := err == nil || errors.Is(err, os.ErrNotExist)
+	Each(len(list), func(i int) {
+		c := list[i]
+		marked := c.marked
+		if known {
+			marked = func() bool { return marks[c.Config.ID] }
+		}
+		statuses[i], failed[i] = c.status(marked)
+	})
+	return statuses, failed
+}
+
+func (c *Container) status(marked func() bool) (Status, error) {
 	st, err := c.State()
 	if err != nil {
 		return Status{}, err
 	}
 	holder := 0
-	if st.Pid != 0 || c.marked() {
+	if st.Pid != 0 || marked() {
 		if holder, err = c.Holder(); err != nil {
 			return Status{}, err
 		}
