@@ -56,7 +56,11 @@ func ExecCommand(e *env.Env) *cli.Command {
 func parseExec(c *cli.Context, e *env.Env) (execOptions, error) {
 	vars, err := flags.Environment(c.StringSlice("env-file"), c.StringSlice("env"), flags.Environ(e.Environ()))
 	if err != nil {
-		return execOptions{}, err
+		var said *failure.Value
+		if errors.As(err, &said) {
+			return execOptions{}, err
+		}
+		return execOptions{}, failure.Local("%v", err) // docker's client reads the files
 	}
 	o := execOptions{
 		Ref: c.Args().First(),
@@ -75,8 +79,10 @@ func parseExec(c *cli.Context, e *env.Env) (execOptions, error) {
 	o.Streams = streams{
 		Stdin: o.Process.Stdin, Stdout: true, Stderr: true, Tty: o.Process.Tty, DetachKeys: detachKeys(c, e, o.Process.Tty),
 	}
-	_, err = terminal.ParseDetachKeys(o.Streams.DetachKeys)
-	return o, err
+	if _, err := terminal.ParseDetachKeys(o.Streams.DetachKeys); err != nil {
+		return o, failure.Engine(err, "Invalid escape keys (%s) provided", o.Streams.DetachKeys)
+	}
+	return o, nil
 }
 
 // executor is lifecycle.Exec; tests have their own.

@@ -51,6 +51,18 @@ func newMatcher(st *storage.Store, f flags.Filters) (*matcher, error) {
 			return nil, failure.Engine(err, "invalid filter 'exited=%s'", code)
 		}
 	}
+	for _, v := range f["health"] {
+		switch v {
+		case "none", "starting", "healthy", "unhealthy":
+		default:
+			return nil, failure.Engine(nil, "Unrecognised filter value for health: %s", v)
+		}
+	}
+	for _, v := range f["is-task"] {
+		if _, err := strconv.ParseBool(v); err != nil {
+			return nil, failure.Engine(err, "invalid filter 'is-task=%s'", v)
+		}
+	}
 	for _, limit := range []struct {
 		key string
 		to  *time.Time

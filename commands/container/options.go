@@ -162,6 +162,8 @@ func (o *createOptions) process(c *cli.Context, e *env.Env) (warnings []string, 
 			return nil, &failure.Value{Flag: "attach", Value: stream, Err: errors.New("valid streams are STDIN, STDOUT and STDERR")}
 		}
 	}
+	// With -i it is attached whatever else is, as with docker.
+	p.AttachStdin = p.AttachStdin || p.OpenStdin && len(c.StringSlice("attach")) > 0
 	for _, a := range c.StringSlice("annotation") {
 		key, value, ok := strings.Cut(a, "=")
 		if !ok || key == "" {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -50,7 +51,11 @@ func runPort(e *env.Env, ref, port string) error {
 		return printPorts(e, published)
 	}
 	if _, err := flags.ParsePort(port); err != nil {
-		return failure.Local("Error: invalid port '%s': %v", port, err)
+		number, _, _ := strings.Cut(port, "/")
+		if _, bad := strconv.ParseUint(number, 10, 16); bad != nil {
+			err = bad
+		}
+		return failure.Local("Error: invalid port (%s): %v", port, err)
 	}
 	bindings := published[withProto(strings.ToLower(port))]
 	if len(bindings) == 0 {

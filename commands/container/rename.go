@@ -58,6 +58,9 @@ func runRename(ctx context.Context, e *env.Env, ref, name string) error {
 		return failure.Engine(nil, "Renaming a container with the same name as its current name")
 	}
 	before := c.Config.Name
+	if err := container.CheckName(name); err != nil {
+		return failure.Engine(err, "Error when allocating new name: Invalid container name (/%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name)
+	}
 	if err := c.Rename(name); err != nil {
 		return inWords(err, ref, nil)
 	}

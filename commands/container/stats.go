@@ -180,7 +180,9 @@ func statsRow(c *container.Container, ref string, before, now sample, noTrunc bo
 	}
 	row := format.Row{"Container": ref, "Name": c.Config.Name, "ID": id}
 	if !now.running {
-		row["CPUPerc"], row["MemUsage"], row["MemPerc"], row["NetIO"], row["BlockIO"], row["PIDs"] = "--", "-- / --", "--", "--", "--", "--"
+		// The engine has figures for every container; those of one that does not
+		// run are nothing, not unknown.
+		row["CPUPerc"], row["MemUsage"], row["MemPerc"], row["NetIO"], row["BlockIO"], row["PIDs"] = "0.00%", "0B / 0B", "0.00%", "0B / 0B", "0B / 0B", "0"
 		return row
 	}
 	cpu := 0.0

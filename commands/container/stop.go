@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"fmt"
 	"syscall"
 	"time"
 
@@ -22,19 +23,25 @@ type stopOptions struct {
 func stopFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "signal", Aliases: []string{"s"}, Usage: "Signal to send to the container"},
-		&cli.IntFlag{Name: "timeout", Aliases: []string{"t", "time"}, Usage: "Seconds to wait before killing the container"},
+		&cli.IntFlag{Name: "timeout", Aliases: []string{"t"}, Usage: "Seconds to wait before killing the container"},
+		&cli.IntFlag{Name: "time", Hidden: true, Usage: "Seconds to wait before killing the container"},
 	}
 }
 
-func parseStop(c *cli.Context) (o stopOptions, err error) {
+func parseStop(c *cli.Context, e *env.Env) (o stopOptions, err error) {
+	if c.IsSet("time") && e.Docker() {
+		fmt.Fprintln(e.Out, "Flag --time has been deprecated, use --timeout instead") // as docker: there, too
+	}
 	if s := c.String("signal"); s != "" {
 		if o.Signal, err = flags.ParseSignal(s); err != nil {
 			return o, err
 		}
 	}
-	if c.IsSet("timeout") {
-		d := time.Duration(c.Int("timeout")) * time.Second
-		o.Timeout = &d
+	for _, name := range []string{"time", "timeout"} {
+		if c.IsSet(name) {
+			d := time.Duration(c.Int(name)) * time.Second
+			o.Timeout = &d
+		}
 	}
 	return o, nil
 }
@@ -42,7 +49,7 @@ func parseStop(c *cli.Context) (o stopOptions, err error) {
 // StopCommand asks containers to end and kills those that do not.
 func StopCommand(e *env.Env) *cli.Command {
 	return eachCommand("stop", "Stop one or more running containers", stopFlags(), func(c *cli.Context, refs []string) error {
-		o, err := parseStop(c)
+		o, err := parseStop(c, e)
 		if err != nil {
 			return err
 		}
@@ -55,7 +62,7 @@ func StopCommand(e *env.Env) *cli.Command {
 // RestartCommand stops containers and starts them again.
 func RestartCommand(e *env.Env) *cli.Command {
 	return eachCommand("restart", "Restart one or more containers", stopFlags(), func(c *cli.Context, refs []string) error {
-		o, err := parseStop(c)
+		o, err := parseStop(c, e)
 		if err != nil {
 			return err
 		}

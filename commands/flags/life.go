@@ -120,6 +120,14 @@ func health(c *cli.Context) (*container.Healthcheck, error) {
 			return nil, fmt.Errorf("--%s cannot be negative", d.flag)
 		}
 	}
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{{"Interval", check.Interval}, {"Timeout", check.Timeout}, {"StartPeriod", check.StartPeriod}, {"StartInterval", check.StartInterval}} {
+		if d.value > 0 && d.value < time.Millisecond {
+			return nil, failure.Engine(nil, "%s in Healthcheck cannot be less than 1ms", d.name)
+		}
+	}
 	switch {
 	case check.Retries < 0:
 		return nil, errors.New("--health-retries cannot be negative")

@@ -39,6 +39,11 @@ func differences() map[string]string {
 		"image lists: docker image inspect example/app:1 nosuch -f '{{.Os}}'", "image removal: docker rmi example/again",
 		"image removal: docker image prune --filter dangling=perhaps -f", "image removal: docker rmi 'Bad/Name'",
 		"registries: docker search --filter nosuch=1 x",
+		"starting and stopping: docker kill --signal 9 it cat", "starting and stopping: docker kill nothing",
+		"starting and stopping: docker kill -s '' it", "starting and stopping: docker container kill nothing nothing2",
+		"lists and pruning: docker ps -a --filter before=nothing", "lists and pruning: docker ps -a --filter is-task=maybe",
+		"limits and words of update: docker update --restart always:3 it",
+		"limits and words of update: docker top new", "limits and words of update: docker pause new",
 	)
 	add("that client has no buildx and asked the builder before BuildKit",
 		"image lists: docker history --format '{{.CreatedBy}} {{.Size}}' example/built",
@@ -46,7 +51,13 @@ func differences() map[string]string {
 		"image lists: docker history --format '{{.Comment}}' example/built")
 	add("the engine's layers are copies there (vfs), and it counts the copied file",
 		"image lists: docker history -H=false --format '{{.Size}}' example/built")
+	add("20.10's engine knows no signal of stop",
+		"starting and stopping: docker inspect -f '{{.State.ExitCode}} {{.State.Status}} {{.State.Running}} {{.State.Pid}} {{.State.Error}}' it",
+		"starting and stopping: docker stop --time 1 --signal NOSUCH it")
+	add("wait has podman's --condition here, and says so",
+		"starting and stopping: docker wait", "starting and stopping: docker container wait")
 	add(exec2010,
+		"more of exec: docker exec it ''",
 		"exec: docker exec it nosuch", "exec: docker exec it /etc/passwd", "exec: docker exec -w /nosuch it pwd",
 		"exec: docker exec -w relative it pwd", "exec: docker exec -u nosuch it id")
 	add(noFields, "ps: docker ps -a --format '{{.Nope}}'", "image lists: docker images --format '{{.Nope}}'")

@@ -482,6 +482,203 @@ docker load -i w/none
 docker import w/none
 docker rmi example/app:2
 `)},
+		{"starting and stopping", false, lines(`
+@docker create --name it --network none busybox sh -c 'trap "exit 7" INT; trap "exit 8" TERM; trap "exit 9" USR1; while :; do sleep 0.1; done'
+@docker create -i --name cat --network none busybox cat
+docker start
+docker start -a it nothing
+docker start -i it cat
+docker start --nosuch it
+echo typed | docker start -ai cat
+docker start it it
+@docker exec it sleep 0.5
+docker stop -s INT it
+docker inspect -f '{{.State.ExitCode}} {{.State.Status}} {{.State.Running}} {{.State.Pid}} {{.State.Error}}' it
+docker stop -t x it
+docker stop --time 1 --signal NOSUCH it
+docker stop
+docker start it cat
+@docker exec it sleep 0.5
+docker stop -t 5 it
+docker inspect -f '{{.State.ExitCode}}' it
+docker restart it
+docker restart nothing
+docker restart it nothing
+docker restart
+docker restart -t -2 it
+@docker exec it sleep 0.5
+docker kill -s USR1 it
+docker wait it
+docker kill --signal 9 it cat
+docker kill
+docker kill nothing
+docker kill -s '' it
+docker wait it cat nothing
+docker wait
+docker rm nothing it
+docker rm
+docker rm -v cat
+docker rm -f nothing
+docker container rm -f nothing
+docker container stop nothing
+docker container start nothing
+docker container wait
+docker container kill nothing nothing2
+`)},
+		{"attaching", false, lines(`
+@docker create -i --name it --network none busybox cat; docker start it
+(echo line; sleep 0.5) | timeout 5 docker attach it; true
+docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' it
+docker attach nothing
+docker attach it it2
+docker attach --nosuch it
+@docker run -d --name out --network none busybox sh -c 'sleep 1; echo said; echo wrong >&2; exit 6'
+docker attach out
+docker logs out
+docker start -a out
+docker run --rm --network none -a stdout busybox sh -c 'echo out; echo err >&2'
+docker run --rm --network none -a stderr busybox sh -c 'echo out; echo err >&2'
+echo in | docker run --rm --network none -a stdin -a stdout -i busybox cat
+echo in | docker run --rm --network none -i -a stdout busybox cat
+docker run --rm --network none -it busybox true
+`)},
+		{"more of exec", false, lines(`
+@docker run -d --name it --network none -u 1000:1000 -e A=1 --hostname box busybox sleep 1000
+@printf 'X=file\n# no\nY\n' >w/env
+docker exec --env-file w/env -e Z=3 it env
+docker exec --env-file w/none it env
+docker exec it id
+docker exec -u 0 it id
+docker exec -u 5:7 it id
+docker exec -u :7 it id
+docker exec -u 0 it grep CapEff /proc/self/status
+docker exec it grep CapEff /proc/self/status
+docker exec -w /proc it pwd
+docker exec it hostname
+docker exec it sh -c 'kill -9 $$'
+docker exec it sh -c 'kill -TERM $$'
+docker exec -d it sh -c 'exit 3'
+docker exec -dt it true
+docker exec --detach-keys nosuch-key it true
+docker exec -e =x it true
+docker exec it ''
+docker exec --nosuch it true
+docker container exec it echo noun
+printf 'a\000b' | docker exec -i it od -c
+`)},
+		{"committing", false, lines(`
+@docker run --name it --network none busybox sh -c 'echo new >/made; rm /etc/passwd; mkdir -p /d/e; touch /d/e/f; chmod 700 /d'
+docker diff it | sort -k 2
+docker container diff it | sort -k 2
+docker diff nothing
+docker diff
+docker diff it it
+docker commit it example/made:1
+docker run --rm --network none example/made:1 sh -c 'cat /made; ls /etc/passwd; stat -c %a /d'
+docker commit -a 'A U Thor' -m 'why' -c 'CMD ["echo", "changed"]' -c 'ENV K=v' -c 'LABEL l=1' -c 'EXPOSE 80/udp' -c 'USER 5' -c 'WORKDIR /d' -c 'VOLUME /v' -c 'ENTRYPOINT ["sh"]' it example/made:2
+docker inspect -f '{{.Author}}|{{.Comment}}|{{json .Config.Cmd}}|{{json .Config.Entrypoint}}|{{json .Config.Labels}}|{{json .Config.ExposedPorts}}|{{.Config.User}}|{{.Config.WorkingDir}}|{{json .Config.Volumes}}|{{.Config.StopSignal}}' example/made:2
+docker inspect -f '{{json .Config.Env}}' example/made:1 example/made:2
+docker commit -c 'NOSUCH x' it
+docker commit -c 'FROM x' it
+docker commit nothing
+docker commit
+docker commit it 'Bad/Name'
+docker commit it a b
+docker history --format '{{.CreatedBy}}|{{.Comment}}' example/made:1 | head -1
+docker export it | tar -tf - | grep -e made -e passwd -e d/e
+docker export -o w/tar it; tar -tf w/tar | grep -c made
+docker export -o w/nosuch/tar it
+docker export
+docker import w/tar example/made:3
+docker run --rm --network none example/made:3 cat /made
+docker import -c 'CMD ["cat", "/made"]' -m words - example/made:4 <w/tar
+docker run --rm --network none example/made:4
+docker inspect -f '{{.Comment}} {{json .Config.Env}}' example/made:4
+`)},
+		{"lists and pruning", false, lines(`
+@docker create --name one -l keep=1 -l n=1 --network none busybox true
+@docker create --name two -l n=2 --network none busybox true
+@docker run --name three -l n=3 --network none busybox true
+docker ps -a --filter label=n --filter name=o --format '{{.Names}}'
+docker ps -a --filter name=one --filter name=two --format '{{.Names}}'
+docker ps -a --filter status=created --filter status=exited --format '{{.Names}}'
+docker ps -a --filter id=nothing
+docker ps -a --filter label=n=1 --filter label=keep --format '{{.Names}} {{.Labels}}'
+docker ps -a --filter before=nothing
+docker ps -a --filter is-task=maybe
+docker ps -a --filter health=nosuch
+docker ps -a --format '{{upper .Names}} {{len .Names}} {{printf "%9s" .State}}'
+docker ps -n -1 --format '{{.Names}}'
+docker ps -n x
+docker ps -a --format json | head -c 11
+docker ps -a --format 'table {{.ID}}' --no-trunc | wc -L
+docker ps -a --format '{{if eq .State "exited"}}{{.Names}}{{end}}'
+docker ps --last 1 --format '{{.Names}}'
+docker container list -a -q | wc -l
+docker container ps -aq | wc -l
+docker container prune -f --filter label=n=2 | sed 's/: .*//'
+docker container prune -f --filter label!=keep | sed 's/: .*//'
+docker container prune -f --filter until=24h
+docker container prune -f --filter until=soon
+docker ps -a --format '{{.Names}}'
+docker container prune -f --filter label=keep=1 | tail -1
+docker system prune -f | tail -1
+`)},
+		{"limits and words of update", false, lines(`
+@docker create --name it --network none busybox true
+docker update --memory 64m --memory-swap 128m --memory-reservation 32m it
+docker inspect -f '{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.MemoryReservation}}' it
+docker update --cpus 1.5 it
+docker update --cpu-shares 512 --cpuset-cpus 0 --cpuset-mems 0 it
+docker inspect -f '{{.HostConfig.NanoCpus}} {{.HostConfig.CpuShares}} {{.HostConfig.CpusetCpus}} {{.HostConfig.CpusetMems}}' it
+docker update --pids-limit 50 it
+docker inspect -f '{{.HostConfig.PidsLimit}}' it
+docker update --memory 1k it
+docker update --memory 64m --memory-swap 32m it
+docker update --memory lots it
+docker update --cpus many it
+docker update --restart on-failure:3 it 2>/dev/null
+docker inspect -f '{{.HostConfig.RestartPolicy.Name}} {{.HostConfig.RestartPolicy.MaximumRetryCount}}' it
+docker update --restart always:3 it
+docker update --restart no it nothing
+docker update --restart no it
+docker update
+docker update --nosuch it
+docker rename it new
+docker rename new 'bad name'
+docker rename new
+docker rename
+docker inspect -f '{{.Name}}' new
+docker port new 80/tcp
+docker port new nosuch
+docker port
+docker stats --no-stream --format '{{.Name}} {{.CPUPerc}} {{.MemPerc}} {{.PIDs}}' new
+docker stats --no-stream --format 'table {{.Name}}\t{{.PIDs}}' new
+docker stats --no-stream -a --format '{{.Name}}'
+docker stats --nosuch
+docker top new
+docker pause new
+docker logs --until nosuch new
+docker logs -n -5 new
+docker logs new extra
+docker inspect -f '{{.State.Health}}' new
+`)},
+		{"health", false, lines(`
+@docker run -d --name it --network none --health-cmd 'test -e /ok' --health-interval 200ms --health-retries 1 --health-timeout 5s busybox sh -c 'touch /ok; sleep 1000'
+docker inspect -f '{{json .Config.Healthcheck}}' it
+@for n in $(seq 100); do [ "$(docker inspect -f '{{.State.Health.Status}}' it)" = healthy ] && break; sleep 0.1; done
+docker ps --format '{{.Names}} {{.Status}}'
+docker ps --filter health=healthy --format '{{.Names}}'
+docker inspect -f '{{.State.Health.Status}} {{.State.Health.FailingStreak}} {{(index .State.Health.Log 0).ExitCode}}' it
+@docker exec it rm /ok
+@for n in $(seq 100); do [ "$(docker inspect -f '{{.State.Health.Status}}' it)" = unhealthy ] && break; sleep 0.1; done
+docker ps --format '{{.Status}}' --filter health=unhealthy
+docker run --rm --network none --health-interval -1s --health-cmd x busybox true
+docker run --rm --network none --health-timeout 1us --health-cmd x busybox true
+docker run --rm --network none --health-start-period x --health-cmd x busybox true
+@docker create --name none --network none --no-healthcheck busybox true
+docker inspect -f '{{json .Config.Healthcheck}}' none
+`)},
 	}
 	return append(list, imageScripts()...)
 }
