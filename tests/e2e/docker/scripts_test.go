@@ -594,6 +594,7 @@ docker run --rm --network none example/made:3 cat /made
 docker import -c 'CMD ["cat", "/made"]' -m words - example/made:4 <w/tar
 docker run --rm --network none example/made:4
 docker inspect -f '{{.Comment}} {{json .Config.Env}}' example/made:4
+@docker rm it; docker rmi -f example/made:1 example/made:2 example/made:3 example/made:4
 `)},
 		{"lists and pruning", false, lines(`
 @docker create --name one -l keep=1 -l n=1 --network none busybox true
