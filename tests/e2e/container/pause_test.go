@@ -147,10 +147,10 @@ func TestStats_MeasuresContainers(t *testing.T) {
 	if _, err := fmt.Sscanf(out, "%f%%", &cpu); err != nil || cpu < 5 || cpu > 150 {
 		t.Errorf("a busy loop uses %s of a processor", out)
 	}
-	s.Skiff("stats", "--no-stream", "-a", "--format", "{{.Name}} {{.CPUPerc}} {{.MemUsage}} {{.PIDs}}", "--no-trunc").Exits(0).Says("off -- -- / -- --")
+	s.Skiff("stats", "--no-stream", "-a", "--format", "{{.Name}} {{.CPUPerc}} {{.MemUsage}} {{.PIDs}}", "--no-trunc").Exits(0).Says("off 0.00% 0B / 0B 0")
 	s.Skiff("stats", "--no-stream", "--no-trunc", "--format", "{{.ID}} {{.Container}}").Prints(id + " " + id)
 	s.Skiff("stats", "--no-stream", "nothing").Exits(1).Complains("No such container: nothing")
-	s.Skiff("stats", "--no-stream", "--format", "{{.Nope}}", "it").Exits(1).Complains("failed to execute template")
+	s.Skiff("stats", "--no-stream", "--format", "{{.Nope}}", "it").Exits(1).Complains("template parsing error")
 }
 
 func TestStats_RedrawsOnATerminal(t *testing.T) {

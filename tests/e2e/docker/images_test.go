@@ -32,8 +32,8 @@ docker images --filter label=kind --filter label=level=2 --format '{{.Repository
 docker images --filter dangling=true -q
 docker images --filter dangling=false --format '{{.Repository}}' example/app
 docker images --filter dangling=perhaps
-docker images --filter before=example/built --format '{{.Repository}}:{{.Tag}}' 'example/*'
-docker images --filter since=example/app:1 --format '{{.Repository}}:{{.Tag}}' 'example/*'
+docker images --filter before=example/built --format '{{.Repository}}:{{.Tag}}' 'example/*' | sort
+docker images --filter since=example/app:1 --format '{{.Repository}}:{{.Tag}}' 'example/*' | sort
 docker images --filter before=nosuch
 docker images --filter since=nosuch
 docker images a b
