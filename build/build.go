@@ -118,6 +118,9 @@ type builder struct {
 	// Platform is os/arch[/variant]; empty means this machine's.
 	Platform string
 	final    *state // of the target
+	// holds keeps the layers of the store that the build stands on.
+	holds *temp.Dir
+	held  map[string]bool
 
 	ctx    context.Context // of the whole build
 	st     *storage.Store
@@ -210,7 +213,7 @@ func (b *builder) close() error {
 	if b.source != nil {
 		b.source.close()
 	}
-	err := b.temp.Remove()
+	err := errors.Join(b.temp.Remove(), b.holds.Remove())
 	b.cache.close()
 	if len(b.made) > 0 {
 		// The next build that makes something tries again.

@@ -180,7 +180,7 @@ func (j *copyJob) keys(args []string, params string) ([]string, error) {
 		if st != nil {
 			quick = keyOf("copy from", parent, params, st.key, args)
 			if !e.noCache {
-				if l := e.cache.find(quick); l != nil {
+				if l := e.cached(quick); l != nil {
 					return []string{quick}, nil
 				}
 			}

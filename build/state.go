@@ -382,16 +382,6 @@ func (b *builder) image(ctx context.Context, name, platform string) (*state, err
 	return f.wait(ctx)
 }
 
-// find looks for an image in the store, for the platform if the name stands for
-// one.
-func (b *builder) find(ref image.Reference, platform string) (*image.Image, error) {
-	img, err := image.Find(b.st, ref.String())
-	if err != nil {
-		return nil, err
-	}
-	return img.Variant(b.st, img.NameOf(ref.String()), platform)
-}
-
 func (b *builder) loadImage(ctx context.Context, ref image.Reference, platform string) (_ *state, err error) {
 	task := b.Watch.Begin("[internal] load metadata for " + ref.String())
 	defer func() { task.Done(err) }()

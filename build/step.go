@@ -37,7 +37,7 @@ func (e *evaluation) layer(c *command, task Task, keys []string, mount bool, do 
 	var l *layer
 	if !e.noCache {
 		for i, key := range keys {
-			if l = e.cache.find(key); l == nil {
+			if l = e.cached(key); l == nil {
 				continue
 			}
 			if err := e.cache.remember(l, c.Text, keys[:i]...); err != nil {

@@ -1,7 +1,6 @@
 package build
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -188,9 +187,12 @@ type Pruning struct {
 	Keep  int64     // bytes that may stay
 }
 
-// Prune deletes what p lets go, after the builds that run have ended, and
-// returns the IDs and the bytes that were freed.
-func Prune(ctx context.Context, st *storage.Store, p Pruning) (ids []string, freed int64, err error) {
+// ErrInUse says that a build runs: it may stand on anything in the cache.
+var ErrInUse = errors.New("the build cache is in use by a build that runs: nothing was removed from it, repeat this when that has ended")
+
+// Prune deletes what p lets go, unless a build runs (ErrInUse), and returns the IDs
+// and the bytes that were freed.
+func Prune(st *storage.Store, p Pruning) (ids []string, freed int64, err error) {
 	if err := rootless.Await(); err != nil {
 		return nil, 0, err
 	}
@@ -198,7 +200,10 @@ func Prune(ctx context.Context, st *storage.Store, p Pruning) (ids []string, fre
 	if _, err := os.Lstat(c.dir); errors.Is(err, os.ErrNotExist) {
 		return nil, 0, nil
 	}
-	held, err := lock.Exclusive(ctx, c.path(usersLock))
+	held, err := lock.TryExclusive(c.path(usersLock))
+	if errors.Is(err, lock.ErrBusy) {
+		return nil, 0, ErrInUse
+	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("prune build cache: %w", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"skiff/commands/failure"
 	"skiff/commands/flags"
 	"skiff/commands/format"
+	"skiff/commands/system"
 )
 
 // BuilderCommands are the members of the management group `builder`.
@@ -136,7 +137,7 @@ func runPrune(c *cli.Context, e *env.Env, p build.Pruning) error {
 	if err != nil {
 		return err
 	}
-	ids, freed, err := build.Prune(c.Context, st, p)
+	ids, freed, err := system.PruneCache(e, st, p)
 	if len(ids) > 0 {
 		fmt.Fprintf(e.Out, "Deleted build cache objects:\n%s\n\n", strings.Join(ids, "\n"))
 	}

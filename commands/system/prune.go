@@ -20,6 +20,7 @@ import (
 	"skiff/commands/image"
 	"skiff/commands/network"
 	"skiff/commands/volume"
+	"skiff/storage"
 )
 
 // pruneOptions is what the user asked for.
@@ -117,8 +118,19 @@ func runPrune(ctx context.Context, e *env.Env, o pruneOptions) error {
 	lines, freed, err := image.Prune(ctx, st, image.Pruning{All: o.All, Filters: o.Filters, Until: o.Until})
 	report("Images", lines, freed, err)
 	// Labels say nothing about the build cache.
-	ids, freed, err = build.Prune(ctx, st, build.Pruning{All: o.All, Until: o.Until})
+	ids, freed, err = PruneCache(e, st, build.Pruning{All: o.All, Until: o.Until})
 	report("build cache objects", ids, freed, err)
 	_, err = fmt.Fprintf(e.Out, "Total reclaimed space: %s\n", format.LongSize(total))
 	return errors.Join(failed, err)
+}
+
+// PruneCache is build.Prune with a word to the user when a build is in the way, which is
+// no failure: docker leaves what is in use, too.
+func PruneCache(e *env.Env, st *storage.Store, p build.Pruning) ([]string, int64, error) {
+	ids, freed, err := build.Prune(st, p)
+	if errors.Is(err, build.ErrInUse) {
+		fmt.Fprintf(e.Err, "WARNING: %v\n", err)
+		err = nil
+	}
+	return ids, freed, err
 }

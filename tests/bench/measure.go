@@ -25,12 +25,19 @@ func (c *contestant) turn(what string, n int) (time.Duration, error) {
 // race lets all contestants do the same thing in turns and returns the medians
 // of those that can.
 func race(all []*contestant, what string, rounds int, r *report) map[string]time.Duration {
+	return raceAfter(func() {}, all, what, rounds, r)
+}
+
+// raceAfter is race with something that is done, and not counted, before each
+// turn.
+func raceAfter(before func(), all []*contestant, what string, rounds int, r *report) map[string]time.Duration {
 	times := map[string][]time.Duration{}
 	for n := range rounds + 2 { // the first two warm the caches
 		for _, c := range all {
 			if c.missing != "" || c.lines[what] == nil || times[c.name] == nil && n > 2 {
 				continue
 			}
+			before()
 			took, err := c.turn(what, n)
 			if err != nil {
 				r.note("%s, %s: %v", c.name, what, err)

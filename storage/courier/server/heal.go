@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -38,6 +39,10 @@ func (s *session) heal() error {
 	if err != nil {
 		return fmt.Errorf("heal store: %w", err)
 	}
+	held, err := temp.Held(s.st)
+	if err != nil {
+		return fmt.Errorf("heal store: %w", err)
+	}
 	whole := make(map[string]bool) // top layers of marked images
 	for _, img := range images {
 		if slices.Contains(img.BigDataNames, image.SyncedKey) {
@@ -48,7 +53,8 @@ func (s *session) heal() error {
 			return fmt.Errorf("heal store: delete unfinished image %s: %w", img.ID, err)
 		}
 	}
-	if err := s.deleteLayersExceptUnder(whole); err != nil {
+	later, err := s.deleteLayersExceptUnder(whole, held)
+	if err != nil {
 		return fmt.Errorf("heal store: %w", err)
 	}
 	if err := s.deleteStrays(); err != nil {
@@ -56,7 +62,11 @@ func (s *session) heal() error {
 	}
 	// Last, because they are how the next command knows that there is something
 	// to heal.
-	return temp.SweepTransfers(s.st)
+	err = temp.SweepTransfers(s.st)
+	if later {
+		err = errors.Join(err, temp.WantHealing(context.Background(), s.st))
+	}
+	return err
 }
 
 // deleteStrays deletes the directories of layers and images that have no record
@@ -114,12 +124,12 @@ func (s *session) emptyStaging() error {
 	return err
 }
 
-// deleteLayersExceptUnder deletes the layers that are neither in tops nor an
-// ancestor of one.
-func (s *session) deleteLayersExceptUnder(tops map[string]bool) error {
+// deleteLayersExceptUnder deletes the layers that are neither in tops, or in held,
+// nor an ancestor of one. It reports whether any is left because of held alone.
+func (s *session) deleteLayersExceptUnder(tops, held map[string]bool) (later bool, err error) {
 	layers, err := s.store.Layers()
 	if err != nil {
-		return err
+		return false, err
 	}
 	parent := make(map[string]string, len(layers))
 	for _, l := range layers {
@@ -129,6 +139,14 @@ func (s *session) deleteLayersExceptUnder(tops map[string]bool) error {
 	for top := range tops {
 		for id := top; id != "" && !wanted[id]; id = parent[id] {
 			wanted[id] = true
+		}
+	}
+	for top := range held {
+		if _, there := parent[top]; !there {
+			continue
+		}
+		for id := top; id != "" && !wanted[id]; id = parent[id] {
+			wanted[id], later = true, true
 		}
 	}
 	children := make(map[string]int)
@@ -148,14 +166,14 @@ func (s *session) deleteLayersExceptUnder(tops map[string]bool) error {
 				continue
 			}
 			if err := s.store.DeleteLayer(id); err != nil && !errors.Is(err, cstorage.ErrLayerUnknown) {
-				return fmt.Errorf("delete unfinished layer %s: %w", id, err)
+				return later, fmt.Errorf("delete unfinished layer %s: %w", id, err)
 			}
 			children[parent[id]]--
 		}
 		if len(rest) == len(junk) {
-			return fmt.Errorf("layers are their own ancestors: %v", rest)
+			return later, fmt.Errorf("layers are their own ancestors: %v", rest)
 		}
 		junk = rest
 	}
-	return nil
+	return later, nil
 }

@@ -47,11 +47,11 @@ func (s *session) remove(ctx context.Context, want *message.Remove) (message.Res
 	if err != nil {
 		return message.Result{}, err
 	}
-	return s.carryOut(img, r)
+	return s.carryOut(ctx, img, r)
 }
 
 // carryOut does what the rules came to.
-func (s *session) carryOut(img *imageRecord, r *removal) (message.Result, error) {
+func (s *session) carryOut(ctx context.Context, img *imageRecord, r *removal) (message.Result, error) {
 	untagged := make([]string, 0, len(r.done))
 	for _, d := range r.done {
 		untagged = append(untagged, d.Untagged)
@@ -62,7 +62,7 @@ func (s *session) carryOut(img *imageRecord, r *removal) (message.Result, error)
 	result := message.Result{Removed: r.done}
 	if r.gone {
 		result.Removed = append(result.Removed, message.Removed{Deleted: "sha256:" + img.id})
-		layers, err := s.dropLayers(img.top)
+		layers, err := s.dropLayers(ctx, img.top)
 		for _, id := range layers {
 			result.Removed = append(result.Removed, message.Removed{Deleted: "sha256:" + id})
 		}
@@ -94,7 +94,7 @@ func (s *session) prune(ctx context.Context, want *message.Prune) (message.Resul
 			r := &removal{want: &message.Remove{ID: id, Force: true}, names: sortedNames(img.names)}
 			var one message.Result
 			if err = r.byID(); err == nil {
-				one, err = s.carryOut(img, r)
+				one, err = s.carryOut(ctx, img, r)
 			}
 			result.Removed = append(result.Removed, one.Removed...)
 		}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/containers/storage/pkg/lockfile"
 
 	"skiff/storage/image"
+	"skiff/storage/temp"
 )
 
 // table is a file of containers/storage's records. The library rewrites it for
@@ -250,17 +252,26 @@ func (s *session) dropNames(id string, names []string, gone bool) error {
 }
 
 // dropLayers deletes the layers from top downwards that no image and no other
-// layer stands on, and returns their ids, topmost first.
-func (s *session) dropLayers(top string) ([]string, error) {
+// layer stands on, and returns their ids, topmost first. What a build stands on is
+// left to who heals the store later.
+func (s *session) dropLayers(ctx context.Context, top string) ([]string, error) {
 	images, err := s.records(imageTable)
 	if err != nil {
 		return nil, err
 	}
+	held, err := temp.Held(s.st)
+	if err != nil {
+		return nil, err
+	}
 	var gone []string
+	waits := false
 	err = s.edit(layerTable, func(objects [][]byte) ([][]byte, error) {
 		// Found out under the table's lock: somebody may be putting a layer on top
 		// of one right now.
 		gone = freeLayers(objects, top, images)
+		if at := slices.IndexFunc(gone, func(id string) bool { return held[id] }); at >= 0 {
+			gone, waits = gone[:at], true
+		}
 		return slices.DeleteFunc(objects, func(o []byte) bool { return slices.Contains(gone, image.Field(o, "id")) }), nil
 	}, func() error {
 		var failed error
@@ -269,6 +280,9 @@ func (s *session) dropLayers(top string) ([]string, error) {
 		}
 		return failed
 	})
+	if waits {
+		err = errors.Join(err, temp.WantHealing(ctx, s.st))
+	}
 	return gone, err
 }
 

@@ -146,7 +146,7 @@ func TestBuild_A53_OddDockerfiles(t *testing.T) {
 	s, dir := begin(t, "")
 	for name, text := range map[string]string{
 		"deep":   "FROM busybox\nENV A=" + strings.Repeat("${a:-", 5000) + "x" + strings.Repeat("}", 5000) + "\n",
-		"lines":  "FROM busybox\n" + strings.Repeat("# comment\n", 100000) + "ENV A=1\n",
+		"lines":  "FROM busybox\n" + strings.Repeat("#\n", 1000000) + "ENV A=1\n",
 		"binary": "FROM busybox\nRUN \x00\xff\xfe\n",
 		"open":   "FROM busybox\nRUN <<EOF\nnever closed\n",
 		"line":   "FROM busybox\nENV A=" + strings.Repeat("x", 1<<20) + "\n",
@@ -157,6 +157,12 @@ func TestBuild_A53_OddDockerfiles(t *testing.T) {
 			t.Errorf("%s: exit code %d: %.300s", name, r.Code, r.Stderr)
 		}
 	}
+	// A line of 100 MB is not read to its end.
+	if err := os.Truncate(s.WriteFile("c/Dockerfile", "FROM busybox\nENV A="), 100<<20); err != nil {
+		t.Fatal(err)
+	}
+	s.Skiff("build", "-q", dir).Exits(1).Complains("the Dockerfile is larger than 16777216 bytes")
+	s.Skiff("build", "-q", "-f", "-", dir).Exits(1).Complains("the Dockerfile cannot be empty")
 }
 
 // reliability.md A-54: a secret is nowhere but in the step that asks for it.

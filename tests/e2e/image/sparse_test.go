@@ -47,6 +47,17 @@ func TestSparseFilesStaySparse(t *testing.T) {
 	if grown := room(t, s.Store()) - before; grown > 2*limit {
 		t.Errorf("load and import: take %d bytes", grown)
 	}
+	// Through a registry.
+	ref := harness.NewRegistry(t).Address + "/sparse:1"
+	s.OK("tag", "sparse:1", ref)
+	s.OK("push", "-q", ref)
+	s.OK("rmi", "sparse:1", ref)
+	before = room(t, s.Store())
+	s.OK("pull", "-q", ref)
+	if grown := room(t, s.Store()) - before; grown > limit {
+		t.Errorf("pull: takes %d bytes", grown)
+	}
+	harness.Equal(t, "after pull", look("", ref), want)
 	// cp, both ways.
 	out := s.Mkdir("out")
 	s.OK("cp", "c1:/large", out)
