@@ -62,17 +62,14 @@ func Read(ctx context.Context, dir string, o Options, out func(stream byte, t ti
 		}
 		files = append(files, f)
 	}
+	if o.Follow {
+		return end(r.followAll(ctx, files, first, start))
+	}
 	for i := first; i < len(files); i++ {
-		pos := int64(0)
-		if i == first {
-			pos = start
-		}
-		if pos, err = r.pass(files[i], pos); err != nil {
+		if _, err = r.pass(files[i], start); err != nil {
 			return end(err)
 		}
-		if i == len(files)-1 && o.Follow {
-			return end(r.follow(ctx, files[i], pos))
-		}
+		start = 0
 	}
 	return nil
 }
@@ -141,23 +138,46 @@ func (r *reader) give(stream byte, t time.Time, p []byte) error {
 	return r.out(stream, t, p)
 }
 
-// follow waits for more, also in the files that rotation starts.
-func (r *reader) follow(ctx context.Context, f *os.File, pos int64) error {
+// followAll gives out the files from the first on, which begins at pos, and then
+// what comes, also in the files that rotation starts.
+func (r *reader) followAll(ctx context.Context, files []*os.File, first int, pos int64) error {
+	newest, err := files[len(files)-1].Stat()
+	if err != nil {
+		return fmt.Errorf("read log: %w", err)
+	}
+	t := &trail{path: r.path, newest: newest}
+	defer t.close()
+	for _, f := range files[first : len(files)-1] {
+		t.during(func() { _, err = r.pass(f, pos) })
+		if err != nil {
+			return err
+		}
+		pos = 0
+	}
+	return r.follow(ctx, t, files[len(files)-1], pos)
+}
+
+func (r *reader) follow(ctx context.Context, t *trail, f *os.File, pos int64) error {
+	var own *os.File // f, when it is ours to close
+	defer func() { own.Close() }()
 	for {
 		// Asked before reading: what was written until then is read below.
 		ended := r.o.Ended != nil && r.o.Ended()
-		rotated := r.newer(f)
-		next, err := r.pass(f, pos)
+		t.look()
+		rotated := len(t.queue) > 0
+		next, err := pos, error(nil)
+		if grown(f, pos) {
+			t.during(func() { next, err = r.pass(f, pos) })
+		}
 		if err != nil {
 			return err
 		}
 		switch {
-		case rotated != nil:
+		case rotated:
 			// Everything in the old file was written before the new one began.
-			if f != nil {
-				f.Close()
-			}
-			f, pos = rotated, 0
+			own.Close()
+			own = t.next()
+			f, pos = own, 0
 			continue
 		case next != pos:
 			pos = next
@@ -175,30 +195,10 @@ func (r *reader) follow(ctx context.Context, f *os.File, pos int64) error {
 	}
 }
 
-// newer opens the file that came after f, nil when f is the newest.
-func (r *reader) newer(f *os.File) *os.File {
-	old, err := f.Stat()
-	if err != nil {
-		return nil
-	}
-	// The one rotated just after f has f right behind it; look from the oldest.
-	var found *os.File
-	for i := 0; ; i++ {
-		g, err := os.Open(logdriver.Rotated(r.path, i))
-		if err != nil {
-			break
-		}
-		info, err := g.Stat()
-		if err != nil || os.SameFile(info, old) {
-			g.Close()
-			break
-		}
-		if found != nil {
-			found.Close()
-		}
-		found = g
-	}
-	return found
+// grown reports whether there is anything in f behind pos.
+func grown(f *os.File, pos int64) bool {
+	info, err := f.Stat()
+	return err != nil || info.Size() > pos
 }
 
 // openAll opens the log's files, oldest first. One that is rotated away
