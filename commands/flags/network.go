@@ -148,7 +148,7 @@ func networks(c *cli.Context) (mode string, endpoints []container.Endpoint, err 
 	for _, v := range values {
 		e, err := parseNetwork(v)
 		if err != nil {
-			return "", nil, err
+			return "", nil, &failure.Value{Flag: "network", Value: v, Err: err}
 		}
 		if slices.ContainsFunc(endpoints, func(o container.Endpoint) bool { return o.Network == e.Network }) {
 			return "", nil, fmt.Errorf("network %q is specified multiple times", e.Network)
@@ -208,10 +208,10 @@ func plainOnly(e container.Endpoint) error {
 	}
 	switch {
 	case e.IPv4 != "" || e.IPv6 != "":
-		return fmt.Errorf("invalid config for network %s: invalid endpoint settings:\n"+
+		return failure.Engine(nil, "invalid config for network %s: invalid endpoint settings:\n"+
 			"user specified IP address is supported on user defined networks only", name)
 	case len(e.Aliases) > 0:
-		return fmt.Errorf("invalid config for network %s: invalid endpoint settings:\n"+
+		return failure.Engine(nil, "invalid config for network %s: invalid endpoint settings:\n"+
 			"network-scoped aliases are only supported for user-defined networks", name)
 	}
 	return nil

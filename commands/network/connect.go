@@ -105,7 +105,7 @@ func DisconnectCommand(e *env.Env) *cli.Command {
 			}
 			n, target, err := both(st, c.Args().First(), c.Args().Get(1))
 			if errors.Is(err, container.ErrNotFound) && c.Bool("force") {
-				return nil // what does not exist is on no network
+				return failure.Engine(err, "endpoint %s not found", c.Args().Get(1))
 			}
 			if err != nil {
 				return err

@@ -90,7 +90,7 @@ func RemoveCommand(e *env.Env) *cli.Command {
 		Name:      "rm",
 		Aliases:   []string{"remove"},
 		Usage:     "Remove one or more networks",
-		ArgsUsage: "[OPTIONS] NETWORK [NETWORK...]",
+		ArgsUsage: "NETWORK [NETWORK...]",
 		Flags:     []cli.Flag{&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "Do not error if the network does not exist"}},
 		Action: func(c *cli.Context) error {
 			if err := flags.MinArgs(c, 1); err != nil {
@@ -119,6 +119,9 @@ func runRemove(ctx context.Context, e *env.Env, refs []string, force bool) error
 		if _, err := fmt.Fprintln(e.Out, ref); err != nil {
 			return err
 		}
+	}
+	if len(failed) > 0 && e.Docker() {
+		failed = append(failed, &failure.Error{Text: "exit status 1", Code: 1, Local: true})
 	}
 	return failed.Err()
 }

@@ -24,12 +24,23 @@ type TakenError struct{ Name string }
 
 func (e *TakenError) Error() string { return "network with name " + e.Name + " already exists" }
 
+// PredefinedError says that a name is one of a network that is always there, in
+// docker's words.
+type PredefinedError struct{ Name string }
+
+func (e *PredefinedError) Error() string {
+	return "operation is not permitted on predefined " + e.Name + " network"
+}
+
 // Create makes a network. Pools without a subnet, or none, are filled; what is
 // said about addresses is checked against the other networks. On error nothing
 // is made.
 func Create(ctx context.Context, st *storage.Store, n *network.Network) error {
 	if err := network.CheckName(n.Name); err != nil {
 		return err
+	}
+	if network.Builtin(n.Name) {
+		return &PredefinedError{n.Name}
 	}
 	held, err := exclusive(ctx, st)
 	if err != nil {

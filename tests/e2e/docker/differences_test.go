@@ -74,5 +74,16 @@ func differences() map[string]string {
 	add("the same ending without runc's internals",
 		"mounts: docker run --rm --network none -v $PWD/w/d/f:/etc busybox true")
 	add("20.10's answer names a temporary file of its own", "images: docker load </dev/null")
+	add(words28,
+		"networks: docker network create --subnet 10.91.1.0/25 other", "networks: docker network create --subnet 10.91.3.0 other",
+		"networks: docker network create -d nosuch other", "networks: docker network ls -f nosuch=1", "networks: docker network connect host c1",
+		"networks: docker network prune -f --filter nosuch=1", "networks: docker run --rm --network host --network none busybox true",
+		"networks: docker run --rm --network none --ip 10.0.0.1 busybox true")
+	add(noFields, "networks: docker network ls --format '{{.Nosuch}}'")
+	add("the gateway is chosen with the subnet and shown from then on",
+		"networks: docker network inspect -f '{{.Name}} {{.Driver}} {{json .IPAM.Config}}' front back")
+	add("a container that does not run may be put on networks that are not there, or once more; ours says so at once",
+		"networks: docker network connect --ip 10.91.2.200 --alias web back c1", "networks: docker network connect nosuch c1",
+		"networks: docker network disconnect nosuch c1")
 	return d
 }

@@ -17,6 +17,87 @@ func lines(text string) []string { return strings.Split(strings.TrimSpace(text),
 // iptables.
 func scripts() []script {
 	list := []script{
+		{"networks", false, lines(`
+@docker network create --subnet 10.91.1.0/24 --label tier=front --label x front
+docker network create --subnet 10.91.2.0/24 --gateway 10.91.2.254 --ip-range 10.91.2.128/25 --internal --label tier=back back
+docker network create front
+docker network create --subnet 10.91.1.0/25 other
+docker network create --subnet 10.91.3.0 other
+docker network create --gateway 10.91.3.1 other
+docker network create --subnet 10.91.3.0/24 --gateway 10.92.0.1 other
+docker network create --subnet 10.91.3.0/24 --ip-range 10.92.0.0/24 other
+docker network create --subnet 10.91.3.0/24 --subnet 10.91.3.0/25 other
+docker network create -d nosuch other
+docker network create -d host other
+docker network create host
+docker network create none
+docker network create
+docker network create a b
+docker network create --nosuch a
+docker network ls -f type=custom
+docker network ls -f type=custom --format '{{.Name}} {{.Driver}} {{.Scope}} {{.Internal}} {{.IPv6}} {{.Labels}} {{.Label "tier"}}'
+docker network ls -f type=custom --format json | wc -l
+docker network ls -q -f name=front --no-trunc
+docker network ls -f label=tier=back --format '{{.Name}}'
+docker network ls -f label=nosuch --format '{{.Name}}'
+docker network ls -f driver=host --format 'table {{.Name}}\t{{.Driver}}'
+docker network ls -f driver=null -q
+docker network ls -f dangling=true --format '{{.Name}}'
+docker network ls -f scope=local -f type=custom --format '{{.Name}}'
+docker network ls -f scope=swarm --format '{{.Name}}'
+docker network ls -f nosuch=1
+docker network ls -f type=nosuch
+docker network ls --format '{{.Nosuch}}'
+docker network ls extra
+docker network inspect -f '{{.Name}} {{.Driver}} {{.Internal}} {{.EnableIPv6}} {{json .Labels}} {{json .Options}} {{json .IPAM}} {{json .Containers}}' back
+docker network inspect -f '{{.Name}} {{.Driver}} {{json .IPAM.Config}}' front back
+docker network inspect nosuch
+docker network inspect front nosuch -f '{{.Name}}'
+docker network inspect
+docker network inspect -f '{{.Nosuch' front
+docker network inspect $(docker network ls -q -f name=front) -f '{{.Name}}'
+@docker create --name c1 --network front busybox sleep 100
+@docker create --name c2 --network none busybox true
+docker inspect -f '{{range $k, $v := .NetworkSettings.Networks}}{{$k}} {{end}}{{.HostConfig.NetworkMode}}' c1
+docker network connect back c1
+docker inspect -f '{{range $k, $v := .NetworkSettings.Networks}}{{$k}} {{end}}' c1
+docker network connect --ip 10.91.2.200 --alias web back c1
+docker network connect nosuch c1
+docker network connect front nosuch
+docker network connect front
+docker network connect front c2
+docker network connect host c1
+docker network disconnect back c1
+docker network disconnect back c1
+docker network disconnect nosuch c1
+docker network disconnect back nosuch
+docker network disconnect -f back nosuch
+docker network disconnect
+docker network rm nosuch
+docker network rm host
+docker network rm none
+docker network rm front nosuch back
+docker network rm
+docker network rm -f nosuch
+docker network create --subnet 10.91.4.0/24 --label keep later
+docker network prune -f --filter label=nosuch
+docker network prune -f --filter label!=keep
+docker network prune -f --filter until=1h
+docker network prune -f --filter nosuch=1
+docker network prune -f
+docker network prune -f extra
+docker network nosuch
+docker run --rm --network nosuch busybox true
+docker run --rm --network container:nosuch busybox true
+docker run --rm --network a --network a busybox true
+docker run --rm --network host --network none busybox true
+docker run --rm --network none --ip 10.0.0.1 busybox true
+docker run --rm --network none --mac-address nonsense busybox true
+docker run --rm --network none --link nosuch:x busybox true
+docker run --rm --network none --add-host bad busybox true
+docker run --rm --network none --dns bad busybox true
+docker run --rm --network name=none,bogus=1 busybox true
+`)},
 		{"run", false, lines(`
 docker run --rm --network none busybox echo hello
 docker run --rm --network none busybox sh -c 'echo out; echo err >&2; exit 3'

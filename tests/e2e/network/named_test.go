@@ -24,7 +24,7 @@ func TestNetwork_CreateListInspectRemove(t *testing.T) {
 	s.Skiff("network", "inspect", "-f", "{{.Name}}", id[:8]).Exits(0).Prints("front")
 	for line, want := range map[string]string{
 		"create front":                                           "network with name front already exists",
-		"create bridge":                                          "network with name bridge already exists",
+		"create bridge":                                          "operation is not permitted on predefined bridge network",
 		"create --subnet 10.77.0.0/16 x":                         "invalid pool request: Pool overlaps with other one on this address space",
 		"create --subnet 10.78.0.1/16 x":                         "invalid subnet 10.78.0.1/16: it should be 10.78.0.0/16",
 		"create --subnet 10.78.0.0 x":                            "invalid subnet 10.78.0.0: invalid CIDR address: 10.78.0.0",
