@@ -389,8 +389,8 @@ __skiff_command() {
 		flags='--help'
 		;;
 	'network connect')
-		flags='--alias --gw-priority --help --ip --ip6 --link'
-		values='--alias --gw-priority --ip --ip6 --link'
+		flags='--alias --driver-opt --gw-priority --help --ip --ip6 --link --link-local-ip'
+		values='--alias --driver-opt --gw-priority --ip --ip6 --link --link-local-ip'
 		kind=network
 		once=1
 		;;

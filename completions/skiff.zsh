@@ -1191,11 +1191,13 @@ _skiff() {
 	'network connect')
 		_arguments -s \
 			'--alias[Add network-scoped alias for the container]:value:_files' \
+			'--driver-opt[driver options for the network]:value:_files' \
 			'--gw-priority[Highest gw-priority provides the default gateway. Accepts positive and negative values.]:value:_files' \
 			'--help[Print usage]' \
 			'--ip[IPv4 address (e.g., "172.30.100.104")]:value:_files' \
 			'--ip6[IPv6 address (e.g., "2001db833")]:value:_files' \
 			'--link[Add link to another container]:value:_files' \
+			'--link-local-ip[Add a link-local address for the container]:value:_files' \
 			'1:network:__skiff_names network' '*:file:_files'
 		;;
 	'network create')

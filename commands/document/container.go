@@ -125,8 +125,9 @@ type networkSettings struct {
 }
 
 type ipam struct {
-	IPv4Address string `json:",omitempty"`
-	IPv6Address string `json:",omitempty"`
+	IPv4Address  string   `json:",omitempty"`
+	IPv6Address  string   `json:",omitempty"`
+	LinkLocalIPs []string `json:",omitempty"`
 }
 
 type endpoint struct {
@@ -303,7 +304,7 @@ func networks(c *container.Container, s container.Status) networkSettings {
 		n.SandboxKey = fmt.Sprintf("/proc/%d/ns/net", s.Pid)
 	}
 	for _, want := range cfg.Endpoints() {
-		n.Networks[want.Network] = endpoint{IPAMConfig: ipamConfig(&want), Links: want.Links, Aliases: want.Aliases, GwPriority: want.GwPriority}
+		n.Networks[want.Network] = endpoint{IPAMConfig: ipamConfig(&want), Links: want.Links, Aliases: want.Aliases, GwPriority: want.GwPriority, DriverOpts: want.DriverOpts}
 	}
 	if mode := cfg.Host.NetworkMode; len(n.Networks) == 0 && !strings.Contains(mode, ":") {
 		e := endpoint{}
@@ -334,10 +335,10 @@ func networks(c *container.Container, s container.Status) networkSettings {
 }
 
 func ipamConfig(e *container.Endpoint) *ipam {
-	if e.IPv4 == "" && e.IPv6 == "" {
+	if e.IPv4 == "" && e.IPv6 == "" && len(e.LinkLocal) == 0 {
 		return nil
 	}
-	return &ipam{e.IPv4, e.IPv6}
+	return &ipam{e.IPv4, e.IPv6, e.LinkLocal}
 }
 
 // addrText is empty for an address that is none.

@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"skiff/commands/failure"
+	"skiff/runtime/network/wire"
 	"skiff/storage/container"
 )
 
@@ -43,6 +45,13 @@ func NetworkFlags() []cli.Flag {
 func Network(c *cli.Context, p *container.Process, h *container.Host) (endpoints []container.Endpoint, warnings []string, err error) {
 	if h.NetworkMode, endpoints, err = networks(c); err != nil {
 		return nil, nil, err
+	}
+	for _, e := range endpoints {
+		for _, key := range slices.Sorted(maps.Keys(e.DriverOpts)) {
+			if w, _ := AddDriverOption(&container.Endpoint{}, key+"="+e.DriverOpts[key]); w != "" {
+				warnings = append(warnings, w)
+			}
+		}
 	}
 	p.Hostname, p.Domainname = c.String("hostname"), c.String("domainname")
 	for _, name := range []string{p.Hostname, p.Domainname} {
@@ -178,7 +187,7 @@ func networks(c *cli.Context) (mode string, endpoints []container.Endpoint, err 
 			return mode, nil, nil
 		}
 	}
-	if e := endpoints[0]; len(endpoints) == 1 && isDefault(mode) && e.GwPriority == 0 && e.MAC == "" && len(e.Aliases) == 0 && e.IPv4 == "" && e.IPv6 == "" {
+	if e := endpoints[0]; len(endpoints) == 1 && isDefault(mode) && e.GwPriority == 0 && e.MAC == "" && len(e.Aliases) == 0 && e.IPv4 == "" && e.IPv6 == "" && len(e.LinkLocal) == 0 && len(e.DriverOpts) == 0 {
 		return mode, nil, nil
 	}
 	for i := range endpoints {
@@ -253,9 +262,50 @@ func firstNetwork(c *cli.Context, e *container.Endpoint) error {
 		}
 	}
 	if c.IsSet("link-local-ip") {
-		return errors.New("--link-local-ip is not supported")
+		if len(e.LinkLocal) > 0 {
+			return errors.New("conflicting options: cannot specify both --link-local-ip and per-network link-local IP addresses")
+		}
+		for _, a := range c.StringSlice("link-local-ip") {
+			if err := AddLinkLocal(e, a); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
+}
+
+// AddLinkLocal gives an endpoint one more address, a link-local one.
+func AddLinkLocal(e *container.Endpoint, value string) error {
+	a, err := netip.ParseAddr(value)
+	if err != nil || !a.IsLinkLocalUnicast() || a.Zone() != "" || a.Is4In6() {
+		return failure.Engine(nil, "invalid link-local IP address: %s", value)
+	}
+	e.LinkLocal = append(e.LinkLocal, a.String())
+	return nil
+}
+
+// AddDriverOption takes KEY=VALUE about an endpoint. What nothing knows has no
+// effect, which the warning says.
+func AddDriverOption(e *container.Endpoint, option string) (warning string, err error) {
+	key, value, ok := strings.Cut(option, "=")
+	if !ok || key == "" {
+		return "", fmt.Errorf("invalid key value pair format in driver options: %s", option)
+	}
+	switch key {
+	case wire.OptionInterface:
+		if value == "" || len(value) > 15 || value == "." || value == ".." || value == "all" || value == "default" ||
+			strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' || r == '/' || r == ':' || r == '%' }) {
+			return "", failure.Engine(nil, "invalid value for option %s: %q is no interface's name", key, value)
+		}
+	case wire.OptionSysctls:
+	default:
+		warning = "driver option " + key + " has no effect."
+	}
+	if e.DriverOpts == nil {
+		e.DriverOpts = map[string]string{}
+	}
+	e.DriverOpts[key] = value
+	return warning, nil
 }
 
 func setAddress(to *string, value string, six bool) error {
@@ -327,8 +377,10 @@ func parseNetwork(v string) (e container.Endpoint, err error) {
 			if err != nil {
 				err = fmt.Errorf("invalid gw-priority: %s", value)
 			}
-		case "link-local-ip", "driver-opt":
-			err = fmt.Errorf("--network %s: %s is not supported", v, key)
+		case "link-local-ip":
+			err = AddLinkLocal(&e, value)
+		case "driver-opt":
+			_, err = AddDriverOption(&e, value)
 		default:
 			err = fmt.Errorf("invalid field key %s", key)
 		}

@@ -2,6 +2,7 @@ package network
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -23,18 +24,23 @@ func ConnectCommand(e *env.Env) *cli.Command {
 		ArgsUsage: "[OPTIONS] NETWORK CONTAINER",
 		Flags: []cli.Flag{
 			flags.TypedList(&cli.StringSliceFlag{Name: "alias", Usage: "Add network-scoped alias for the container"}, "strings"),
+			flags.TypedList(&cli.StringSliceFlag{Name: "driver-opt", Usage: "driver options for the network"}, "strings"),
 			&cli.IntFlag{Name: "gw-priority", Usage: "Highest gw-priority provides the default gateway. Accepts positive and negative values."},
 			&cli.StringFlag{Name: "ip", Usage: `IPv4 address (e.g., "172.30.100.104")`},
 			&cli.StringFlag{Name: "ip6", Usage: `IPv6 address (e.g., "2001:db8::33")`},
 			&cli.StringSliceFlag{Name: "link", Usage: "Add link to another container"},
+			flags.TypedList(&cli.StringSliceFlag{Name: "link-local-ip", Usage: "Add a link-local address for the container"}, "strings"),
 		},
 		Action: func(c *cli.Context) error {
 			if err := flags.ExactArgs(c, 2); err != nil {
 				return err
 			}
-			want, err := parseConnect(c)
+			want, warnings, err := parseConnect(c)
 			if err != nil {
 				return err
+			}
+			for _, w := range warnings {
+				fmt.Fprintln(e.Err, "WARNING: "+w)
 			}
 			st, err := e.Store()
 			if err != nil {
@@ -59,11 +65,25 @@ func ConnectCommand(e *env.Env) *cli.Command {
 	}
 }
 
-func parseConnect(c *cli.Context) (container.Endpoint, error) {
-	want := container.Endpoint{Network: c.Args().First(), GwPriority: c.Int("gw-priority")}
+func parseConnect(c *cli.Context) (want container.Endpoint, warnings []string, err error) {
+	want = container.Endpoint{Network: c.Args().First(), GwPriority: c.Int("gw-priority")}
+	for _, a := range c.StringSlice("link-local-ip") {
+		if err := flags.AddLinkLocal(&want, a); err != nil {
+			return want, nil, err
+		}
+	}
+	for _, o := range c.StringSlice("driver-opt") {
+		w, err := flags.AddDriverOption(&want, o)
+		if err != nil {
+			return want, nil, err
+		}
+		if w != "" {
+			warnings = append(warnings, w)
+		}
+	}
 	for _, a := range c.StringSlice("alias") {
 		if err := flags.AddAlias(&want, a); err != nil {
-			return want, err
+			return want, nil, err
 		}
 	}
 	for _, f := range []struct {
@@ -74,7 +94,7 @@ func parseConnect(c *cli.Context) (container.Endpoint, error) {
 			continue
 		}
 		if err := flags.SetEndpointAddress(&want, c.String(f.name), f.six); err != nil {
-			return want, err
+			return want, nil, err
 		}
 	}
 	for _, l := range c.StringSlice("link") {
@@ -83,7 +103,7 @@ func parseConnect(c *cli.Context) (container.Endpoint, error) {
 		}
 		want.Links = append(want.Links, l)
 	}
-	return want, nil
+	return want, warnings, nil
 }
 
 // DisconnectCommand takes a container off a network.

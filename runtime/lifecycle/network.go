@@ -221,6 +221,14 @@ func WireEndpoint(st *storage.Store, want container.Endpoint, links []string) (*
 			return nil, fmt.Errorf("invalid address %s: %w", a.text, err)
 		}
 	}
+	for _, text := range want.LinkLocal {
+		a, err := netip.ParseAddr(text)
+		if err != nil {
+			return nil, fmt.Errorf("invalid link-local IP address: %s", text)
+		}
+		e.LinkLocal = append(e.LinkLocal, a)
+	}
+	e.Options = want.DriverOpts
 	return e, nil
 }
 

@@ -55,6 +55,9 @@ type Endpoint struct {
 	IPv6       string   `json:"IPv6Address,omitempty"`
 	MAC        string   `json:"MacAddress,omitempty"`
 	GwPriority int      `json:"GwPriority,omitempty"`
+	// LinkLocal are addresses besides, of RFC 3927 or RFC 4291's fe80::/10.
+	LinkLocal  []string          `json:"LinkLocalIPs,omitempty"`
+	DriverOpts map[string]string `json:"DriverOpts,omitempty"`
 }
 
 // Endpoints are the networks with addresses that the container belongs on: those

@@ -39,6 +39,8 @@ type Endpoint struct {
 	Links      []string     `json:"Links,omitempty"`    // container:alias
 	DNSNames   []string     `json:"DnsNames,omitempty"` // what the resolver answers to
 	GwPriority int          `json:"GwPriority,omitempty"`
+	// LinkLocal are addresses besides.
+	LinkLocal []netip.Prefix `json:"LinkLocal,omitempty"`
 }
 
 // Port is one published port as it is bound.

@@ -318,17 +318,23 @@ func macKey(e *network.Endpoint) []nftables.SetElement {
 }
 
 func (f *firewall) addOwner(e *network.Endpoint) error {
-	return errors.Join(
-		f.change(f.macs, macKey(e), f.conn.SetAddElements),
-		f.change(f.owners4, ownerKey(e, e.Address), f.conn.SetAddElements),
-		f.change(f.owners6, ownerKey(e, e.Address6), f.conn.SetAddElements))
+	return f.own(e, f.conn.SetAddElements)
 }
 
 func (f *firewall) dropOwner(e *network.Endpoint) error {
-	return errors.Join(
-		f.change(f.macs, macKey(e), f.conn.SetDeleteElements),
-		f.change(f.owners4, ownerKey(e, e.Address), f.conn.SetDeleteElements),
-		f.change(f.owners6, ownerKey(e, e.Address6), f.conn.SetDeleteElements))
+	return f.own(e, f.conn.SetDeleteElements)
+}
+
+// own changes what an endpoint may say. Link-local addresses of IPv6 need no
+// leave.
+func (f *firewall) own(e *network.Endpoint, how func(*nftables.Set, []nftables.SetElement) error) error {
+	four := ownerKey(e, e.Address)
+	for _, p := range e.LinkLocal {
+		if p.Addr().Is4() {
+			four = append(four, ownerKey(e, p)...)
+		}
+	}
+	return errors.Join(f.change(f.macs, macKey(e), how), f.change(f.owners4, four, how), f.change(f.owners6, ownerKey(e, e.Address6), how))
 }
 
 // redirect sends what a container asks of the resolver's address to the two

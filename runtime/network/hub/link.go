@@ -279,11 +279,11 @@ func (m *member) configure(e *network.Endpoint) error {
 	if err != nil {
 		return fmt.Errorf("find %s: %w", e.Interface, err)
 	}
-	if !e.Address6.IsValid() {
+	if !e.Address6.IsValid() && !slices.ContainsFunc(e.LinkLocal, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
 		// No addresses that nobody gave. Absent where there is no IPv6 at all.
 		_ = m.inside.sysctl("ipv6/conf/"+e.Interface+"/disable_ipv6", "1")
 	}
-	for _, p := range []netip.Prefix{e.Address, e.Address6} {
+	for _, p := range append([]netip.Prefix{e.Address, e.Address6}, e.LinkLocal...) {
 		if !p.IsValid() {
 			continue
 		}

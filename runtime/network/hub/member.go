@@ -165,6 +165,12 @@ func (h *Hub) connect(m *member, w *wire.Endpoint) error {
 		Aliases: w.Aliases, Links: w.Links, GwPriority: w.GwPriority, MAC: w.MAC,
 	}
 	e.DNSNames = dnsNames(m.wish, w.Aliases)
+	if name := w.Options[wire.OptionInterface]; name != "" {
+		if m.hasInterface(name) {
+			return fmt.Errorf("network %s: the container has an interface %s already", n.Name, name)
+		}
+		e.Interface = name
+	}
 	var gateway4, gateway6 netip.Addr
 	used := func(a netip.Addr) bool { return h.used(n.ID, a) }
 	if e.Address, gateway4, err = choose(b.pools, false, w.Address, used); err != nil {
@@ -172,6 +178,16 @@ func (h *Hub) connect(m *member, w *wire.Endpoint) error {
 	}
 	if e.Address6, gateway6, err = choose(b.pools, true, w.Address6, used); err != nil {
 		return err
+	}
+	for _, a := range w.LinkLocal {
+		if used(a) {
+			return errTaken
+		}
+		bits := 16 // RFC 3927
+		if a.Is6() {
+			bits = 64
+		}
+		e.LinkLocal = append(e.LinkLocal, netip.PrefixFrom(a, bits))
 	}
 	if !n.Internal {
 		e.Gateway, e.Gateway6 = gateway4, gateway6
@@ -182,7 +198,31 @@ func (h *Hub) connect(m *member, w *wire.Endpoint) error {
 	if err := h.plug(m, b, &e); err != nil {
 		return err
 	}
+	if err := m.sysctls(&e, w.Options[wire.OptionSysctls]); err != nil {
+		h.unplug(&e, false)
+		return err
+	}
 	m.attachment.Endpoints = append(m.attachment.Endpoints, e)
+	return nil
+}
+
+// sysctls applies settings of an endpoint's interface.
+func (m *member) sysctls(e *network.Endpoint, list string) error {
+	for setting := range strings.SplitSeq(list, ",") {
+		if setting == "" {
+			continue
+		}
+		key, value, _ := strings.Cut(setting, "=")
+		parts := strings.Split(key, ".")
+		if len(parts) != 5 || parts[0] != "net" || parts[3] != "IFNAME" ||
+			slices.ContainsFunc(parts, func(p string) bool { return p == "" || strings.ContainsAny(p, "/\x00") }) {
+			return fmt.Errorf("invalid value for option %s: %q is not of the form net.X.Y.IFNAME.Z=VALUE", wire.OptionSysctls, setting)
+		}
+		parts[3] = e.Interface
+		if err := m.inside.sysctl(strings.Join(parts[1:], "/"), value); err != nil {
+			return fmt.Errorf("network %s: set sysctl %s: %w", e.Network, key, err)
+		}
+	}
 	return nil
 }
 
@@ -191,7 +231,8 @@ func (h *Hub) connect(m *member, w *wire.Endpoint) error {
 func (h *Hub) used(id string, a netip.Addr) bool {
 	has := func(list []network.Endpoint) bool {
 		return slices.ContainsFunc(list, func(e network.Endpoint) bool {
-			return e.NetworkID == id && (e.Address.Addr() == a || e.Address6.Addr() == a)
+			return e.NetworkID == id && (e.Address.Addr() == a || e.Address6.Addr() == a ||
+				slices.ContainsFunc(e.LinkLocal, func(p netip.Prefix) bool { return p.Addr() == a }))
 		})
 	}
 	for _, m := range h.members {
@@ -238,10 +279,14 @@ func dnsNames(a *wire.Attach, aliases []string) []string {
 func (m *member) freeInterface() string {
 	for i := 0; ; i++ {
 		name := fmt.Sprintf("eth%d", i)
-		if !slices.ContainsFunc(m.attachment.Endpoints, func(e network.Endpoint) bool { return e.Interface == name }) {
+		if !m.hasInterface(name) {
 			return name
 		}
 	}
+}
+
+func (m *member) hasInterface(name string) bool {
+	return name == "lo" || slices.ContainsFunc(m.attachment.Endpoints, func(e network.Endpoint) bool { return e.Interface == name })
 }
 
 // change connects or disconnects a running container.

@@ -32,7 +32,19 @@ type Endpoint struct {
 	Aliases    []string
 	Links      []string // container:alias
 	GwPriority int
+	LinkLocal  []netip.Addr // besides
+	// Options are docker's of an endpoint (OptionInterface, OptionSysctls).
+	Options map[string]string
 }
+
+// What can be said about one endpoint, by docker's names.
+const (
+	// OptionInterface is the interface's name in the container.
+	OptionInterface = "com.docker.network.endpoint.ifname"
+	// OptionSysctls are settings of the interface, net.ipv4.conf.IFNAME.x=1, with
+	// commas between.
+	OptionSysctls = "com.docker.network.endpoint.sysctls"
+)
 
 // Port is a wish to publish a port of the container. An invalid HostIP stands
 // for all addresses, IPv4 and IPv6; First and Last are a range to take one of,

@@ -89,13 +89,31 @@ func TestNetwork_NamesAddressesIsolation(t *testing.T) {
 	if got := say(t, "tcp", fmt.Sprintf("%s:%d", ip, port), "x"); !strings.HasPrefix(got, ip+":") {
 		t.Errorf("through the published port the server saw %q, want %s", got, ip)
 	}
+	// What can be said about each network, docker's long form.
+	s.Skiff("run", "-d", "--name", "opts", "--network",
+		`name=n1,ip=10.77.2.30,mac-address=02:00:00:00:00:30,alias=o,link-local-ip=169.254.7.7,driver-opt=com.docker.network.endpoint.ifname=left,`+
+			`"driver-opt=com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1,net.ipv4.conf.IFNAME.arp_ignore=1"`,
+		"--network", "name=n2,driver-opt=nosuch=1", img, "sleep", "1000").Exits(0).Complains("WARNING: driver option nosuch has no effect.")
+	s.Skiff("exec", "opts", "/payload", "cat", "/proc/sys/net/ipv4/conf/left/log_martians", "/proc/sys/net/ipv4/conf/left/arp_ignore",
+		"/sys/class/net/left/address").Exits(0).Prints("1\n1\n02:00:00:00:00:30")
+	harness.Equal(t, "what inspect says", s.Inspect("opts", `{{with .NetworkSettings.Networks.n1}}{{.IPAddress}} {{json .IPAMConfig}} {{len .DriverOpts}}{{end}}`),
+		`10.77.2.30 {"IPv4Address":"10.77.2.30","LinkLocalIPs":["169.254.7.7"]} 2`)
+	server(s, img, "plain", nil, []string{"tcp:80"})
+	s.OK("network", "connect", "--link-local-ip", "169.254.7.8", "--driver-opt", "com.docker.network.endpoint.ifname=right", "n1", "plain")
+	s.Skiff("exec", "opts", "/payload", "say", "tcp", "169.254.7.8:80", "x").Exits(0).PrintsMatch(`169\.254\.7\.7:\d+ said x`)
+	s.OK("rm", "-f", "opts", "plain")
 	// Links are names of the one who has them.
 	s.Skiff("run", "--rm", "--network", "n1", "--link", "web:site", img, "lookup", "site").Exits(0).Prints("10.77.2.20")
 	for flags, want := range map[string]string{
-		"--network n1 --ip 10.77.2.20": "Address already in use",
-		"--network n1 --ip 10.77.2.1":  "Address already in use",
-		"--network n1 --ip 10.99.0.1":  "no configured subnet contains IP address 10.99.0.1",
-		"--network n1 --ip 1.2.3":      "invalid IPv4 address: 1.2.3",
+		"--network n1 --ip 10.77.2.20":                                        "Address already in use",
+		"--network n1 --ip 10.77.2.1":                                         "Address already in use",
+		"--network n1 --ip 10.99.0.1":                                         "no configured subnet contains IP address 10.99.0.1",
+		"--network n1 --ip 1.2.3":                                             "invalid IPv4 address: 1.2.3",
+		"--network n1 --link-local-ip 10.0.0.1":                               "invalid link-local IP address: 10.0.0.1",
+		"--network name=n1,driver-opt=x":                                      "invalid key value pair format in driver options: x",
+		"--network name=n1,driver-opt=com.docker.network.endpoint.ifname=a/b": "is no interface's name",
+		"--network name=n1,driver-opt=com.docker.network.endpoint.sysctls=net.ipv4.conf.all.x=1": "is not of the form net.X.Y.IFNAME.Z=VALUE",
+		"--network name=n1,driver-opt=com.docker.network.endpoint.ifname=lo":                     "has an interface lo already",
 	} {
 		s.Shell("skiff run --rm " + flags + " " + img + " id").Exits(125).Complains(want)
 	}

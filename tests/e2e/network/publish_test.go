@@ -83,6 +83,7 @@ func TestPublish_Refuses(t *testing.T) {
 		{"no address", "-p 300.1.1.1:80:80", "invalid IP address: 300.1.1.1"},
 		{"ranges of two lengths", "-p 8000-8002:80-81", "invalid ranges specified for container and host Ports"},
 		{"no protocol", "-p 80:80/icmp", "invalid proto: icmp"},
+		{"SCTP", "-p 8080:80/sctp", "SCTP is not supported"},
 	} {
 		s.Shell("skiff run --rm " + c.flags + " " + img + " id").Exits(125).Complains(c.want)
 	}
