@@ -78,13 +78,17 @@ func (r *relay) signal(m *monitor, c *client, sig unix.Signal) {
 }
 
 // bury collects the guests that have ended and tells their clients.
-func (r *relay) bury() {
+func (r *relay) bury(m *monitor) {
 	kept := r.guests[:0]
 	for _, g := range r.guests {
 		ended := []unix.PollFd{{Fd: int32(g.pidfd), Events: unix.POLLIN}}
 		if n, err := unix.Poll(ended, 0); n == 0 || err != nil {
 			kept = append(kept, g)
 			continue
+		}
+		if g.client != nil && !g.client.gone {
+			// It may have said meanwhile that nothing was executed.
+			r.service(m, g.client)
 		}
 		g.end()
 	}

@@ -96,7 +96,7 @@ func (r *relay) run(m *monitor) {
 		for _, c := range r.clients {
 			r.service(m, c)
 		}
-		r.bury()
+		r.bury(m)
 		m.health.tend(m)
 		m.expire()
 		r.feed()
