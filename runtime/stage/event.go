@@ -62,6 +62,19 @@ func (m *monitor) networks() []message.NetworkUse {
 	return uses
 }
 
+// rewire takes over what the container was connected to, or not any more, since
+// its start.
+func (m *monitor) rewire() {
+	if m.cfg.Launch.Hub == nil {
+		return
+	}
+	var now struct{ Request json.RawMessage }
+	data, err := os.ReadFile(filepath.Join(m.cfg.Dir, "network.json"))
+	if err == nil && json.Unmarshal(data, &now) == nil && len(now.Request) > 0 {
+		m.cfg.Launch.Hub.Request = now.Request
+	}
+}
+
 // networkEvents tell that the container is on its networks, or not any more.
 func (m *monitor) networkEvents(action string) []event.Event {
 	list := m.networks()

@@ -103,6 +103,7 @@ func monitorMain(front message.Conn) int {
 	m.relay.run(m)
 	m.collect()
 	for m.again() && m.backOff() {
+		m.rewire()
 		if err := m.up(nil, nil); err != nil {
 			m.state.Pid = 0
 			m.state.Error = asFailure(err).Error()

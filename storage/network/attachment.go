@@ -22,6 +22,9 @@ type Attachment struct {
 	Hub       uint64     `json:"Hub"`       // and of the one with the bridges
 	Endpoints []Endpoint `json:"Endpoints"` // in the order of their interfaces
 	Ports     []Port     `json:"Ports"`
+	// Request is what the monitor asks for at the next start of its own, where that
+	// is something else than the last time: connect and disconnect since.
+	Request json.RawMessage `json:"Request,omitempty"`
 }
 
 // Endpoint is a container's place on one network.

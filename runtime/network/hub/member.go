@@ -3,6 +3,7 @@ package hub
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -62,6 +63,9 @@ func (h *Hub) attach(a *wire.Attach, netns int) (_ *member, err error) {
 	if again && ruin.Namespace == m.attachment.Namespace {
 		// Its interfaces are there, and restore counted them.
 		m.attachment.Endpoints = ruin.Endpoints
+		if len(ruin.Request) > 0 && json.Unmarshal(ruin.Request, a) == nil {
+			m.attachment.Request = ruin.Request
+		}
 		if err := h.publish(m, ruin.Ports); err != nil {
 			return nil, err
 		}
@@ -319,7 +323,20 @@ func (h *Hub) change(c *wire.Change) error {
 	if err := h.resolver.serveInside(m); err != nil {
 		return err
 	}
+	m.rewish(c)
 	return m.record()
+}
+
+// rewish notes a change for a restart by policy, whose monitor knows the networks
+// of the start only.
+func (m *member) rewish(c *wire.Change) {
+	if c.Connect != nil {
+		m.wish.Endpoints = append(m.wish.Endpoints, *c.Connect)
+	} else {
+		m.wish.Endpoints = slices.DeleteFunc(m.wish.Endpoints, func(e wire.Endpoint) bool { return e.Network.ID == c.Disconnect })
+	}
+	// Only strings and numbers: it cannot fail.
+	m.attachment.Request, _ = json.Marshal(m.wish)
 }
 
 // enter puts a thread into the member's namespace, until leave.

@@ -154,6 +154,22 @@ func TestNetwork_ConnectWhileRunning(t *testing.T) {
 	s.OK("network", "connect", "bridge", "web")
 	s.Skiff("run", "--rm", img, "say", "tcp", "web:80", "x").Exits(0)
 
+	// A restart by policy finds the networks of now, each time.
+	s.OK("run", "-d", "--name", "again", "--restart", "always", img, "sleep", "1000")
+	s.OK("network", "connect", "--alias", "once-more", "late", "again")
+	s.OK("network", "disconnect", "bridge", "again")
+	for n := 1; n < 3; n++ {
+		s.Shell("kill -9 $(skiff inspect -f '{{.State.Pid}}' again)").Exits(0)
+		s.Eventually("it was started again", func() bool {
+			return s.Inspect("again", "{{.RestartCount}} {{.State.Running}}") == fmt.Sprint(n, " true")
+		})
+		s.Eventually("it is on its network again", func() bool {
+			return s.Skiff("run", "--rm", "--network", "late", img, "lookup", "once-more").Code == 0
+		})
+		s.Skiff("run", "--rm", img, "lookup", "again").Exits(1)
+	}
+	s.OK("rm", "-f", "again")
+
 	s.OK("create", "--name", "idle", img, "id")
 	s.OK("network", "connect", "late", "idle")
 	harness.Equal(t, "networks of a stopped one", s.Inspect("idle", "{{range $name, $e := .NetworkSettings.Networks}}{{$name}} {{end}}"), "bridge late ")
