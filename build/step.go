@@ -167,6 +167,10 @@ func (b *builder) overlay(layers []string, dir, upper, scratch string) (*message
 		if err := os.Mkdir(nothing, 0o755); err != nil {
 			return nil, err
 		}
+		// Layers are named from there, and before the first image it is not there.
+		if err := os.MkdirAll(b.st.Layers(), 0o700); err != nil {
+			return nil, err
+		}
 		layers = []string{nothing}
 	}
 	return lifecycle.LayersRoot(b.st, layers, upper, scratch, filepath.Join(dir, "root"))

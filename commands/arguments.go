@@ -89,7 +89,7 @@ func (l *line) takeTopic(commands []*cli.Command, words []string) error {
 func (l *line) stopsAtOperand() bool {
 	n := len(l.path)
 	if n == 0 || n > 1 && l.path[0].Name != "container" && l.path[0].Name != "runtime" {
-		return false
+		return n > 1 && l.path[0].Name == "pod" && l.path[n-1].Name == "top"
 	}
 	switch l.path[n-1].Name {
 	case "run", "create", "exec", "top", "unshare":

@@ -9,6 +9,7 @@ import (
 	"skiff/commands/image"
 	"skiff/commands/manifest"
 	"skiff/commands/network"
+	"skiff/commands/pod"
 	"skiff/commands/registry"
 	"skiff/commands/runtime"
 	"skiff/commands/secret"
@@ -40,6 +41,7 @@ func commandList(e *env.Env) []*cli.Command {
 		{Name: "image", Usage: "Manage images", Subcommands: append([]*cli.Command{build.Command(e)}, image.Commands(e)...)},
 		{Name: "manifest", Usage: "Manage image manifests and manifest lists", Subcommands: manifest.Commands(e)},
 		{Name: "network", Usage: "Manage networks", Subcommands: network.Commands(e)},
+		{Name: "pod", Usage: "Manage pods", Subcommands: pod.Commands(e)},
 		runtime.Command(e, system.VersionLine(e)),
 		{Name: "secret", Usage: "Manage secrets", Subcommands: secret.Commands(e)},
 		{Name: "system", Usage: "Manage the installation", Subcommands: system.Commands(e)},

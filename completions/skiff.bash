@@ -46,13 +46,13 @@ __skiff_command() {
 	words='' flags='' values='' kind='' once=''
 	case $1 in
 	'')
-		words='run exec ps build pull push images login logout search version info buildx builder container healthcheck image manifest network runtime secret system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause unshare update wait'
+		words='run exec ps build pull push images login logout search version info buildx builder container healthcheck image manifest network pod runtime secret system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause unshare update wait'
 		flags='--config --context --debug --help --host --log-level --version'
 		values='--config --context -c --host -H --log-level -l'
 		;;
 	'run')
-		flags='--add-host --annotation --attach --blkio-weight --blkio-weight-device --cap-add --cap-drop --cgroup-parent --cgroupns --cgroups --cidfile --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares --cpus --cpuset-cpus --cpuset-mems --detach --detach-keys --device --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps --device-write-iops --dns --dns-option --dns-search --domainname --entrypoint --env --env-file --expose --gidmap --gpus --group-add --health-cmd --health-interval --health-on-failure --health-retries --health-start-interval --health-start-period --health-timeout --help --hostname --init --interactive --ip --ip6 --ipc --isolation --label --label-file --link --link-local-ip --log-driver --log-opt --mac-address --memory --memory-reservation --memory-swap --memory-swappiness --mount --name --network --network-alias --no-healthcheck --oom-kill-disable --oom-score-adj --pid --pids-limit --platform --preserve-fds --privileged --publish --publish-all --pull --quiet --read-only --replace --requires --restart --rm --rootfs --runtime --sdnotify --secret --security-opt --shm-size --sig-proxy --stop-signal --stop-timeout --storage-opt --sysctl --systemd --timeout --tmpfs --tty --tz --uidmap --ulimit --umask --use-api-socket --user --userns --uts --volume --volume-driver --volumes-from --workdir'
-		values='--add-host --annotation --attach -a --blkio-weight --blkio-weight-device --cap-add --cap-drop --cgroup-parent --cgroupns --cgroups --cidfile --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares -c --cpus --cpuset-cpus --cpuset-mems --detach-keys --device --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps --device-write-iops --dns --dns-option --dns-search --domainname --entrypoint --env -e --env-file --expose --gidmap --gpus --group-add --health-cmd --health-interval --health-on-failure --health-retries --health-start-interval --health-start-period --health-timeout --hostname -h --ip --ip6 --ipc --isolation --label -l --label-file --link --link-local-ip --log-driver --log-opt --mac-address --memory -m --memory-reservation --memory-swap --memory-swappiness --mount --name --network --network-alias --oom-score-adj --pid --pids-limit --platform --preserve-fds --publish -p --pull --requires --restart --runtime --sdnotify --secret --security-opt --shm-size --stop-signal --stop-timeout --storage-opt --sysctl --systemd --timeout --tmpfs --tz --uidmap --ulimit --umask --user -u --userns --uts --volume -v --volume-driver --volumes-from --workdir -w'
+		flags='--add-host --annotation --attach --blkio-weight --blkio-weight-device --cap-add --cap-drop --cgroup-parent --cgroupns --cgroups --cidfile --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares --cpus --cpuset-cpus --cpuset-mems --detach --detach-keys --device --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps --device-write-iops --dns --dns-option --dns-search --domainname --entrypoint --env --env-file --expose --gidmap --gpus --group-add --health-cmd --health-interval --health-on-failure --health-retries --health-start-interval --health-start-period --health-timeout --help --hostname --init --interactive --ip --ip6 --ipc --isolation --label --label-file --link --link-local-ip --log-driver --log-opt --mac-address --memory --memory-reservation --memory-swap --memory-swappiness --mount --name --network --network-alias --no-healthcheck --oom-kill-disable --oom-score-adj --pid --pids-limit --platform --pod --preserve-fds --privileged --publish --publish-all --pull --quiet --read-only --replace --requires --restart --rm --rootfs --runtime --sdnotify --secret --security-opt --shm-size --sig-proxy --stop-signal --stop-timeout --storage-opt --sysctl --systemd --timeout --tmpfs --tty --tz --uidmap --ulimit --umask --use-api-socket --user --userns --uts --volume --volume-driver --volumes-from --workdir'
+		values='--add-host --annotation --attach -a --blkio-weight --blkio-weight-device --cap-add --cap-drop --cgroup-parent --cgroupns --cgroups --cidfile --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares -c --cpus --cpuset-cpus --cpuset-mems --detach-keys --device --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps --device-write-iops --dns --dns-option --dns-search --domainname --entrypoint --env -e --env-file --expose --gidmap --gpus --group-add --health-cmd --health-interval --health-on-failure --health-retries --health-start-interval --health-start-period --health-timeout --hostname -h --ip --ip6 --ipc --isolation --label -l --label-file --link --link-local-ip --log-driver --log-opt --mac-address --memory -m --memory-reservation --memory-swap --memory-swappiness --mount --name --network --network-alias --oom-score-adj --pid --pids-limit --platform --pod --preserve-fds --publish -p --pull --requires --restart --runtime --sdnotify --secret --security-opt --shm-size --stop-signal --stop-timeout --storage-opt --sysctl --systemd --timeout --tmpfs --tz --uidmap --ulimit --umask --user -u --userns --uts --volume -v --volume-driver --volumes-from --workdir -w'
 		kind=image
 		once=1
 		;;
@@ -63,7 +63,7 @@ __skiff_command() {
 		once=1
 		;;
 	'ps')
-		flags='--all --filter --format --help --last --latest --no-trunc --quiet --size'
+		flags='--all --filter --format --help --last --latest --no-trunc --pod --quiet --size'
 		values='--filter -f --format --last -n'
 		;;
 	'build')
@@ -182,8 +182,8 @@ __skiff_command() {
 		once=1
 		;;
 	'container create')
-		flags='--add-host --annotation --attach --blkio-weight --blkio-weight-device --cap-add --cap-drop --cgroup-parent --cgroupns --cgroups --cidfile --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares --cpus --cpuset-cpus --cpuset-mems --device --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps --device-write-iops --dns --dns-option --dns-search --domainname --entrypoint --env --env-file --expose --gidmap --gpus --group-add --health-cmd --health-interval --health-on-failure --health-retries --health-start-interval --health-start-period --health-timeout --help --hostname --init --interactive --ip --ip6 --ipc --isolation --label --label-file --link --link-local-ip --log-driver --log-opt --mac-address --memory --memory-reservation --memory-swap --memory-swappiness --mount --name --network --network-alias --no-healthcheck --oom-kill-disable --oom-score-adj --pid --pids-limit --platform --privileged --publish --publish-all --pull --quiet --read-only --replace --requires --restart --rm --rootfs --runtime --sdnotify --secret --security-opt --shm-size --stop-signal --stop-timeout --storage-opt --sysctl --systemd --timeout --tmpfs --tty --tz --uidmap --ulimit --umask --use-api-socket --user --userns --uts --volume --volume-driver --volumes-from --workdir'
-		values='--add-host --annotation --attach -a --blkio-weight --blkio-weight-device --cap-add --cap-drop --cgroup-parent --cgroupns --cgroups --cidfile --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares -c --cpus --cpuset-cpus --cpuset-mems --device --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps --device-write-iops --dns --dns-option --dns-search --domainname --entrypoint --env -e --env-file --expose --gidmap --gpus --group-add --health-cmd --health-interval --health-on-failure --health-retries --health-start-interval --health-start-period --health-timeout --hostname -h --ip --ip6 --ipc --isolation --label -l --label-file --link --link-local-ip --log-driver --log-opt --mac-address --memory -m --memory-reservation --memory-swap --memory-swappiness --mount --name --network --network-alias --oom-score-adj --pid --pids-limit --platform --publish -p --pull --requires --restart --runtime --sdnotify --secret --security-opt --shm-size --stop-signal --stop-timeout --storage-opt --sysctl --systemd --timeout --tmpfs --tz --uidmap --ulimit --umask --user -u --userns --uts --volume -v --volume-driver --volumes-from --workdir -w'
+		flags='--add-host --annotation --attach --blkio-weight --blkio-weight-device --cap-add --cap-drop --cgroup-parent --cgroupns --cgroups --cidfile --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares --cpus --cpuset-cpus --cpuset-mems --device --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps --device-write-iops --dns --dns-option --dns-search --domainname --entrypoint --env --env-file --expose --gidmap --gpus --group-add --health-cmd --health-interval --health-on-failure --health-retries --health-start-interval --health-start-period --health-timeout --help --hostname --init --interactive --ip --ip6 --ipc --isolation --label --label-file --link --link-local-ip --log-driver --log-opt --mac-address --memory --memory-reservation --memory-swap --memory-swappiness --mount --name --network --network-alias --no-healthcheck --oom-kill-disable --oom-score-adj --pid --pids-limit --platform --pod --privileged --publish --publish-all --pull --quiet --read-only --replace --requires --restart --rm --rootfs --runtime --sdnotify --secret --security-opt --shm-size --stop-signal --stop-timeout --storage-opt --sysctl --systemd --timeout --tmpfs --tty --tz --uidmap --ulimit --umask --use-api-socket --user --userns --uts --volume --volume-driver --volumes-from --workdir'
+		values='--add-host --annotation --attach -a --blkio-weight --blkio-weight-device --cap-add --cap-drop --cgroup-parent --cgroupns --cgroups --cidfile --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares -c --cpus --cpuset-cpus --cpuset-mems --device --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps --device-write-iops --dns --dns-option --dns-search --domainname --entrypoint --env -e --env-file --expose --gidmap --gpus --group-add --health-cmd --health-interval --health-on-failure --health-retries --health-start-interval --health-start-period --health-timeout --hostname -h --ip --ip6 --ipc --isolation --label -l --label-file --link --link-local-ip --log-driver --log-opt --mac-address --memory -m --memory-reservation --memory-swap --memory-swappiness --mount --name --network --network-alias --oom-score-adj --pid --pids-limit --platform --pod --publish -p --pull --requires --restart --runtime --sdnotify --secret --security-opt --shm-size --stop-signal --stop-timeout --storage-opt --sysctl --systemd --timeout --tmpfs --tz --uidmap --ulimit --umask --user -u --userns --uts --volume -v --volume-driver --volumes-from --workdir -w'
 		kind=image
 		once=1
 		;;
@@ -226,7 +226,7 @@ __skiff_command() {
 		once=1
 		;;
 	'container ls')
-		flags='--all --filter --format --help --last --latest --no-trunc --quiet --size'
+		flags='--all --filter --format --help --last --latest --no-trunc --pod --quiet --size'
 		values='--filter -f --format --last -n'
 		;;
 	'container pause')
@@ -257,8 +257,8 @@ __skiff_command() {
 		kind=container
 		;;
 	'container run')
-		flags='--add-host --annotation --attach --blkio-weight --blkio-weight-device --cap-add --cap-drop --cgroup-parent --cgroupns --cgroups --cidfile --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares --cpus --cpuset-cpus --cpuset-mems --detach --detach-keys --device --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps --device-write-iops --dns --dns-option --dns-search --domainname --entrypoint --env --env-file --expose --gidmap --gpus --group-add --health-cmd --health-interval --health-on-failure --health-retries --health-start-interval --health-start-period --health-timeout --help --hostname --init --interactive --ip --ip6 --ipc --isolation --label --label-file --link --link-local-ip --log-driver --log-opt --mac-address --memory --memory-reservation --memory-swap --memory-swappiness --mount --name --network --network-alias --no-healthcheck --oom-kill-disable --oom-score-adj --pid --pids-limit --platform --preserve-fds --privileged --publish --publish-all --pull --quiet --read-only --replace --requires --restart --rm --rootfs --runtime --sdnotify --secret --security-opt --shm-size --sig-proxy --stop-signal --stop-timeout --storage-opt --sysctl --systemd --timeout --tmpfs --tty --tz --uidmap --ulimit --umask --use-api-socket --user --userns --uts --volume --volume-driver --volumes-from --workdir'
-		values='--add-host --annotation --attach -a --blkio-weight --blkio-weight-device --cap-add --cap-drop --cgroup-parent --cgroupns --cgroups --cidfile --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares -c --cpus --cpuset-cpus --cpuset-mems --detach-keys --device --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps --device-write-iops --dns --dns-option --dns-search --domainname --entrypoint --env -e --env-file --expose --gidmap --gpus --group-add --health-cmd --health-interval --health-on-failure --health-retries --health-start-interval --health-start-period --health-timeout --hostname -h --ip --ip6 --ipc --isolation --label -l --label-file --link --link-local-ip --log-driver --log-opt --mac-address --memory -m --memory-reservation --memory-swap --memory-swappiness --mount --name --network --network-alias --oom-score-adj --pid --pids-limit --platform --preserve-fds --publish -p --pull --requires --restart --runtime --sdnotify --secret --security-opt --shm-size --stop-signal --stop-timeout --storage-opt --sysctl --systemd --timeout --tmpfs --tz --uidmap --ulimit --umask --user -u --userns --uts --volume -v --volume-driver --volumes-from --workdir -w'
+		flags='--add-host --annotation --attach --blkio-weight --blkio-weight-device --cap-add --cap-drop --cgroup-parent --cgroupns --cgroups --cidfile --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares --cpus --cpuset-cpus --cpuset-mems --detach --detach-keys --device --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps --device-write-iops --dns --dns-option --dns-search --domainname --entrypoint --env --env-file --expose --gidmap --gpus --group-add --health-cmd --health-interval --health-on-failure --health-retries --health-start-interval --health-start-period --health-timeout --help --hostname --init --interactive --ip --ip6 --ipc --isolation --label --label-file --link --link-local-ip --log-driver --log-opt --mac-address --memory --memory-reservation --memory-swap --memory-swappiness --mount --name --network --network-alias --no-healthcheck --oom-kill-disable --oom-score-adj --pid --pids-limit --platform --pod --preserve-fds --privileged --publish --publish-all --pull --quiet --read-only --replace --requires --restart --rm --rootfs --runtime --sdnotify --secret --security-opt --shm-size --sig-proxy --stop-signal --stop-timeout --storage-opt --sysctl --systemd --timeout --tmpfs --tty --tz --uidmap --ulimit --umask --use-api-socket --user --userns --uts --volume --volume-driver --volumes-from --workdir'
+		values='--add-host --annotation --attach -a --blkio-weight --blkio-weight-device --cap-add --cap-drop --cgroup-parent --cgroupns --cgroups --cidfile --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares -c --cpus --cpuset-cpus --cpuset-mems --detach-keys --device --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps --device-write-iops --dns --dns-option --dns-search --domainname --entrypoint --env -e --env-file --expose --gidmap --gpus --group-add --health-cmd --health-interval --health-on-failure --health-retries --health-start-interval --health-start-period --health-timeout --hostname -h --ip --ip6 --ipc --isolation --label -l --label-file --link --link-local-ip --log-driver --log-opt --mac-address --memory -m --memory-reservation --memory-swap --memory-swappiness --mount --name --network --network-alias --oom-score-adj --pid --pids-limit --platform --pod --preserve-fds --publish -p --pull --requires --restart --runtime --sdnotify --secret --security-opt --shm-size --stop-signal --stop-timeout --storage-opt --sysctl --systemd --timeout --tmpfs --tz --uidmap --ulimit --umask --user -u --userns --uts --volume -v --volume-driver --volumes-from --workdir -w'
 		kind=image
 		once=1
 		;;
@@ -422,6 +422,68 @@ __skiff_command() {
 		flags='--force --help'
 		kind=network
 		;;
+	'pod')
+		words='clone create exists inspect kill logs pause prune ps restart rm start stats stop top unpause'
+		flags='--help'
+		;;
+	'pod clone')
+		flags='--destroy --help --name --start'
+		values='--name -n'
+		;;
+	'pod create')
+		flags='--add-host --dns --dns-option --dns-search --domainname --gidmap --help --hostname --ip --ip6 --label --label-file --mac-address --name --network --network-alias --pod-id-file --publish --replace --security-opt --share --shm-size --sysctl --uidmap --userns'
+		values='--add-host --dns --dns-option --dns-search --domainname --gidmap --hostname -h --ip --ip6 --label -l --label-file --mac-address --name -n --network --network-alias --pod-id-file --publish -p --security-opt --share --shm-size --sysctl --uidmap --userns'
+		;;
+	'pod exists')
+		flags='--help'
+		;;
+	'pod inspect')
+		flags='--format --help'
+		values='--format -f'
+		;;
+	'pod kill')
+		flags='--all --help --signal'
+		values='--signal -s'
+		;;
+	'pod logs')
+		flags='--container --details --follow --help --names --since --tail --timestamps --until'
+		values='--container -c --since --tail -n --until'
+		;;
+	'pod pause')
+		flags='--all --help'
+		;;
+	'pod prune')
+		flags='--force --help'
+		;;
+	'pod ps')
+		flags='--ctr-ids --ctr-names --ctr-status --filter --format --help --latest --no-trunc --quiet'
+		values='--filter -f --format'
+		;;
+	'pod restart')
+		flags='--all --help --ignore --time'
+		values='--time -t'
+		;;
+	'pod rm')
+		flags='--all --force --help --ignore --time'
+		values='--time -t'
+		;;
+	'pod start')
+		flags='--all --help'
+		;;
+	'pod stats')
+		flags='--all --format --help --no-stream --no-trunc'
+		values='--format'
+		;;
+	'pod stop')
+		flags='--all --help --ignore --time'
+		values='--time -t'
+		;;
+	'pod top')
+		flags='--help'
+		;;
+	'pod unpause')
+		flags='--all --help'
+		;;
 	'runtime')
 		words='create delete exec kill list run spec start state'
 		flags='--debug --help --log --log-format --root --systemd-cgroup --version'
@@ -555,8 +617,8 @@ __skiff_command() {
 		once=1
 		;;
 	'create')
-		flags='--add-host --annotation --attach --blkio-weight --blkio-weight-device --cap-add --cap-drop --cgroup-parent --cgroupns --cgroups --cidfile --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares --cpus --cpuset-cpus --cpuset-mems --device --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps --device-write-iops --dns --dns-option --dns-search --domainname --entrypoint --env --env-file --expose --gidmap --gpus --group-add --health-cmd --health-interval --health-on-failure --health-retries --health-start-interval --health-start-period --health-timeout --help --hostname --init --interactive --ip --ip6 --ipc --isolation --label --label-file --link --link-local-ip --log-driver --log-opt --mac-address --memory --memory-reservation --memory-swap --memory-swappiness --mount --name --network --network-alias --no-healthcheck --oom-kill-disable --oom-score-adj --pid --pids-limit --platform --privileged --publish --publish-all --pull --quiet --read-only --replace --requires --restart --rm --rootfs --runtime --sdnotify --secret --security-opt --shm-size --stop-signal --stop-timeout --storage-opt --sysctl --systemd --timeout --tmpfs --tty --tz --uidmap --ulimit --umask --use-api-socket --user --userns --uts --volume --volume-driver --volumes-from --workdir'
-		values='--add-host --annotation --attach -a --blkio-weight --blkio-weight-device --cap-add --cap-drop --cgroup-parent --cgroupns --cgroups --cidfile --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares -c --cpus --cpuset-cpus --cpuset-mems --device --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps --device-write-iops --dns --dns-option --dns-search --domainname --entrypoint --env -e --env-file --expose --gidmap --gpus --group-add --health-cmd --health-interval --health-on-failure --health-retries --health-start-interval --health-start-period --health-timeout --hostname -h --ip --ip6 --ipc --isolation --label -l --label-file --link --link-local-ip --log-driver --log-opt --mac-address --memory -m --memory-reservation --memory-swap --memory-swappiness --mount --name --network --network-alias --oom-score-adj --pid --pids-limit --platform --publish -p --pull --requires --restart --runtime --sdnotify --secret --security-opt --shm-size --stop-signal --stop-timeout --storage-opt --sysctl --systemd --timeout --tmpfs --tz --uidmap --ulimit --umask --user -u --userns --uts --volume -v --volume-driver --volumes-from --workdir -w'
+		flags='--add-host --annotation --attach --blkio-weight --blkio-weight-device --cap-add --cap-drop --cgroup-parent --cgroupns --cgroups --cidfile --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares --cpus --cpuset-cpus --cpuset-mems --device --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps --device-write-iops --dns --dns-option --dns-search --domainname --entrypoint --env --env-file --expose --gidmap --gpus --group-add --health-cmd --health-interval --health-on-failure --health-retries --health-start-interval --health-start-period --health-timeout --help --hostname --init --interactive --ip --ip6 --ipc --isolation --label --label-file --link --link-local-ip --log-driver --log-opt --mac-address --memory --memory-reservation --memory-swap --memory-swappiness --mount --name --network --network-alias --no-healthcheck --oom-kill-disable --oom-score-adj --pid --pids-limit --platform --pod --privileged --publish --publish-all --pull --quiet --read-only --replace --requires --restart --rm --rootfs --runtime --sdnotify --secret --security-opt --shm-size --stop-signal --stop-timeout --storage-opt --sysctl --systemd --timeout --tmpfs --tty --tz --uidmap --ulimit --umask --use-api-socket --user --userns --uts --volume --volume-driver --volumes-from --workdir'
+		values='--add-host --annotation --attach -a --blkio-weight --blkio-weight-device --cap-add --cap-drop --cgroup-parent --cgroupns --cgroups --cidfile --cpu-period --cpu-quota --cpu-rt-period --cpu-rt-runtime --cpu-shares -c --cpus --cpuset-cpus --cpuset-mems --device --device-cgroup-rule --device-read-bps --device-read-iops --device-write-bps --device-write-iops --dns --dns-option --dns-search --domainname --entrypoint --env -e --env-file --expose --gidmap --gpus --group-add --health-cmd --health-interval --health-on-failure --health-retries --health-start-interval --health-start-period --health-timeout --hostname -h --ip --ip6 --ipc --isolation --label -l --label-file --link --link-local-ip --log-driver --log-opt --mac-address --memory -m --memory-reservation --memory-swap --memory-swappiness --mount --name --network --network-alias --oom-score-adj --pid --pids-limit --platform --pod --publish -p --pull --requires --restart --runtime --sdnotify --secret --security-opt --shm-size --stop-signal --stop-timeout --storage-opt --sysctl --systemd --timeout --tmpfs --tz --uidmap --ulimit --umask --user -u --userns --uts --volume -v --volume-driver --volumes-from --workdir -w'
 		kind=image
 		once=1
 		;;

@@ -43,6 +43,7 @@ _skiff() {
 			'image:Manage images'
 			'manifest:Manage image manifests and manifest lists'
 			'network:Manage networks'
+			'pod:Manage pods'
 			'runtime:Run OCI bundles, as an OCI runtime for other engines'
 			'secret:Manage secrets'
 			'system:Manage the installation'
@@ -166,6 +167,7 @@ _skiff() {
 			'--pid[PID namespace to use]:value:_files' \
 			'--pids-limit[Tune container pids limit (set -1 for unlimited)]:value:_files' \
 			'--platform[Set platform if server is multi-platform capable]:value:_files' \
+			'--pod[Pod to join, with its network, ipc and names]:value:_files' \
 			'--preserve-fds[Number of descriptors, from 3 on, that the process gets beside its standard streams]:value:_files' \
 			'--privileged[Give extended privileges to this container]' \
 			'--publish[Publish a containers port(s) to the host]:value:_files' \
@@ -230,6 +232,7 @@ _skiff() {
 			'--last[Show n last created containers (includes all states)]:value:_files' \
 			'--latest[Show the latest created container (includes all states)]' \
 			'--no-trunc[Dont truncate output]' \
+			'--pod[Also show of which pod a container is]' \
 			'--quiet[Only display container IDs]' \
 			'--size[Display total file sizes]' \
 			'*:file:_files'
@@ -650,6 +653,7 @@ _skiff() {
 			'--pid[PID namespace to use]:value:_files' \
 			'--pids-limit[Tune container pids limit (set -1 for unlimited)]:value:_files' \
 			'--platform[Set platform if server is multi-platform capable]:value:_files' \
+			'--pod[Pod to join, with its network, ipc and names]:value:_files' \
 			'--privileged[Give extended privileges to this container]' \
 			'--publish[Publish a containers port(s) to the host]:value:_files' \
 			'--publish-all[Publish all exposed ports to random ports]' \
@@ -752,6 +756,7 @@ _skiff() {
 			'--last[Show n last created containers (includes all states)]:value:_files' \
 			'--latest[Show the latest created container (includes all states)]' \
 			'--no-trunc[Dont truncate output]' \
+			'--pod[Also show of which pod a container is]' \
 			'--quiet[Only display container IDs]' \
 			'--size[Display total file sizes]' \
 			'*:file:_files'
@@ -869,6 +874,7 @@ _skiff() {
 			'--pid[PID namespace to use]:value:_files' \
 			'--pids-limit[Tune container pids limit (set -1 for unlimited)]:value:_files' \
 			'--platform[Set platform if server is multi-platform capable]:value:_files' \
+			'--pod[Pod to join, with its network, ipc and names]:value:_files' \
 			'--preserve-fds[Number of descriptors, from 3 on, that the process gets beside its standard streams]:value:_files' \
 			'--privileged[Give extended privileges to this container]' \
 			'--publish[Publish a containers port(s) to the host]:value:_files' \
@@ -1254,6 +1260,174 @@ _skiff() {
 			'--help[Print usage]' \
 			'*:network:__skiff_names network'
 		;;
+	'pod')
+		commands=(
+			'clone:Create a pod like another, with clones of its containers'
+			'create:Create a new empty pod'
+			'exists:Check if a pod exists'
+			'inspect:Display detailed information on one or more pods'
+			'kill:Send a signal to the containers of one or more pods'
+			'logs:Fetch the logs of a pods containers'
+			'pause:Pause the containers of one or more pods'
+			'prune:Remove all stopped pods and their containers'
+			'ps:List pods'
+			'restart:Restart one or more pods'
+			'rm:Remove one or more pods'
+			'start:Start one or more pods'
+			'stats:Display a live stream of the resource usage of pods containers'
+			'stop:Stop one or more pods'
+			'top:Display the running processes of a pods containers'
+			'unpause:Unpause the containers of one or more pods'
+		)
+		[[ $PREFIX == -* ]] || { _describe command commands; return }
+		_arguments -s \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'pod clone')
+		_arguments -s \
+			'--destroy[Remove the original pod]' \
+			'--help[Print usage]' \
+			'--name[Name of the new pod (default the originals with -clone behind)]:value:_files' \
+			'--start[Start the new pod]' \
+			'*:file:_files'
+		;;
+	'pod create')
+		_arguments -s \
+			'--add-host[Add a custom host-to-IP mapping (hostip)]:value:_files' \
+			'--dns[Set custom DNS servers]:value:_files' \
+			'--dns-option[Set DNS options]:value:_files' \
+			'--dns-search[Set custom DNS search domains]:value:_files' \
+			'--domainname[Container NIS domain name]:value:_files' \
+			'--gidmap[Map of group ids]:value:_files' \
+			'--help[Print usage]' \
+			'--hostname[Container host name]:value:_files' \
+			'--ip[IPv4 address (e.g., 172.30.100.104)]:value:_files' \
+			'--ip6[IPv6 address (e.g., 2001db833)]:value:_files' \
+			'--label[Set metadata on the pod]:value:_files' \
+			'--label-file[Read in a line delimited file of labels]:value:_files' \
+			'--mac-address[Container MAC address (e.g., 92d0c60a2933)]:value:_files' \
+			'--name[Assign a name to the pod]:value:_files' \
+			'--network[Connect a container to a network]:value:_files' \
+			'--network-alias[Add network-scoped alias for the container]:value:_files' \
+			'--pod-id-file[Write the pod ID to the file]:value:_files' \
+			'--publish[Publish a containers port(s) to the host]:value:_files' \
+			'--replace[Remove a pod of the same name first]' \
+			'--security-opt[Security Options]:value:_files' \
+			'--share[Namespaces that the containers share ("ipc", "net", "pid", "uts"; "none"; with + in front beside those by default)]:value:_files' \
+			'--shm-size[Size of /dev/shm]:value:_files' \
+			'--sysctl[Sysctl options]:value:_files' \
+			'--uidmap[Map of user ids]:value:_files' \
+			'--userns[User namespace to use]:value:_files' \
+			'*:file:_files'
+		;;
+	'pod exists')
+		_arguments -s \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'pod inspect')
+		_arguments -s \
+			'--format[Format output using a custom template]:value:_files' \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'pod kill')
+		_arguments -s \
+			'--all[All pods]' \
+			'--help[Print usage]' \
+			'--signal[Signal to send to the containers]:value:_files' \
+			'*:file:_files'
+		;;
+	'pod logs')
+		_arguments -s \
+			'--container[Only this container]:value:_files' \
+			'--details[Show extra details provided to logs]' \
+			'--follow[Follow log output]' \
+			'--help[Print usage]' \
+			'--names[Put the containers name in front of each line, not its ID]' \
+			'--since[Show logs since timestamp (e.g. "2013-01-02T132337Z") or relative (e.g. "42m" for 42 minutes)]:value:_files' \
+			'--tail[Number of lines to show from the end of the logs]:value:_files' \
+			'--timestamps[Show timestamps]' \
+			'--until[Show logs before a timestamp (e.g. "2013-01-02T132337Z") or relative (e.g. "42m" for 42 minutes)]:value:_files' \
+			'*:file:_files'
+		;;
+	'pod pause')
+		_arguments -s \
+			'--all[All pods]' \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'pod prune')
+		_arguments -s \
+			'--force[Do not prompt for confirmation]' \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'pod ps')
+		_arguments -s \
+			'--ctr-ids[Also show the containers IDs]' \
+			'--ctr-names[Also show the containers names]' \
+			'--ctr-status[Also show what the containers do]' \
+			'--filter[Provide filter values (e.g. "status=running")]:value:_files' \
+			'--format[Format output using a custom template]:value:_files' \
+			'--help[Print usage]' \
+			'--latest[Only the newest pod]' \
+			'--no-trunc[Do not truncate output]' \
+			'--quiet[Only display pod IDs]' \
+			'*:file:_files'
+		;;
+	'pod restart')
+		_arguments -s \
+			'--all[All pods]' \
+			'--help[Print usage]' \
+			'--ignore[Ignore pods that do not exist]' \
+			'--time[Seconds to wait before killing the containers]:value:_files' \
+			'*:file:_files'
+		;;
+	'pod rm')
+		_arguments -s \
+			'--all[All pods]' \
+			'--force[Also remove containers that run, and others of the pod]' \
+			'--help[Print usage]' \
+			'--ignore[Ignore pods that do not exist]' \
+			'--time[With --force, seconds to wait before killing the containers]:value:_files' \
+			'*:file:_files'
+		;;
+	'pod start')
+		_arguments -s \
+			'--all[All pods]' \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'pod stats')
+		_arguments -s \
+			'--all[All pods]' \
+			'--format[Format output using a custom template]:value:_files' \
+			'--help[Print usage]' \
+			'--no-stream[Disable streaming stats and only pull the first result]' \
+			'--no-trunc[Do not truncate output]' \
+			'*:file:_files'
+		;;
+	'pod stop')
+		_arguments -s \
+			'--all[All pods]' \
+			'--help[Print usage]' \
+			'--ignore[Ignore pods that do not exist]' \
+			'--time[Seconds to wait before killing the containers]:value:_files' \
+			'*:file:_files'
+		;;
+	'pod top')
+		_arguments -s \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'pod unpause')
+		_arguments -s \
+			'--all[All pods]' \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
 	'runtime')
 		commands=(
 			'create:Create a container from a bundle'
@@ -1603,6 +1777,7 @@ _skiff() {
 			'--pid[PID namespace to use]:value:_files' \
 			'--pids-limit[Tune container pids limit (set -1 for unlimited)]:value:_files' \
 			'--platform[Set platform if server is multi-platform capable]:value:_files' \
+			'--pod[Pod to join, with its network, ipc and names]:value:_files' \
 			'--privileged[Give extended privileges to this container]' \
 			'--publish[Publish a containers port(s) to the host]:value:_files' \
 			'--publish-all[Publish all exposed ports to random ports]' \
@@ -1852,7 +2027,7 @@ _skiff() {
 # Whether a group has a command.
 __skiff_has() {
 	case $1 in
-	'') [[ ' run exec ps build pull push images login logout search version info buildx builder container healthcheck image manifest network runtime secret system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause unshare update wait ' == *" $2 "* ]] ;;
+	'') [[ ' run exec ps build pull push images login logout search version info buildx builder container healthcheck image manifest network pod runtime secret system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause unshare update wait ' == *" $2 "* ]] ;;
 	'buildx') [[ ' build du inspect ls prune version imagetools ' == *" $2 "* ]] ;;
 	'buildx imagetools') [[ ' create inspect ' == *" $2 "* ]] ;;
 	'builder') [[ ' build du prune ' == *" $2 "* ]] ;;
@@ -1861,6 +2036,7 @@ __skiff_has() {
 	'image') [[ ' build history import inspect load ls prune pull push rm save tag ' == *" $2 "* ]] ;;
 	'manifest') [[ ' annotate create inspect push rm ' == *" $2 "* ]] ;;
 	'network') [[ ' connect create disconnect inspect ls prune rm ' == *" $2 "* ]] ;;
+	'pod') [[ ' clone create exists inspect kill logs pause prune ps restart rm start stats stop top unpause ' == *" $2 "* ]] ;;
 	'runtime') [[ ' create delete exec kill list run spec start state ' == *" $2 "* ]] ;;
 	'secret') [[ ' create exists inspect ls rm ' == *" $2 "* ]] ;;
 	'system') [[ ' df events info prune ' == *" $2 "* ]] ;;

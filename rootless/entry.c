@@ -34,18 +34,19 @@ struct skiff_entry skiff_entry;
 char *skiff_early_env[SKIFF_EARLY_ENV + 1] = {"GOGC=off", "GOMAXPROCS=1", "GODEBUG=madvdontneed=1", "GOTRACEBACK=none", 0};
 
 // Nouns are looked through to the verb behind them; verbs enter.
-static const char *const nouns[] = {"container", "image", "volume", "system", "builder", "buildx", "healthcheck", 0};
+static const char *const nouns[] = {"container", "image", "volume", "system", "builder", "buildx", "healthcheck", "pod", "kube", "play", 0};
 static const char *const verbs[] = {
 	"run", "create", "start", "restart", "exec", "cp", "rm", "remove", "commit", "export", "diff", "pull", "push",
-	"load", "save", "import", "rmi", "tag", "build", "prune", "unshare", "df", "update", "recover", "clone", "doctor", "boot", 0};
+	"load", "save", "import", "rmi", "tag", "build", "prune", "unshare", "df", "update", "recover", "clone", "doctor", "boot",
+	"play", "kube", "down", 0};
 // The OCI command line's that make a container; the others have the power that
 // they need outside, or are started over by Go (rootless.EnterUser).
 static const char *const runtime_verbs[] = {"create", "run", 0};
 // Verbs that start containers, and the networks without neighbours.
-static const char *const starters[] = {"run", "start", "restart", "build", 0};
+static const char *const starters[] = {"run", "start", "restart", "build", "play", "kube", 0};
 static const char *const no_networks[] = {"none", "host", "pasta", 0};
 // Verbs that may talk to registries.
-static const char *const fetchers[] = {"run", "create", "pull", "push", "build", 0};
+static const char *const fetchers[] = {"run", "create", "pull", "push", "build", "play", "kube", 0};
 // Global options whose value is a word of its own.
 static const char *const valued[] = {"-l", "--log-level", "--config", "-H", "--host", "-c", "--context",
 	"--root", "--log", "--log-format", 0};

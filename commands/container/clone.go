@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"skiff/commands/env"
+	"skiff/commands/failure"
 	"skiff/commands/flags"
 	"skiff/runtime/lifecycle"
 	"skiff/storage"
@@ -65,7 +66,10 @@ func runClone(ctx context.Context, e *env.Env, o cloneOptions, change func(*cont
 	if err != nil {
 		return err
 	}
-	clone, err := cloneOf(ctx, st, original, o.Name, change)
+	if original.Config.Infra != nil {
+		return failure.Engine(nil, "cannot clone container %s: it is what pod %s is made of: clone that (skiff pod clone)", o.Ref, original.Config.Infra.Name)
+	}
+	clone, err := cloneOf(ctx, st, original, o.Name, func(cfg *container.Config) error { return change(&cfg.Host) })
 	if err != nil {
 		return err
 	}
@@ -84,8 +88,13 @@ func runClone(ctx context.Context, e *env.Env, o cloneOptions, change func(*cont
 	return err
 }
 
+// Clone makes a container like original, changed by change, under another name.
+func Clone(ctx context.Context, st *storage.Store, original *container.Container, name string, change func(*container.Config)) (*container.Container, error) {
+	return cloneOf(ctx, st, original, name, func(cfg *container.Config) error { change(cfg); return nil })
+}
+
 // cloneOf makes the clone, with anonymous volumes of its own.
-func cloneOf(ctx context.Context, st *storage.Store, original *container.Container, name string, change func(*container.Host) error) (c *container.Container, err error) {
+func cloneOf(ctx context.Context, st *storage.Store, original *container.Container, name string, change func(*container.Config) error) (c *container.Container, err error) {
 	// The image must not go while only the original stands on it.
 	held, err := lock.Shared(ctx, st.ImagesLock())
 	if err != nil {
@@ -100,10 +109,13 @@ func cloneOf(ctx context.Context, st *storage.Store, original *container.Contain
 	if err := json.Unmarshal(data, &cfg); err != nil {
 		return nil, err
 	}
-	if err := change(&cfg.Host); err != nil {
+	if err := change(&cfg); err != nil {
 		return nil, err
 	}
 	cfg.ID, cfg.Created = container.NewID(), time.Now().UTC()
+	if cfg.Infra != nil {
+		cfg.Pod = cfg.ID
+	}
 	cfg.Host.ContainerIDFile = ""
 	if cfg.Config.Hostname == original.Config.ID[:12] {
 		cfg.Config.Hostname = cfg.ID[:12]

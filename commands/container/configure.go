@@ -27,6 +27,10 @@ func configure(o createOptions, img *image.Image, hostname string) (*container.C
 		ID: container.NewID(), Name: o.Name,
 		ImageID: imageID(img), ImagePlatform: img.Platform(), Layers: img.Layers,
 		Config: o.Process, Host: o.Host, Networks: o.Networks,
+		Pod: o.Pod, Infra: o.Infra,
+	}
+	if o.Infra != nil {
+		cfg.Pod = cfg.ID
 	}
 	p, from := &cfg.Config, img.Config.Config
 	mergeCommand(p, from, o)

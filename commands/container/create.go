@@ -82,13 +82,16 @@ func create(ctx context.Context, e *env.Env, st *storage.Store, from source, o c
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, cid.finish(c)) }()
+	if err := joinPod(st, &o); err != nil {
+		return nil, err
+	}
 	if err := resolveModes(st, &o.Host); err != nil {
 		return nil, err
 	}
 	if err := resolveNetworks(st, &o); err != nil {
 		return nil, err
 	}
-	fetched := o.Pull == "always" && !o.Rootfs
+	fetched := o.Pull == "always" && !o.Rootfs && o.Infra == nil
 	if fetched {
 		if err := bring(ctx, e, from, o, nil); err != nil {
 			return nil, err

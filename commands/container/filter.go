@@ -18,11 +18,12 @@ import (
 
 var filterKeys = []string{
 	"id", "name", "label", "exited", "status", "ancestor", "before", "since", "volume",
-	"network", "publish", "expose", "health", "is-task", "isolation",
+	"network", "publish", "expose", "health", "is-task", "isolation", "pod",
 }
 
 // matcher decides which containers a list shows.
 type matcher struct {
+	st        *storage.Store
 	filters   flags.Filters
 	names     []*regexp.Regexp
 	before    time.Time // zero: no limit
@@ -31,7 +32,7 @@ type matcher struct {
 }
 
 func newMatcher(st *storage.Store, f flags.Filters) (*matcher, error) {
-	m := &matcher{filters: f}
+	m := &matcher{st: st, filters: f}
 	for _, name := range f["name"] {
 		re, err := regexp.Compile(name)
 		if err != nil {
@@ -112,6 +113,7 @@ func (m *matcher) shows(c *container.Container, s container.Status) bool {
 		f.Any("expose", func(p string) bool { _, ok := cfg.Config.ExposedPorts[withProto(p)]; return ok && hasPorts(cfg) }) &&
 		f.Any("health", func(h string) bool { return h == healthText(s) }) &&
 		f.Any("is-task", func(v string) bool { return v == "false" || v == "0" }) &&
+		f.Any("pod", func(ref string) bool { return inPod(m.st, cfg, ref) }) &&
 		f.Any("isolation", func(v string) bool { return v == "default" || v == "" })
 }
 

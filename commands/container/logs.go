@@ -50,6 +50,19 @@ func LogsCommand(e *env.Env) *cli.Command {
 	}
 }
 
+// LogsFlags are those of logs.
+func LogsFlags() []cli.Flag { return LogsCommand(nil).Flags }
+
+// Logs prints the log of one container as the flags of logs in c say.
+func Logs(c *cli.Context, e *env.Env, id string) error {
+	o, err := parseLogs(c, e.Clock())
+	if err != nil {
+		return err
+	}
+	o.Ref = id
+	return runLogs(c.Context, e, o)
+}
+
 func parseLogs(c *cli.Context, now time.Time) (o logsOptions, err error) {
 	o = logsOptions{Ref: c.Args().First(), Timestamps: c.Bool("timestamps"), Details: c.Bool("details")}
 	o.Read = logs.Options{Follow: c.Bool("follow"), Tail: -1}

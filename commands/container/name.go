@@ -26,7 +26,10 @@ worsley wyville zhenghe`
 )
 
 // randomName returns adjective_surname.
-func randomName() string { return pick(adjectives) + "_" + pick(surnames) }
+func randomName() string { return RandomName() }
+
+// RandomName is a name as docker makes them up.
+func RandomName() string { return pick(adjectives) + "_" + pick(surnames) }
 
 func pick(words string) string {
 	list := strings.Fields(words)

@@ -29,9 +29,12 @@ type createOptions struct {
 	Platform   string
 	Quiet      bool
 	CIDFile    string
-	Replace    bool // a container of that name gives way
-	Rootfs     bool // Image is a directory, with :O behind it if it shall stay as it is
-	Starting   bool // it is started at once: run
+	Replace    bool   // a container of that name gives way
+	Rootfs     bool   // Image is a directory, with :O behind it if it shall stay as it is
+	Starting   bool   // it is started at once: run
+	Pod        string // that it joins, a name or an id
+	// Infra makes it the container of a pod, without an image.
+	Infra *container.Infra
 
 	Process container.Process // only what was asked, to be merged with the image's
 	Host    container.Host
@@ -65,6 +68,7 @@ func createFlags() []cli.Flag {
 		flags.TypedList(&cli.StringSliceFlag{Name: "mount", Usage: "Attach a filesystem mount to the container"}, "mount"),
 		&cli.StringFlag{Name: "name", Usage: "Assign a name to the container"},
 		&cli.StringFlag{Name: "pid", Usage: "PID namespace to use"},
+		&cli.StringFlag{Name: "pod", Usage: "Pod to join, with its network, ipc and names"},
 		&cli.StringFlag{Name: "platform", Usage: "Set platform if server is multi-platform capable"},
 		&cli.StringFlag{Name: "pull", Value: "missing", Usage: `Pull image before running ("always", "missing", "never")`},
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "Suppress the pull output"},
@@ -99,6 +103,7 @@ func parseCreate(c *cli.Context, e *env.Env) (createOptions, error) {
 		CIDFile:     c.String("cidfile"),
 		Replace:     c.Bool("replace"),
 		Rootfs:      c.Bool("rootfs"),
+		Pod:         c.String("pod"),
 		VolumesFrom: c.StringSlice("volumes-from"),
 	}
 	if o.Replace && o.Name == "" {

@@ -21,6 +21,7 @@ type psOptions struct {
 	Last    int // show so many, -1 all
 	Filters flags.Filters
 	Format  string
+	Pod     bool // also of which pod
 	NoTrunc bool
 	Quiet   bool
 	Size    bool
@@ -37,6 +38,7 @@ func PsCommand(e *env.Env) *cli.Command {
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "Show all containers (default shows just running)"},
 			flags.TypedList(&cli.StringSliceFlag{Name: "filter", Aliases: []string{"f"}, Usage: "Filter output based on conditions provided"}, "filter"),
 			&cli.StringFlag{Name: "format", Usage: flags.FormatUsage},
+			&cli.BoolFlag{Name: "pod", Usage: "Also show of which pod a container is"},
 			&cli.IntFlag{Name: "last", Aliases: []string{"n"}, Value: -1, Usage: "Show n last created containers (includes all states)"},
 			&cli.BoolFlag{Name: "latest", Aliases: []string{"l"}, Usage: "Show the latest created container (includes all states)"},
 			&cli.BoolFlag{Name: "no-trunc", Usage: "Don't truncate output"},
@@ -58,7 +60,7 @@ func PsCommand(e *env.Env) *cli.Command {
 
 func parsePs(c *cli.Context, e *env.Env) (psOptions, error) {
 	o := psOptions{
-		All: c.Bool("all"), Last: c.Int("last"),
+		All: c.Bool("all"), Last: c.Int("last"), Pod: c.Bool("pod"),
 		Format:  flags.Layout(e, c.String("format"), c.Bool("quiet"), func(c *configuration.Client) string { return c.PsFormat }),
 		NoTrunc: c.Bool("no-trunc"), Quiet: c.Bool("quiet"), Size: c.Bool("size"),
 	}
@@ -108,6 +110,9 @@ func runPs(_ context.Context, e *env.Env, o psOptions) error {
 		rows = append(rows, psRow(e, &images, o, c, s))
 	}
 	layout := psLayout
+	if o.Pod {
+		layout.Columns = append(layout.Columns[:len(layout.Columns):len(layout.Columns)], "Pod", "PodName")
+	}
 	if o.Size {
 		layout.Raw = append(layout.Raw[:len(layout.Raw):len(layout.Raw)], [2]string{"Size", "size"})
 		layout.Columns = append(layout.Columns[:len(layout.Columns):len(layout.Columns)], "Size")

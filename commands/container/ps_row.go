@@ -35,6 +35,8 @@ var psLayout = format.List{
 		{"Networks", "NETWORKS"},
 		{"Platform", "PLATFORM"},
 		{"HealthStatus", "HEALTH"},
+		{"Pod", "POD ID"},
+		{"PodName", "PODNAME"},
 	},
 	Columns: []string{"ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"},
 	Quiet:   "ID",
@@ -76,6 +78,9 @@ func psRow(e *env.Env, images *imageNames, o psOptions, c *container.Container, 
 		"Networks":     strings.Join(networkNames(cfg), ","),
 		"Platform":     cfg.ImagePlatform,
 		"HealthStatus": healthText(s),
+	}
+	if cfg.Pod != "" {
+		row["Pod"], row["PodName"] = format.ShortID(cfg.Pod), podName(c.Store, cfg.Pod)
 	}
 	for k, v := range cfg.Config.Labels {
 		row[format.LabelKey(k)] = v

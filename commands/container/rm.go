@@ -28,6 +28,9 @@ func RmCommand(e *env.Env) *cli.Command {
 			refs = present(e, refs)
 		}
 		return each(c.Context, e, refs, func(ref string, ctr *container.Container) error {
+			if ctr.Config.Infra != nil {
+				return failure.Engine(nil, "cannot remove container %q: it is what pod %s is made of: remove that (skiff pod rm %[2]s)", ref, ctr.Config.Infra.Name)
+			}
 			err := lifecycle.Remove(c.Context, ctr, o)
 			if s, _ := ctr.Status(); errors.Is(err, lifecycle.ErrRunning) && s.State == "paused" {
 				return failure.Engine(err, "cannot remove container %q: container is paused and must be unpaused first", ref)

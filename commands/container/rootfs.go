@@ -14,9 +14,9 @@ import (
 )
 
 // imageOf is the image of a container that is being made, an empty one for
-// --rootfs.
+// --rootfs and for a pod.
 func imageOf(from source, o createOptions) (*image.Image, error) {
-	if !o.Rootfs {
+	if !o.Rootfs && o.Infra == nil {
 		return from.resolve(o.Image, o.Platform)
 	}
 	return &image.Image{Config: image.Config{OS: "linux", Architecture: goruntime.GOARCH}}, nil

@@ -38,14 +38,16 @@ func StatsCommand(e *env.Env) *cli.Command {
 			&cli.BoolFlag{Name: "no-stream", Usage: "Disable streaming stats and only pull the first result"},
 			&cli.BoolFlag{Name: "no-trunc", Usage: "Do not truncate output"},
 		},
-		Action: func(c *cli.Context) error {
-			return runStats(c.Context, e, statsOptions{
-				Refs: c.Args().Slice(), All: c.Bool("all"), NoStream: c.Bool("no-stream"),
-				NoTrunc: c.Bool("no-trunc"),
-				Format:  flags.Layout(e, c.String("format"), false, func(c *configuration.Client) string { return c.StatsFormat }),
-			})
-		},
+		Action: func(c *cli.Context) error { return Stats(c, e, c.Args().Slice(), c.Bool("all")) },
 	}
+}
+
+// Stats shows what containers use, as the flags of stats in c say.
+func Stats(c *cli.Context, e *env.Env, refs []string, all bool) error {
+	return runStats(c.Context, e, statsOptions{
+		Refs: refs, All: all, NoStream: c.Bool("no-stream"), NoTrunc: c.Bool("no-trunc"),
+		Format: flags.Layout(e, c.String("format"), false, func(c *configuration.Client) string { return c.StatsFormat }),
+	})
 }
 
 var statsLayout = format.List{

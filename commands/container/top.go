@@ -33,6 +33,9 @@ func TopCommand(e *env.Env) *cli.Command {
 	}
 }
 
+// Top prints the processes of one container, as top does with these options of ps.
+func Top(e *env.Env, id string, options []string) error { return runTop(e, id, options) }
+
 func runTop(e *env.Env, ref string, options []string) error {
 	st, err := e.Store()
 	if err != nil {

@@ -63,6 +63,14 @@ func New(program string) *Env {
 	}
 }
 
+// Printing returns the same world with other outputs.
+func (e *Env) Printing(out, errOut io.Writer) *Env {
+	return &Env{
+		In: e.In, Out: out, Err: errOut, Program: e.Program, Clock: e.Clock, Getenv: e.Getenv, Environ: e.Environ, Debug: e.Debug,
+		Release: e.Release, OpenStore: e.Store,
+	}
+}
+
 // Docker reports whether the program was invoked under docker's name, so that
 // its texts must be docker's to the byte.
 func (e *Env) Docker() bool { return e.Program == "docker" }

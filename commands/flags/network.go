@@ -216,7 +216,7 @@ func plainOnly(e container.Endpoint) error {
 		name = "bridge"
 	}
 	switch {
-	case e.IPv4 != "" || e.IPv6 != "":
+	case e.IPv4 != "" || e.IPv6 != "" || len(e.LinkLocal) > 0 && hasNone(name):
 		return failure.Engine(nil, "invalid config for network %s: invalid endpoint settings:\n"+
 			"user specified IP address is supported on user defined networks only", name)
 	case len(e.Aliases) > 0:

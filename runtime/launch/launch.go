@@ -35,6 +35,7 @@ type Input struct {
 	UserByName bool
 	AddGroups  []string
 	Reaper     bool
+	Pause      bool // a pod's infra: see message.Init.Pause
 	StartFIFO  bool
 	Orphan     bool
 	KeepFDs    int
@@ -57,7 +58,7 @@ func Messages(s *rspec.Spec, in *Input) (*message.Launch, error) {
 	state := message.State{Version: s.Version, ID: in.ID, Status: "creating", Bundle: in.Bundle, Annotations: s.Annotations}
 	l := &message.Launch{Overlay: in.Overlay, Network: in.Network, Hub: in.Hub, Orphan: in.Orphan, KeepFDs: in.KeepFDs}
 	init := &message.Init{
-		Mountpoint: in.Mountpoint, Root: in.RootDir, Files: in.Files, Copies: in.Copies, Reaper: in.Reaper,
+		Mountpoint: in.Mountpoint, Root: in.RootDir, Files: in.Files, Copies: in.Copies, Reaper: in.Reaper, Pause: in.Pause,
 		StartFIFO: in.StartFIFO, Hostname: s.Hostname, Domainname: s.Domainname, State: state,
 		Masked: s.Linux.MaskedPaths, Readonly: s.Linux.ReadonlyPaths, NetworkWanted: in.Network != nil || in.Hub != nil,
 		ReadonlyRoot: s.Root != nil && s.Root.Readonly, DefaultDevices: true,

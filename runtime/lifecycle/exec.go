@@ -66,7 +66,7 @@ func execProcess(c *container.Container, o *ExecOptions) (*message.Process, erro
 	cfg.Path, cfg.Args = o.Args[0], o.Args[1:]
 	cfg.Mounts, cfg.Host.Tmpfs, cfg.Host.Devices, cfg.Host.Ulimits = nil, nil, nil, nil
 	cfg.Host.Privileged = cfg.Host.Privileged || o.Privileged
-	cfg.Host.NetworkMode, cfg.Host.IpcMode, cfg.Host.PidMode = "", "", ""
+	cfg.Host.NetworkMode, cfg.Host.IpcMode, cfg.Host.PidMode, cfg.Host.UTSMode = "", "", "", ""
 	s, err := spec.Build(&cfg, &spec.Facts{})
 	if err != nil {
 		return nil, err

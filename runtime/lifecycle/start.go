@@ -184,6 +184,7 @@ func monitorConfig(ctx context.Context, c *container.Container, network network,
 		// Anything would do that hides nothing which init still opens.
 		Mountpoint: filepath.Join(c.Dir(), container.WorkDir),
 		Reaper:     cfg.Host.Init != nil && *cfg.Host.Init,
+		Pause:      cfg.Infra != nil,
 	}
 	if attach != nil {
 		in.Size = message.Size{Rows: attach.Rows, Cols: attach.Cols}
@@ -276,8 +277,9 @@ func overlay(ctx context.Context, c *container.Container) (*message.Overlay, err
 		// By its whole name: the kernel follows it from anywhere.
 		o.Lower = append(o.Lower, c.Config.Rootfs)
 	}
-	if foreign {
-		// Layers of another store are found from the directory of our own.
+	if foreign || len(c.Config.Layers) == 0 {
+		// Layers of another store, and the lowest, are found from the directory of
+		// our own, which comes with the first image.
 		if err := os.MkdirAll(o.Base, 0o700); err != nil {
 			return nil, fmt.Errorf("make directory of layers: %w", err)
 		}

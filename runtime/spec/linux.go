@@ -37,6 +37,8 @@ func namespaces(s *rspec.Spec, cfg *container.Config, f *Facts) error {
 	uts := h.UTSMode
 	if uts == "" && strings.HasPrefix(h.NetworkMode, "container:") {
 		uts = h.NetworkMode // docker shares the name with the network
+	}
+	if strings.HasPrefix(uts, "container:") {
 		s.Hostname, s.Domainname = "", ""
 	}
 	for _, ns := range []struct {

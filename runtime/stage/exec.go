@@ -75,7 +75,7 @@ func runExec(parent message.Conn, cfg *message.Exec, fds []int) error {
 		}
 		term = slave
 	}
-	ready, err := enter(p, term)
+	ready, err := enter(p, term, true)
 	if err != nil {
 		return err
 	}

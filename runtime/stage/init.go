@@ -155,7 +155,7 @@ func finish(cfg *message.Init, term, control int) error {
 	if err := runHooks(cfg.StartHooks, cfg.State, "created"); err != nil {
 		return fmt.Errorf("startContainer hook: %w", err)
 	}
-	ready, err := enter(&cfg.Process, term)
+	ready, err := enter(&cfg.Process, term, !cfg.Pause)
 	if err != nil {
 		return err
 	}
@@ -166,6 +166,9 @@ func finish(cfg *message.Init, term, control int) error {
 		}
 	}
 	ready.control = control
+	if cfg.Pause {
+		return ready.pause()
+	}
 	return ready.execute(cfg.Reaper)
 }
 

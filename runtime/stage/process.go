@@ -29,8 +29,9 @@ type executable struct {
 }
 
 // enter makes the calling thread what p describes, up to execve: standard
-// streams, limits, ids, capabilities, seccomp.
-func enter(p *message.Process, terminal int) (*executable, error) {
+// streams, limits, ids, capabilities, seccomp. Its program is looked up if it is to
+// execute one.
+func enter(p *message.Process, terminal int, program bool) (*executable, error) {
 	if terminal >= 0 {
 		if err := takeTerminal(terminal); err != nil {
 			return nil, err
@@ -86,6 +87,9 @@ func enter(p *message.Process, terminal int) (*executable, error) {
 		if err := filter(p); err != nil {
 			return nil, err
 		}
+	}
+	if !program {
+		return &executable{p, "", controlFD}, nil
 	}
 	file, failed := findExecutable(p)
 	if failed != nil {

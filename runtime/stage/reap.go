@@ -34,24 +34,47 @@ func (e *executable) reap() error {
 	for sig := range signals {
 		switch sig {
 		case unix.SIGCHLD:
-			for {
-				var ws syscall.WaitStatus
-				pid, err := syscall.Wait4(-1, &ws, syscall.WNOHANG, nil)
-				if errors.Is(err, syscall.EINTR) {
-					continue
-				}
-				if pid <= 0 || err != nil {
-					break
-				}
+			collect(func(pid int, ws syscall.WaitStatus) {
 				if pid == child {
 					os.Exit(exitCode(ws))
 				}
-			}
+			})
 		case unix.SIGURG, unix.SIGPIPE:
 			// The Go runtime's own preemption, and nobody's.
 		default:
 			_ = syscall.Kill(child, sig.(syscall.Signal))
 		}
+	}
+	return nil
+}
+
+// collect takes all children that have ended.
+func collect(ended func(pid int, ws syscall.WaitStatus)) {
+	for {
+		var ws syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &ws, syscall.WNOHANG, nil)
+		if errors.Is(err, syscall.EINTR) {
+			continue
+		}
+		if pid <= 0 || err != nil {
+			return
+		}
+		ended(pid, ws)
+	}
+}
+
+// pause is a pod's infra: it has no program, keeps the namespaces and collects
+// orphans until a signal ends it.
+func (e *executable) pause() error {
+	signals := make(chan os.Signal, 64)
+	signal.Notify(signals, unix.SIGCHLD, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGHUP)
+	// The parent takes the closed socket for a successful start.
+	_ = unix.Close(e.control)
+	for sig := range signals {
+		if sig != unix.SIGCHLD {
+			os.Exit(0)
+		}
+		collect(func(int, syscall.WaitStatus) {})
 	}
 	return nil
 }

@@ -44,6 +44,18 @@ type Config struct {
 	// Rewired says that networks were connected or disconnected later: Networks
 	// is all there is, even when it is empty.
 	Rewired bool `json:"Rewired,omitempty"`
+	// Pod is the id of the pod that the container belongs to, which is that of the
+	// pod's infra container.
+	Pod string `json:"Pod,omitempty"`
+	// Infra is set in the container that a pod is made of.
+	Infra *Infra `json:"Infra,omitempty"`
+}
+
+// Infra is a pod. Its container executes nothing and keeps the namespaces that the
+// pod's other containers share.
+type Infra struct {
+	Name  string   `json:"Name"`  // the pod's
+	Share []string `json:"Share"` // of net, ipc, uts, pid
 }
 
 // Endpoint is the wish for a place on one network.

@@ -46,8 +46,13 @@ func (s *Session) removeContainers() {
 	if !Exists(filepath.Join(s.Store(), "containers")) && s.mounts == "" {
 		return
 	}
-	r := s.Skiff("ps", "-aq", "--no-trunc").Exits(0)
-	for id := range strings.FieldsSeq(r.Stdout) {
+	r := s.Skiff("ps", "-a", "--no-trunc", "--format", "{{.ID}} {{.Names}}").Exits(0)
+	for line := range strings.Lines(r.Stdout) {
+		id, name, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if strings.HasSuffix(name, "-infra") {
+			s.Skiff("pod", "rm", "-f", id).Exits(0)
+			continue
+		}
 		if s.autoRemoves(id) && !s.running(id) {
 			s.T.Errorf("left behind: container %.12s, which was to vanish at its end", id)
 		}

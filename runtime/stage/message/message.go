@@ -285,6 +285,7 @@ type Init struct {
 	State           State
 	Process         Process
 	Reaper          bool // --init: fork, forward signals, reap
+	Pause           bool // execute nothing: stay, reap, end by a signal
 	// StartFIFO says that the last descriptor is a FIFO to open for writing
 	// instead of waiting for StartGranted: the OCI command line's start.
 	StartFIFO bool

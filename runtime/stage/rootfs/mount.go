@@ -3,6 +3,7 @@ package rootfs
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"runtime"
 	"slices"
@@ -116,6 +117,13 @@ func detached(m *message.Mount) (int, error) {
 			Set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC,
 		})
 	}
+	if errors.Is(err, unix.EPERM) && m.Type == "proc" && procIsOurs() {
+		// It shows a pid namespace and may only be mounted by its owner: with the
+		// host's, show the host's.
+		return bind(&message.Mount{
+			Source: "/proc", Recursive: true, Set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC,
+		})
+	}
 	if err != nil {
 		return -1, err
 	}
@@ -126,6 +134,21 @@ func detached(m *message.Mount) (int, error) {
 		}
 	}
 	return mfd, nil
+}
+
+// procIsOurs reports whether the /proc that is mounted shows the pid namespace
+// that the calling process is in: then it counts as one namespace in its line NSpid.
+func procIsOurs() bool {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return false // of another namespace, where we are nobody
+	}
+	for line := range strings.Lines(string(status)) {
+		if ids, ok := strings.CutPrefix(line, "NSpid:"); ok {
+			return len(strings.Fields(ids)) == 1
+		}
+	}
+	return false
 }
 
 // New makes a mount of a file system type that is attached to nothing.

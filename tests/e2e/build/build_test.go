@@ -217,3 +217,11 @@ func TestBuild_LeavesOutWhatIsIgnored(t *testing.T) {
 	s.WriteFile("c/Dockerfile", "FROM busybox\nCOPY a.log /\n")
 	s.Skiff("build", "-q", dir).Exits(1).Complains(`"/a.log": not found`)
 }
+
+// Nothing is in the store before the first image.
+func TestBuild_FirstOfAll(t *testing.T) {
+	s := harness.New(t)
+	s.WriteFile("c/Dockerfile", "FROM scratch\nCOPY Dockerfile /d\n")
+	s.OK("build", "-q", "-t", "app", s.Home()+"/c")
+	harness.Equal(t, "layers", s.Inspect("app", "{{len .RootFS.Layers}}"), "1")
+}

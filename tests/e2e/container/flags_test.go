@@ -117,6 +117,7 @@ func flagsInside(t *testing.T, uid int) []flagInside {
 		{"--oom-score-adj", "--oom-score-adj 700 IMG cat /proc/self/oom_score_adj", "700"},
 		{"--device", "--device /dev/null:/dev/nothing IMG sh -c 'echo x >/dev/nothing; stat -c %F /dev/nothing'", "character special file"},
 		{"--pid container", "--pid container:peer IMG sh -c 'ps | grep -c \"[t]rap .exit 0. TERM\"'", "1"},
+		{"--pid host", "--pid host IMG sh -c 'test $$ != 1 && test -r /proc/$PPID/stat && cat /proc/self/comm'", "cat"},
 		{"--ipc container", "--ipc container:peer IMG cat /dev/shm/f", "peer"},
 		{"--ipc none", "--ipc none IMG sh -c 'grep -c \" /dev/shm \" /proc/mounts || true'", "0"},
 		{"--uts host", "--uts host IMG hostname", hostname(t)},
@@ -175,7 +176,7 @@ func flagsSaid() []flagSaid {
 		{"--pids-limit", "--pids-limit 77", "{{.HostConfig.PidsLimit}}", "77"},
 		{
 			"--network", "--network flags --network-alias one --ip 10.77.0.9 --ip6 fd77::9 --mac-address 02:42:ac:11:00:09",
-			"{{.HostConfig.NetworkMode}} {{(index .NetworkSettings.Networks \"flags\").IPAMConfig}}", "flags {10.77.0.9 fd77::9}",
+			"{{.HostConfig.NetworkMode}} {{(index .NetworkSettings.Networks \"flags\").IPAMConfig}}", "flags {10.77.0.9 fd77::9 []}",
 		},
 		{"--link", "--network flags --link peer:db", "{{.HostConfig.Links}}", "[peer:db]"},
 		{"--publish", "-p 127.0.0.1:8080:80/udp", "{{json .HostConfig.PortBindings}}", `{"80/udp":[{"HostIp":"127.0.0.1","HostPort":"8080"}]}`},
@@ -224,7 +225,7 @@ func flagsRefused() map[string]string {
 		"--isolation hyperv":                  "isolation",
 		"--volume-driver nfs -v x1:/x":        "nfs",
 		"--runtime nosuch":                    "unknown or invalid runtime name: nosuch",
-		"--link-local-ip 169.254.1.1":         "link-local",
+		"--link-local-ip 169.254.1.1":         "user specified IP address is supported on user defined networks only",
 		"--userns nomap":                      "--userns: nomap is not supported",
 		"--userns auto":                       "--userns: auto is not supported",
 		"--userns keep-id --uidmap 0:0:1":     "conflicting options: --userns and --uidmap",
@@ -256,6 +257,7 @@ var flagsElsewhere = map[string]string{
 	"detach-keys":  "TestTerminal_*: typed at a terminal",
 	"preserve-fds": "TestPreserve_PassesDescriptors",
 	"rootfs":       "TestRootfs_*",
+	"pod":          "TestPod_*",
 }
 
 // Every flag that run and create have stands in one of the tables.
