@@ -33,6 +33,7 @@ NETWORK := runtime/embedded/network.bin
 COURIER := storage/courier/embedded/courier.bin
 HELLO := storage/courier/server/hello.bin
 DOCKERFILE := build/dockerfile/embedded/dockerfile.bin
+KUBE := commands/kube/embedded/kube.bin
 
 # A release is a tag; between releases the program says its own idea of it.
 VERSION := $(patsubst v%,%,$(shell git describe --tags --abbrev=0 2>/dev/null))
@@ -77,7 +78,7 @@ define sources
 	echo; } | sed '/^$$/d' > .cache/$(1).d
 endef
 
--include $(wildcard .cache/$(STAGE).d .cache/$(NETWORK).d .cache/$(HELLO).d .cache/$(COURIER).d .cache/$(DOCKERFILE).d .cache/$(BIN).d)
+-include $(wildcard .cache/$(STAGE).d .cache/$(NETWORK).d .cache/$(HELLO).d .cache/$(COURIER).d .cache/$(DOCKERFILE).d .cache/$(KUBE).d .cache/$(BIN).d)
 
 $(STAGE):
 	CGO_ENABLED=0 $(GO) build -tags 'osusergo netgo' -ldflags '$(LDFLAGS)' -o $@ ./runtime/stage/program
@@ -106,7 +107,14 @@ $(DOCKERFILE):
 	$(call sources,$@,./build/dockerfile/program)
 	@touch $@
 
-$(BIN): $(STAGE) $(NETWORK) $(COURIER) $(DOCKERFILE) .cache/version
+# Its types are large: compressed, a third of them are left.
+$(KUBE):
+	CGO_ENABLED=0 $(GO) build -tags 'osusergo netgo' -ldflags '$(LDFLAGS)' -o $@ ./commands/kube/program
+	@gzip -9nc $@ >$@.gz
+	$(call sources,$@,./commands/kube/program)
+	@touch $@
+
+$(BIN): $(STAGE) $(NETWORK) $(COURIER) $(DOCKERFILE) $(KUBE) .cache/version
 	CGO_ENABLED=1 $(GO) build -tags '$(TAGS)' \
 		-ldflags '$(LDFLAGS) $(VERSION_FLAGS) $(STATIC_FLAGS)' -o $@ .
 	$(call sources,$@,.,-tags '$(TAGS)')
@@ -198,4 +206,4 @@ completions: $(BIN) ## write completions/ from the command tree
 	$(BIN) completion fish > completions/skiff.fish
 
 clean: ## remove what was built
-	rm -rf bin dist .cache $(STAGE) $(NETWORK) $(HELLO) $(COURIER) $(DOCKERFILE)
+	rm -rf bin dist .cache $(STAGE) $(NETWORK) $(HELLO) $(COURIER) $(DOCKERFILE) $(KUBE) $(KUBE).gz

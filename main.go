@@ -12,6 +12,7 @@ import (
 	dockerfile "skiff/build/dockerfile/embedded"
 	"skiff/commands"
 	"skiff/commands/env"
+	kube "skiff/commands/kube/embedded"
 	"skiff/rootless"
 	stage "skiff/runtime/embedded"
 	"skiff/storage/courier/credential"
@@ -25,6 +26,7 @@ func main() {
 	stage.Dispatch()
 	courier.Dispatch()
 	dockerfile.Dispatch()
+	kube.Dispatch()
 	if len(os.Args) == 1 && os.Args[0] == rootless.RoleHelper {
 		credential.Serve(os.NewFile(rootless.HelperFD, "helper"))
 		return

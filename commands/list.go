@@ -7,6 +7,7 @@ import (
 	"skiff/commands/container"
 	"skiff/commands/env"
 	"skiff/commands/image"
+	"skiff/commands/kube"
 	"skiff/commands/manifest"
 	"skiff/commands/network"
 	"skiff/commands/pod"
@@ -39,8 +40,11 @@ func commandList(e *env.Env) []*cli.Command {
 		{Name: "container", Usage: "Manage containers", Subcommands: container.Commands(e)},
 		container.HealthCommand(e),
 		{Name: "image", Usage: "Manage images", Subcommands: append([]*cli.Command{build.Command(e)}, image.Commands(e)...)},
+		{Name: "generate", Usage: "Describe containers for others", Subcommands: []*cli.Command{kube.GenerateCommand(e, "kube")}},
+		{Name: "kube", Usage: "Take containers to Kubernetes and back", Subcommands: kube.Commands(e)},
 		{Name: "manifest", Usage: "Manage image manifests and manifest lists", Subcommands: manifest.Commands(e)},
 		{Name: "network", Usage: "Manage networks", Subcommands: network.Commands(e)},
+		{Name: "play", Usage: "Create what a description says", Subcommands: []*cli.Command{kube.PlayCommand(e, "kube")}},
 		{Name: "pod", Usage: "Manage pods", Subcommands: pod.Commands(e)},
 		runtime.Command(e, system.VersionLine(e)),
 		{Name: "secret", Usage: "Manage secrets", Subcommands: secret.Commands(e)},

@@ -46,7 +46,7 @@ __skiff_command() {
 	words='' flags='' values='' kind='' once=''
 	case $1 in
 	'')
-		words='run exec ps build pull push images login logout search version info buildx builder container healthcheck image manifest network pod runtime secret system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause unshare update wait'
+		words='run exec ps build pull push images login logout search version info buildx builder container healthcheck image generate kube manifest network play pod runtime secret system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause unshare update wait'
 		flags='--config --context --debug --help --host --log-level --version'
 		values='--config --context -c --host -H --log-level -l'
 		;;
@@ -364,6 +364,29 @@ __skiff_command() {
 		kind=image
 		once=1
 		;;
+	'generate')
+		words='kube'
+		flags='--help'
+		;;
+	'generate kube')
+		flags='--filename --help --replicas --type'
+		values='--filename -f --replicas -r --type -t'
+		;;
+	'kube')
+		words='down generate play'
+		flags='--help'
+		;;
+	'kube down')
+		flags='--force --help'
+		;;
+	'kube generate')
+		flags='--filename --help --replicas --type'
+		values='--filename -f --replicas -r --type -t'
+		;;
+	'kube play')
+		flags='--configmap --down --force --help --network --publish --replace --start'
+		values='--configmap --network --publish'
+		;;
 	'manifest')
 		words='annotate create inspect push rm'
 		flags='--help'
@@ -421,6 +444,14 @@ __skiff_command() {
 	'network rm')
 		flags='--force --help'
 		kind=network
+		;;
+	'play')
+		words='kube'
+		flags='--help'
+		;;
+	'play kube')
+		flags='--configmap --down --force --help --network --publish --replace --start'
+		values='--configmap --network --publish'
 		;;
 	'pod')
 		words='clone create exists inspect kill logs pause prune ps restart rm start stats stop top unpause'

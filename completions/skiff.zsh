@@ -41,8 +41,11 @@ _skiff() {
 			'container:Manage containers'
 			'healthcheck:Manage health checks'
 			'image:Manage images'
+			'generate:Describe containers for others'
+			'kube:Take containers to Kubernetes and back'
 			'manifest:Manage image manifests and manifest lists'
 			'network:Manage networks'
+			'play:Create what a description says'
 			'pod:Manage pods'
 			'runtime:Run OCI bundles, as an OCI runtime for other engines'
 			'secret:Manage secrets'
@@ -1130,6 +1133,60 @@ _skiff() {
 			'--help[Print usage]' \
 			'1:image:__skiff_names image' '*:file:_files'
 		;;
+	'generate')
+		commands=(
+			'kube:Describe containers or a pod as Kubernetes YAML'
+		)
+		[[ $PREFIX == -* ]] || { _describe command commands; return }
+		_arguments -s \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'generate kube')
+		_arguments -s \
+			'--filename[Write to a file, instead of STDOUT]:value:_files' \
+			'--help[Print usage]' \
+			'--replicas[Replicas of a Deployment]:value:_files' \
+			'--type[Kind to generate Pod or Deployment]:value:_files' \
+			'*:file:_files'
+		;;
+	'kube')
+		commands=(
+			'down:Remove the pods that Kubernetes YAML describes'
+			'generate:Describe containers or a pod as Kubernetes YAML'
+			'play:Create pods and volumes from Kubernetes YAML'
+		)
+		[[ $PREFIX == -* ]] || { _describe command commands; return }
+		_arguments -s \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'kube down')
+		_arguments -s \
+			'--force[Remove its volumes too]' \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'kube generate')
+		_arguments -s \
+			'--filename[Write to a file, instead of STDOUT]:value:_files' \
+			'--help[Print usage]' \
+			'--replicas[Replicas of a Deployment]:value:_files' \
+			'--type[Kind to generate Pod or Deployment]:value:_files' \
+			'*:file:_files'
+		;;
+	'kube play')
+		_arguments -s \
+			'--configmap[File with ConfigMaps and Secrets that the YAML refers to]:value:_files' \
+			'--down[Remove what the YAML describes, as kube down does]' \
+			'--force[With --down, remove its volumes too]' \
+			'--help[Print usage]' \
+			'--network[Connect the pods to a network]:value:_files' \
+			'--publish[Publish a port of the first pod, beside those of its hostPort]:value:_files' \
+			'--replace[Remove pods of the same names first]' \
+			'--start[Start the pods]' \
+			'*:file:_files'
+		;;
 	'manifest')
 		commands=(
 			'annotate:Add additional information to a local image manifest'
@@ -1259,6 +1316,27 @@ _skiff() {
 			'--force[Do not error if the network does not exist]' \
 			'--help[Print usage]' \
 			'*:network:__skiff_names network'
+		;;
+	'play')
+		commands=(
+			'kube:Create pods and volumes from Kubernetes YAML'
+		)
+		[[ $PREFIX == -* ]] || { _describe command commands; return }
+		_arguments -s \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'play kube')
+		_arguments -s \
+			'--configmap[File with ConfigMaps and Secrets that the YAML refers to]:value:_files' \
+			'--down[Remove what the YAML describes, as kube down does]' \
+			'--force[With --down, remove its volumes too]' \
+			'--help[Print usage]' \
+			'--network[Connect the pods to a network]:value:_files' \
+			'--publish[Publish a port of the first pod, beside those of its hostPort]:value:_files' \
+			'--replace[Remove pods of the same names first]' \
+			'--start[Start the pods]' \
+			'*:file:_files'
 		;;
 	'pod')
 		commands=(
@@ -2027,15 +2105,18 @@ _skiff() {
 # Whether a group has a command.
 __skiff_has() {
 	case $1 in
-	'') [[ ' run exec ps build pull push images login logout search version info buildx builder container healthcheck image manifest network pod runtime secret system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause unshare update wait ' == *" $2 "* ]] ;;
+	'') [[ ' run exec ps build pull push images login logout search version info buildx builder container healthcheck image generate kube manifest network play pod runtime secret system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause unshare update wait ' == *" $2 "* ]] ;;
 	'buildx') [[ ' build du inspect ls prune version imagetools ' == *" $2 "* ]] ;;
 	'buildx imagetools') [[ ' create inspect ' == *" $2 "* ]] ;;
 	'builder') [[ ' build du prune ' == *" $2 "* ]] ;;
 	'container') [[ ' attach commit clone cp create diff exec export exists inspect kill logs ls pause port prune rename restart rm run start stats stop top unpause update wait ' == *" $2 "* ]] ;;
 	'healthcheck') [[ ' run ' == *" $2 "* ]] ;;
 	'image') [[ ' build history import inspect load ls prune pull push rm save tag ' == *" $2 "* ]] ;;
+	'generate') [[ ' kube ' == *" $2 "* ]] ;;
+	'kube') [[ ' down generate play ' == *" $2 "* ]] ;;
 	'manifest') [[ ' annotate create inspect push rm ' == *" $2 "* ]] ;;
 	'network') [[ ' connect create disconnect inspect ls prune rm ' == *" $2 "* ]] ;;
+	'play') [[ ' kube ' == *" $2 "* ]] ;;
 	'pod') [[ ' clone create exists inspect kill logs pause prune ps restart rm start stats stop top unpause ' == *" $2 "* ]] ;;
 	'runtime') [[ ' create delete exec kill list run spec start state ' == *" $2 "* ]] ;;
 	'secret') [[ ' create exists inspect ls rm ' == *" $2 "* ]] ;;

@@ -15,6 +15,7 @@ import (
 	"skiff/commands/failure"
 	"skiff/commands/flags"
 	"skiff/runtime/lifecycle"
+	"skiff/storage"
 	"skiff/storage/container"
 )
 
@@ -195,6 +196,15 @@ func (p *pod) refuseRunning() error {
 		}
 	}
 	return nil
+}
+
+// Remove removes a pod with all that it has.
+func Remove(ctx context.Context, st *storage.Store, name string) error {
+	p, err := find(st, name)
+	if err != nil {
+		return err
+	}
+	return remove(ctx, p, true)
 }
 
 // remove removes the members and then the infra container.

@@ -1,0 +1,47 @@
+// Package embedded is how the front program carries the translator of Kubernetes'
+// YAML. With the build tag "embed" its binary, compressed, is part of the front and
+// is executed from a sealed memfd; without it the front links the translator and
+// executes itself under another name.
+package embedded
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"skiff/commands/kube/plan"
+)
+
+// Argv0 is the name that the translator runs under.
+const Argv0 = "skiff:kube"
+
+// Translate has the question answered. What is wrong with the YAML is an error
+// that names the place in it.
+func Translate(ctx context.Context, q plan.Question) (*plan.Answer, error) {
+	question, err := json.Marshal(q)
+	if err != nil {
+		return nil, err
+	}
+	cmd, program, err := command(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if program != nil {
+		defer program.Close()
+	}
+	var out, said bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.Env = bytes.NewReader(question), &out, &said, []string{}
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("translate: %w%s", err, &said)
+	}
+	var a plan.Answer
+	if err := json.Unmarshal(out.Bytes(), &a); err != nil {
+		return nil, fmt.Errorf("translate: %w", err)
+	}
+	if a.Error != "" {
+		return nil, errors.New(a.Error)
+	}
+	return &a, nil
+}

@@ -1,0 +1,182 @@
+package kube
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	ccontainer "skiff/commands/container"
+	"skiff/commands/env"
+	"skiff/commands/failure"
+	"skiff/commands/flags"
+	"skiff/commands/kube/embedded"
+	"skiff/commands/kube/plan"
+	"skiff/storage"
+	"skiff/storage/container"
+	"skiff/storage/image"
+)
+
+// GenerateCommand is `kube generate` and, by another name, `generate kube`.
+func GenerateCommand(e *env.Env, name string) *cli.Command {
+	return &cli.Command{
+		Name: name, Usage: "Describe containers or a pod as Kubernetes YAML", ArgsUsage: "[OPTIONS] CONTAINER...|POD",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "filename", Aliases: []string{"f"}, Usage: "Write to a file, instead of STDOUT"},
+			&cli.IntFlag{Name: "replicas", Aliases: []string{"r"}, Value: 1, Usage: "Replicas of a Deployment"},
+			&cli.StringFlag{Name: "type", Aliases: []string{"t"}, Value: "Pod", Usage: "Kind to generate: Pod or Deployment"},
+		},
+		Action: func(c *cli.Context) error {
+			if err := flags.MinArgs(c, 1); err != nil {
+				return err
+			}
+			st, err := e.Store()
+			if err != nil {
+				return err
+			}
+			g := &plan.Generate{Kind: kind(c.String("type")), Replicas: int32(c.Int("replicas"))}
+			if err := describe(st, g, c.Args().Slice()); err != nil {
+				return err
+			}
+			a, err := embedded.Translate(c.Context, plan.Question{Generate: g})
+			if err != nil {
+				return failure.Local("%v", err)
+			}
+			for _, w := range a.Warnings {
+				fmt.Fprintln(e.Err, "WARNING: "+w)
+			}
+			out, err := e.Output(c.String("filename"))
+			if err != nil && c.String("filename") != "" {
+				return failure.Local("%v", err)
+			}
+			if err != nil { // a terminal may be shown YAML
+				_, err = fmt.Fprint(e.Out, a.YAML)
+				return err
+			}
+			defer out.Close()
+			if _, err := fmt.Fprint(out, a.YAML); err != nil {
+				return err
+			}
+			return out.Commit()
+		},
+	}
+}
+
+func kind(typed string) string {
+	for _, k := range []string{"Pod", "Deployment"} {
+		if strings.EqualFold(k, typed) {
+			return k
+		}
+	}
+	return typed
+}
+
+// describe collects what the references mean: a pod, or containers that become one.
+func describe(st *storage.Store, g *plan.Generate, refs []string) error {
+	if infra, err := ccontainer.FindPod(st, refs[0]); err == nil && len(refs) == 1 {
+		all, err := container.List(st)
+		if err != nil {
+			return err
+		}
+		cfg := infra.Config
+		g.Name, g.Hostname, g.Share, g.Labels = cfg.Infra.Name, cfg.Config.Hostname, cfg.Infra.Share, cfg.Config.Labels
+		g.Host = cfg.Host.NetworkMode == "host"
+		g.Ports = ports(cfg)
+		for _, c := range slices.Backward(all) {
+			if c.Config.Pod == cfg.ID && c.Config.Infra == nil {
+				m := member(st, c.Config)
+				m.Name = strings.TrimPrefix(m.Name, g.Name+"-")
+				g.Members = append(g.Members, m)
+			}
+		}
+		return nil
+	}
+	for _, ref := range refs {
+		c, err := container.Find(st, ref)
+		if err != nil {
+			return failure.Engine(err, "no container or pod %s: %v", ref, err)
+		}
+		cfg := c.Config
+		if cfg.Infra != nil || cfg.Pod != "" {
+			return failure.Engine(nil, "container %s is in a pod: generate that", ref)
+		}
+		if g.Name == "" {
+			g.Name = cfg.Name + "-pod"
+			g.Labels = cfg.Config.Labels
+			g.Host = cfg.Host.NetworkMode == "host"
+		}
+		g.Ports = append(g.Ports, ports(cfg)...)
+		g.Members = append(g.Members, member(st, cfg))
+	}
+	return nil
+}
+
+func ports(cfg *container.Config) []plan.Port {
+	var all []plan.Port
+	for port, bindings := range cfg.Host.PortBindings {
+		number, protocol, _ := strings.Cut(port, "/")
+		n, err := strconv.Atoi(number)
+		if err != nil {
+			continue
+		}
+		for _, b := range bindings {
+			host, _ := strconv.Atoi(b.HostPort) // 0: any
+			all = append(all, plan.Port{HostIP: b.HostIP, Host: int32(host), Container: int32(n), Protocol: strings.ToUpper(protocol)})
+		}
+	}
+	slices.SortFunc(all, func(a, b plan.Port) int { return int(a.Container - b.Container) })
+	return all
+}
+
+// member is a container without what its image says anyway.
+func member(st *storage.Store, cfg *container.Config) plan.Member {
+	p, h := &cfg.Config, &cfg.Host
+	m := plan.Member{
+		Name: cfg.Name, Image: p.Image, WorkingDir: p.WorkingDir, User: p.User, Command: p.Entrypoint, Args: p.Cmd, Env: p.Env,
+		Tty: p.Tty, Stdin: p.OpenStdin, Privileged: h.Privileged, ReadOnly: h.ReadonlyRootfs, CapAdd: h.CapAdd, CapDrop: h.CapDrop,
+		Memory: h.Memory, Reservation: h.MemoryReserved, NanoCPUs: h.NanoCpus, Restart: h.RestartPolicy.Name, StopTimeout: p.StopTimeout,
+	}
+	m.NoNewPrivs = slices.ContainsFunc(h.SecurityOpt, func(o string) bool {
+		return strings.HasPrefix(o, "no-new-privileges") && !strings.HasSuffix(o, "false")
+	})
+	if img, err := image.Resolve(st, strings.TrimPrefix(cfg.ImageID, "sha256:")); err == nil {
+		from := img.Config.Config
+		m.Env = slices.DeleteFunc(slices.Clone(m.Env), func(kv string) bool { return slices.Contains(from.Env, kv) })
+		if slices.Equal(m.Command, from.Entrypoint) {
+			m.Command = nil
+			if slices.Equal(m.Args, from.Cmd) {
+				m.Args = nil
+			}
+		}
+		if m.WorkingDir == from.WorkingDir {
+			m.WorkingDir = ""
+		}
+		if m.User == from.User {
+			m.User = ""
+		}
+	}
+	if check := p.Healthcheck.Command(p.Shell); check != nil {
+		m.HealthCmd = check
+		m.HealthSeconds = [3]int32{int32(p.Healthcheck.Interval.Seconds()), int32(p.Healthcheck.Timeout.Seconds()), int32(p.Healthcheck.StartPeriod.Seconds())}
+		m.HealthRetries = int32(p.Healthcheck.Retries)
+	}
+	for _, mt := range cfg.Mounts {
+		source := mt.Source
+		if mt.Type == "volume" {
+			source = mt.Name
+		}
+		kind := mt.Type
+		if mt.Tmpfs {
+			kind = "tmpfs"
+		}
+		m.Mounts = append(m.Mounts, plan.Mount{Kind: kind, Source: source, Target: mt.Destination, ReadOnly: !mt.RW})
+	}
+	for target := range h.Tmpfs {
+		if !slices.ContainsFunc(m.Mounts, func(o plan.Mount) bool { return o.Target == target }) {
+			m.Mounts = append(m.Mounts, plan.Mount{Kind: "tmpfs", Target: target})
+		}
+	}
+	return m
+}

@@ -1,0 +1,338 @@
+// Package kube is the commands that take containers to Kubernetes and back: YAML in
+// (play, down) and out (generate). The translation itself is a program of its own,
+// with Kubernetes' types (translate); this package makes what it plans.
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	ccontainer "skiff/commands/container"
+	"skiff/commands/env"
+	"skiff/commands/failure"
+	"skiff/commands/flags"
+	"skiff/commands/kube/embedded"
+	"skiff/commands/kube/plan"
+	"skiff/commands/pod"
+	"skiff/runtime/lifecycle"
+	"skiff/storage"
+	"skiff/storage/container"
+	"skiff/storage/volume"
+)
+
+// maxInput bounds what is read, in bytes.
+const maxInput = 8 << 20
+
+// ownLabel marks the volumes that go with their pod.
+const ownLabel = "io.skiff.kube.own"
+
+// Commands are the members of the management group `kube`.
+func Commands(e *env.Env) []*cli.Command {
+	return []*cli.Command{downCommand(e), GenerateCommand(e, "generate"), PlayCommand(e, "play")}
+}
+
+// PlayCommand is `kube play` and, by another name, `play kube`.
+func PlayCommand(e *env.Env, name string) *cli.Command {
+	return &cli.Command{
+		Name: name, Usage: "Create pods and volumes from Kubernetes YAML", ArgsUsage: "[OPTIONS] FILE|-",
+		Flags: []cli.Flag{
+			&cli.StringSliceFlag{Name: "configmap", Usage: "File with ConfigMaps and Secrets that the YAML refers to"},
+			&cli.BoolFlag{Name: "down", Usage: "Remove what the YAML describes, as kube down does"},
+			&cli.BoolFlag{Name: "force", Usage: "With --down, remove its volumes too"},
+			flags.TypedList(&cli.StringSliceFlag{Name: "network", Usage: "Connect the pods to a network"}, "network"),
+			&cli.StringSliceFlag{Name: "publish", Usage: "Publish a port of the first pod, beside those of its hostPort"},
+			&cli.BoolFlag{Name: "replace", Usage: "Remove pods of the same names first"},
+			&cli.BoolFlag{Name: "start", Value: true, Usage: "Start the pods"},
+		},
+		Action: func(c *cli.Context) error {
+			p, err := planOf(c, e)
+			if err != nil {
+				return err
+			}
+			if c.Bool("down") {
+				return down(c.Context, e, p, c.Bool("force"))
+			}
+			for i := range p.Pods {
+				for _, n := range c.StringSlice("network") {
+					p.Pods[i].Flags = append(p.Pods[i].Flags, "--network="+n)
+				}
+			}
+			if ports := c.StringSlice("publish"); len(ports) > 0 && len(p.Pods) > 0 {
+				for _, port := range ports {
+					p.Pods[0].Flags = append(p.Pods[0].Flags, "--publish="+port)
+				}
+			}
+			return play(c.Context, e, p, c.Bool("replace"), c.Bool("start"))
+		},
+	}
+}
+
+func downCommand(e *env.Env) *cli.Command {
+	return &cli.Command{
+		Name: "down", Usage: "Remove the pods that Kubernetes YAML describes", ArgsUsage: "[OPTIONS] FILE|-",
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "force", Usage: "Remove its volumes too"}},
+		Action: func(c *cli.Context) error {
+			p, err := planOf(c, e)
+			if err != nil {
+				return err
+			}
+			return down(c.Context, e, p, c.Bool("force"))
+		},
+	}
+}
+
+// planOf reads the YAML that the command names.
+func planOf(c *cli.Context, e *env.Env) (*plan.Plan, error) {
+	if err := flags.ExactArgs(c, 1); err != nil {
+		return nil, err
+	}
+	name := c.Args().First()
+	text, err := read(e, name)
+	if err != nil {
+		return nil, failure.Local("%v", err)
+	}
+	q := plan.Question{Play: text}
+	for _, file := range c.StringSlice("configmap") {
+		more, err := read(e, file)
+		if err != nil {
+			return nil, failure.Local("%v", err)
+		}
+		q.ConfigMaps = append(q.ConfigMaps, more)
+	}
+	a, err := embedded.Translate(c.Context, q)
+	if err != nil {
+		return nil, failure.Local("%s: %v", name, err)
+	}
+	for _, w := range a.Warnings {
+		fmt.Fprintln(e.Err, "WARNING: "+w)
+	}
+	return a.Plan, nil
+}
+
+func read(e *env.Env, name string) ([]byte, error) {
+	if strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://") {
+		return nil, fmt.Errorf("%s: a URL is not supported: fetch it, and give it as -", name)
+	}
+	in := io.Reader(e.In)
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	}
+	data, err := io.ReadAll(io.LimitReader(in, maxInput+1))
+	if err == nil && len(data) > maxInput {
+		err = fmt.Errorf("%s is larger than %d bytes", name, maxInput)
+	}
+	return data, err
+}
+
+// play makes what is planned, whole or not at all.
+func play(ctx context.Context, e *env.Env, p *plan.Plan, replace, start bool) (err error) {
+	st, err := e.Store()
+	if err != nil {
+		return err
+	}
+	for i := range p.Pods {
+		_, err := ccontainer.FindPod(st, p.Pods[i].Name)
+		switch {
+		case err == nil && !replace:
+			return failure.Engine(nil, "pod %s is there already: remove it (skiff kube down), or use --replace", p.Pods[i].Name)
+		case err == nil:
+			err = pod.Remove(ctx, st, p.Pods[i].Name)
+		case errors.Is(err, container.ErrNotFound):
+			err = nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	var made []string // volumes
+	var pods []string
+	defer func() {
+		if err == nil {
+			return
+		}
+		for _, name := range pods {
+			err = errors.Join(err, pod.Remove(context.WithoutCancel(ctx), st, name))
+		}
+		for _, name := range made {
+			err = errors.Join(err, volume.Remove(st, name))
+		}
+	}()
+	for i := range p.Volumes {
+		fresh, err := makeVolume(st, &p.Volumes[i])
+		if fresh {
+			made = append(made, p.Volumes[i].Name)
+		}
+		if err != nil {
+			return fmt.Errorf("volume %s: %w", p.Volumes[i].Name, err)
+		}
+	}
+	var lines []string
+	for i := range p.Pods {
+		planned := &p.Pods[i]
+		infra, err := pod.Create(ctx, e, st, &container.Infra{Name: planned.Name, Share: planned.Share}, planned.Flags, false)
+		if err != nil {
+			return fmt.Errorf("pod %s: %w", planned.Name, err)
+		}
+		pods = append(pods, planned.Name)
+		ids, err := members(ctx, e, planned, start)
+		if err != nil {
+			return fmt.Errorf("pod %s: %w", planned.Name, err)
+		}
+		word := "Container"
+		if len(ids) > 1 {
+			word = "Containers"
+		}
+		lines = append(lines, "Pod:", infra.Config.ID, word+":", strings.Join(ids, "\n"), "")
+	}
+	_, err = fmt.Fprint(e.Out, strings.Join(lines, "\n"))
+	return err
+}
+
+// members makes the containers of a pod, and starts them: each init container runs
+// to its end before the next.
+func members(ctx context.Context, e *env.Env, planned *plan.Pod, start bool) (ids []string, err error) {
+	var main []*container.Container
+	for i := range planned.Containers {
+		want := &planned.Containers[i]
+		c, err := ccontainer.Make(ctx, e, append([]string{"--pod=" + planned.Name, "--name=" + want.Name}, want.Args...))
+		if err != nil {
+			return nil, fmt.Errorf("container %s: %w", want.Name, err)
+		}
+		ids = append(ids, c.Config.ID)
+		if !want.Init {
+			main = append(main, c)
+			continue
+		}
+		if !start {
+			continue
+		}
+		if _, err := lifecycle.Start(ctx, c, lifecycle.StartOptions{}); err != nil {
+			return nil, fmt.Errorf("init container %s: %w", want.Name, err)
+		}
+		code, err := lifecycle.Wait(ctx, c)
+		if err == nil && code != 0 {
+			err = fmt.Errorf("it ended with exit code %d", code)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("init container %s: %w", want.Name, err)
+		}
+	}
+	for _, c := range main {
+		if !start {
+			break
+		}
+		if _, err := lifecycle.Start(ctx, c, lifecycle.StartOptions{}); err != nil {
+			return nil, fmt.Errorf("container %s: %w", c.Config.Name, err)
+		}
+	}
+	return ids, nil
+}
+
+// makeVolume makes a volume unless it is there; one that goes with its pod is made
+// anew.
+func makeVolume(st *storage.Store, want *plan.Volume) (fresh bool, err error) {
+	have, err := volume.Inspect(st, want.Name)
+	if err == nil && want.Own && have.Labels[ownLabel] != "" {
+		err = volume.Remove(st, want.Name)
+		have = nil
+	} else if err == nil && want.Own {
+		return false, errors.New("a volume of that name is there, which is not the pod's: rename it")
+	}
+	if err != nil && !errors.Is(err, volume.ErrNotFound) {
+		return false, err
+	}
+	if have != nil && err == nil {
+		return false, nil
+	}
+	labels := map[string]string{}
+	for k, v := range want.Labels {
+		labels[k] = v
+	}
+	if want.Own {
+		labels[ownLabel] = "true"
+	}
+	v, err := volume.Create(st, volume.Volume{Name: want.Name, Labels: labels})
+	if err != nil {
+		return false, err
+	}
+	if want.Own && want.Files == nil {
+		// As Kubernetes has it: whoever the containers run as may write.
+		return true, os.Chmod(v.Mountpoint, 0o777)
+	}
+	root, err := os.OpenRoot(v.Mountpoint)
+	if err != nil {
+		return true, err
+	}
+	defer root.Close()
+	for name, f := range want.Files {
+		if !filepath.IsLocal(name) {
+			return true, fmt.Errorf("the file name %q leaves the volume", name)
+		}
+		if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			return true, err
+		}
+		out, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return true, err
+		}
+		_, err = out.Write(f.Data)
+		if err = errors.Join(err, out.Chmod(os.FileMode(f.Mode)), out.Close()); err != nil {
+			return true, err
+		}
+	}
+	return true, nil
+}
+
+// down removes the pods, and the volumes that go with them.
+func down(ctx context.Context, e *env.Env, p *plan.Plan, force bool) error {
+	st, err := e.Store()
+	if err != nil {
+		return err
+	}
+	var failed failure.Several
+	fmt.Fprintln(e.Out, "Pods removed:")
+	for i := range p.Pods {
+		infra, err := ccontainer.FindPod(st, p.Pods[i].Name)
+		if errors.Is(err, container.ErrNotFound) {
+			continue
+		}
+		if err == nil {
+			err = pod.Remove(ctx, st, p.Pods[i].Name)
+		}
+		if err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		fmt.Fprintln(e.Out, infra.Config.ID)
+	}
+	fmt.Fprintln(e.Out, "Volumes removed:")
+	for _, v := range p.Volumes {
+		have, err := volume.Inspect(st, v.Name)
+		if errors.Is(err, volume.ErrNotFound) || err == nil && !force && have.Labels[ownLabel] == "" {
+			continue
+		}
+		if err == nil {
+			err = volume.Remove(st, v.Name)
+		}
+		if err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		if have.Labels[ownLabel] == "" {
+			fmt.Fprintln(e.Out, v.Name)
+		}
+	}
+	return failed.Err()
+}

@@ -1,0 +1,107 @@
+// Package plan is what the front asks the translator of Kubernetes' YAML, and what
+// that answers. Standard library only: both programs link it.
+package plan
+
+// Question asks for one translation.
+type Question struct {
+	// Play is YAML of one or more documents, ConfigMaps more of them that only
+	// ConfigMaps and Secrets are taken from.
+	Play       []byte   `json:"play,omitempty"`
+	ConfigMaps [][]byte `json:"configMaps,omitempty"`
+	// Generate asks for YAML instead.
+	Generate *Generate `json:"generate,omitempty"`
+}
+
+// Generate is what YAML is to be made of.
+type Generate struct {
+	Kind string `json:"kind"` // Pod or Deployment
+	// Replicas is a Deployment's.
+	Replicas int32             `json:"replicas,omitempty"`
+	Name     string            `json:"name"`
+	Hostname string            `json:"hostname,omitempty"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	Share    []string          `json:"share,omitempty"`
+	Host     bool              `json:"host,omitempty"` // on this machine's network
+	Ports    []Port            `json:"ports,omitempty"`
+	// Members are the containers.
+	Members []Member `json:"members"`
+}
+
+// Port is a published port.
+type Port struct {
+	HostIP    string `json:"hostIP,omitempty"`
+	Host      int32  `json:"host"`
+	Container int32  `json:"container"`
+	Protocol  string `json:"protocol"` // TCP, UDP
+}
+
+// Member is one container to describe.
+type Member struct {
+	Name, Image, WorkingDir, User string
+	Command, Args, Env            []string
+	Tty, Stdin, Privileged        bool
+	ReadOnly, NoNewPrivs          bool
+	CapAdd, CapDrop               []string
+	Memory, Reservation, NanoCPUs int64
+	Restart                       string
+	StopTimeout                   *int
+	Mounts                        []Mount
+	HealthCmd                     []string
+	// HealthSeconds are interval, timeout, start period; HealthRetries failures.
+	HealthSeconds [3]int32
+	HealthRetries int32
+}
+
+// Mount is one mount of a Member.
+type Mount struct {
+	Kind     string // bind, volume, tmpfs
+	Source   string // a path, or the volume's name
+	Target   string
+	ReadOnly bool
+	Size     int64
+}
+
+// Answer is one of Plan and YAML, or Error.
+type Answer struct {
+	Plan     *Plan    `json:"plan,omitempty"`
+	YAML     string   `json:"yaml,omitempty"`
+	Error    string   `json:"error,omitempty"`
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Plan is what to make, in this order.
+type Plan struct {
+	Volumes []Volume `json:"volumes,omitempty"`
+	Pods    []Pod    `json:"pods,omitempty"`
+}
+
+// Volume is a volume to make if it is not there.
+type Volume struct {
+	Name   string            `json:"name"`
+	Labels map[string]string `json:"labels,omitempty"`
+	// Own says that it goes with its pod: an emptyDir, or files of ConfigMaps and
+	// Secrets, which Files are, by name.
+	Own   bool            `json:"own,omitempty"`
+	Files map[string]File `json:"files,omitempty"`
+}
+
+// File is one file of a volume.
+type File struct {
+	Data []byte `json:"data"`
+	Mode uint32 `json:"mode"`
+}
+
+// Pod is one pod: flags for its infra container, as `create` has them.
+type Pod struct {
+	Name       string      `json:"name"`
+	Share      []string    `json:"share"`
+	Flags      []string    `json:"flags,omitempty"`
+	Containers []Container `json:"containers"`
+}
+
+// Container is one container: the arguments of `create`, the image included.
+type Container struct {
+	Name string   `json:"name"`
+	Args []string `json:"args"`
+	Init bool     `json:"init,omitempty"` // runs to its end before the others start
+}

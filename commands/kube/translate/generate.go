@@ -1,0 +1,264 @@
+package translate
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"skiff/commands/kube/plan"
+)
+
+// generate describes containers as Kubernetes does.
+func generate(g *plan.Generate) (text string, warnings []string, err error) {
+	b := &describer{claims: map[string]bool{}}
+	spec, err := b.spec(g)
+	if err != nil {
+		return "", nil, err
+	}
+	labels := map[string]string{"app": label(g.Name)}
+	for k, v := range g.Labels {
+		labels[k] = v
+	}
+	var documents []any
+	for _, name := range b.order {
+		documents = append(documents, &corev1.PersistentVolumeClaim{
+			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PersistentVolumeClaim"}, ObjectMeta: metav1.ObjectMeta{Name: name},
+			Spec: corev1.PersistentVolumeClaimSpec{
+				AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+				Resources:   corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("1Gi")}},
+			},
+		})
+	}
+	switch g.Kind {
+	case "", "Pod":
+		documents = append(documents, &corev1.Pod{
+			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Name: g.Name, Labels: labels}, Spec: *spec,
+		})
+	case "Deployment":
+		if spec.RestartPolicy != corev1.RestartPolicyAlways {
+			b.warn("a Deployment's pods always restart: restartPolicy %s was left out", spec.RestartPolicy)
+			spec.RestartPolicy = corev1.RestartPolicyAlways
+		}
+		documents = append(documents, &appsv1.Deployment{
+			TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"}, ObjectMeta: metav1.ObjectMeta{Name: g.Name, Labels: labels},
+			Spec: appsv1.DeploymentSpec{
+				Replicas: &g.Replicas, Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": labels["app"]}},
+				Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: *spec},
+			},
+		})
+	default:
+		return "", nil, fmt.Errorf("kind %q cannot be generated: only Pod and Deployment can", g.Kind)
+	}
+	var out strings.Builder
+	for i, d := range documents {
+		data, err := yaml.Marshal(d)
+		if err != nil {
+			return "", nil, err
+		}
+		if i > 0 {
+			out.WriteString("---\n")
+		}
+		for line := range strings.Lines(string(data)) {
+			// What only a cluster fills in.
+			if strings.TrimSpace(line) != "status: {}" && strings.TrimSpace(line) != "strategy: {}" && strings.TrimSpace(line) != "resources: {}" {
+				out.WriteString(line)
+			}
+		}
+	}
+	return out.String(), b.warnings, nil
+}
+
+// describer collects what belongs to the description of one pod.
+type describer struct {
+	pod      *corev1.PodSpec
+	claims   map[string]bool
+	order    []string
+	warnings []string
+}
+
+func (b *describer) warn(format string, args ...any) {
+	b.warnings = append(b.warnings, fmt.Sprintf(format, args...))
+}
+
+var notLabel = regexp.MustCompile(`[^A-Za-z0-9_.-]+`)
+
+func label(name string) string { return strings.Trim(notLabel.ReplaceAllString(name, "-"), "-_.") }
+
+func (b *describer) spec(g *plan.Generate) (*corev1.PodSpec, error) {
+	if len(g.Members) == 0 {
+		return nil, errors.New("there is no container to describe")
+	}
+	s := &corev1.PodSpec{Hostname: g.Hostname, HostNetwork: g.Host}
+	b.pod = s
+	if s.Hostname == g.Name {
+		s.Hostname = "" // so it is without
+	}
+	for _, ns := range g.Share {
+		if ns == "pid" {
+			yes := true
+			s.ShareProcessNamespace = &yes
+		}
+	}
+	s.RestartPolicy = corev1.RestartPolicyNever
+	for i := range g.Members {
+		m := &g.Members[i]
+		switch m.Restart {
+		case "always", "unless-stopped":
+			s.RestartPolicy = corev1.RestartPolicyAlways
+		case "on-failure":
+			if s.RestartPolicy == corev1.RestartPolicyNever {
+				s.RestartPolicy = corev1.RestartPolicyOnFailure
+			}
+		}
+		if m.StopTimeout != nil && *m.StopTimeout >= 0 {
+			t := int64(*m.StopTimeout)
+			s.TerminationGracePeriodSeconds = &t
+		}
+		c, err := b.container(m)
+		if err != nil {
+			return nil, fmt.Errorf("container %s: %w", m.Name, err)
+		}
+		s.Containers = append(s.Containers, *c)
+	}
+	for _, p := range g.Ports {
+		s.Containers[0].Ports = append(s.Containers[0].Ports, corev1.ContainerPort{
+			ContainerPort: p.Container, HostPort: p.Host, HostIP: p.HostIP, Protocol: corev1.Protocol(p.Protocol),
+		})
+	}
+	return s, nil
+}
+
+func (b *describer) container(m *plan.Member) (*corev1.Container, error) {
+	c := &corev1.Container{
+		Name: label(m.Name), Image: m.Image, Command: escapeAll(m.Command), Args: escapeAll(m.Args), WorkingDir: m.WorkingDir, TTY: m.Tty, Stdin: m.Stdin,
+	}
+	if c.Image == "" {
+		return nil, errors.New("it has no image, which a cluster needs")
+	}
+	for _, kv := range m.Env {
+		k, v, _ := strings.Cut(kv, "=")
+		c.Env = append(c.Env, corev1.EnvVar{Name: k, Value: strings.ReplaceAll(v, "$(", "$$(")})
+	}
+	if err := security(m, c); err != nil {
+		return nil, err
+	}
+	limits := corev1.ResourceList{}
+	if m.Memory > 0 {
+		limits[corev1.ResourceMemory] = *resource.NewQuantity(m.Memory, resource.BinarySI)
+	}
+	if m.NanoCPUs > 0 {
+		limits[corev1.ResourceCPU] = *resource.NewMilliQuantity(m.NanoCPUs/1e6, resource.DecimalSI)
+	}
+	if len(limits) > 0 {
+		c.Resources.Limits = limits
+	}
+	if m.Reservation > 0 {
+		c.Resources.Requests = corev1.ResourceList{corev1.ResourceMemory: *resource.NewQuantity(m.Reservation, resource.BinarySI)}
+	}
+	if len(m.HealthCmd) > 0 {
+		c.LivenessProbe = &corev1.Probe{
+			ProbeHandler:  corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: m.HealthCmd}},
+			PeriodSeconds: m.HealthSeconds[0], TimeoutSeconds: m.HealthSeconds[1], InitialDelaySeconds: m.HealthSeconds[2], FailureThreshold: m.HealthRetries,
+		}
+	}
+	for i, mount := range m.Mounts {
+		b.mount(m, c, i, mount)
+	}
+	return c, nil
+}
+
+// escapeAll keeps Kubernetes from expanding what is meant for a shell.
+func escapeAll(words []string) []string {
+	var out []string
+	for _, w := range words {
+		out = append(out, strings.ReplaceAll(w, "$(", "$$("))
+	}
+	return out
+}
+
+func security(m *plan.Member, c *corev1.Container) error {
+	s := &corev1.SecurityContext{}
+	set := false
+	yes, no := true, false
+	if m.User != "" {
+		user, group, hasGroup := strings.Cut(m.User, ":")
+		for _, f := range []struct {
+			text string
+			to   **int64
+			on   bool
+		}{{user, &s.RunAsUser, true}, {group, &s.RunAsGroup, hasGroup}} {
+			if !f.on {
+				continue
+			}
+			n, err := strconv.ParseInt(f.text, 10, 64)
+			if err != nil {
+				return fmt.Errorf("user %q: Kubernetes wants numbers", m.User)
+			}
+			*f.to, set = &n, true
+		}
+	}
+	if m.Privileged {
+		s.Privileged, set = &yes, true
+	}
+	if m.ReadOnly {
+		s.ReadOnlyRootFilesystem, set = &yes, true
+	}
+	if m.NoNewPrivs {
+		s.AllowPrivilegeEscalation, set = &no, true
+	}
+	if len(m.CapAdd)+len(m.CapDrop) > 0 {
+		s.Capabilities, set = &corev1.Capabilities{}, true
+		for _, name := range m.CapAdd {
+			s.Capabilities.Add = append(s.Capabilities.Add, corev1.Capability(strings.TrimPrefix(strings.ToUpper(name), "CAP_")))
+		}
+		for _, name := range m.CapDrop {
+			s.Capabilities.Drop = append(s.Capabilities.Drop, corev1.Capability(strings.TrimPrefix(strings.ToUpper(name), "CAP_")))
+		}
+	}
+	if set {
+		c.SecurityContext = s
+	}
+	return nil
+}
+
+func (b *describer) mount(m *plan.Member, c *corev1.Container, i int, mount plan.Mount) {
+	v := corev1.Volume{}
+	switch mount.Kind {
+	case "bind":
+		v.Name = fmt.Sprintf("%s-host-%d", label(m.Name), i)
+		v.HostPath = &corev1.HostPathVolumeSource{Path: mount.Source}
+	case "tmpfs":
+		v.Name = fmt.Sprintf("%s-memory-%d", label(m.Name), i)
+		v.EmptyDir = &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory}
+		if mount.Size > 0 {
+			v.EmptyDir.SizeLimit = resource.NewQuantity(mount.Size, resource.BinarySI)
+		}
+	default:
+		claim := strings.ToLower(label(mount.Source))
+		if claim != mount.Source {
+			b.warn("volume %s is called %s there", mount.Source, claim)
+		}
+		v.Name = claim + "-pvc"
+		v.PersistentVolumeClaim = &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim}
+		if !b.claims[claim] {
+			b.claims[claim], b.order = true, append(b.order, claim)
+		} else {
+			v.Name = ""
+		}
+	}
+	name := v.Name
+	if name == "" {
+		name = v.PersistentVolumeClaim.ClaimName + "-pvc"
+	} else {
+		b.pod.Volumes = append(b.pod.Volumes, v)
+	}
+	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: mount.Target, ReadOnly: mount.ReadOnly})
+}

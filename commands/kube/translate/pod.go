@@ -1,0 +1,498 @@
+package translate
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"skiff/commands/kube/plan"
+)
+
+// pod plans one pod.
+func (p *player) pod(name string, meta *metaObject, spec *corev1.PodSpec) error {
+	if name == "" {
+		return errors.New("metadata.name is missing")
+	}
+	if len(spec.Containers) == 0 {
+		return errors.New("spec.containers is empty")
+	}
+	b := &podBuilder{player: p, meta: meta, spec: spec, name: name, volumes: map[string]mountable{}}
+	b.pod = plan.Pod{Name: name, Share: []string{"ipc", "net", "uts"}}
+	if err := b.flags(); err != nil {
+		return err
+	}
+	for i := range spec.Volumes {
+		if err := b.volume(&spec.Volumes[i]); err != nil {
+			return fmt.Errorf("spec.volumes[%s]: %w", spec.Volumes[i].Name, err)
+		}
+	}
+	for i, list := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
+		for j := range list {
+			c, err := b.container(&list[j], i == 0)
+			if err != nil {
+				return fmt.Errorf("container %s: %w", list[j].Name, err)
+			}
+			b.pod.Containers = append(b.pod.Containers, *c)
+		}
+	}
+	p.plan.Pods = append(p.plan.Pods, b.pod)
+	return nil
+}
+
+// podBuilder collects one pod.
+type podBuilder struct {
+	*player
+	meta    *metaObject
+	spec    *corev1.PodSpec
+	name    string
+	pod     plan.Pod
+	volumes map[string]mountable
+}
+
+func (b *podBuilder) flag(name, value string) { b.pod.Flags = append(b.pod.Flags, "--"+name+"="+value) }
+
+// flags are those of the pod's infra container.
+func (b *podBuilder) flags() error {
+	s := b.spec
+	for _, k := range slices.Sorted(maps.Keys(b.meta.Labels)) {
+		b.flag("label", k+"="+b.meta.Labels[k])
+	}
+	if s.HostNetwork {
+		b.flag("network", "host")
+		b.pod.Share = []string{"ipc", "net"}
+	} else {
+		hostname := s.Hostname
+		if hostname == "" {
+			hostname = b.name
+		}
+		b.flag("hostname", hostname[:min(len(hostname), 63)])
+	}
+	if s.HostIPC {
+		b.pod.Share = slices.DeleteFunc(b.pod.Share, func(ns string) bool { return ns == "ipc" })
+	}
+	if s.ShareProcessNamespace != nil && *s.ShareProcessNamespace {
+		if s.HostPID {
+			return errors.New("spec.shareProcessNamespace and spec.hostPID cannot both be")
+		}
+		b.pod.Share = append(b.pod.Share, "pid")
+	}
+	for _, a := range s.HostAliases {
+		for _, h := range a.Hostnames {
+			b.flag("add-host", h+":"+a.IP)
+		}
+	}
+	switch s.DNSPolicy {
+	case "", corev1.DNSClusterFirst, corev1.DNSDefault, corev1.DNSClusterFirstWithHostNet, corev1.DNSNone:
+	default:
+		return fmt.Errorf("spec.dnsPolicy %q is not one of Kubernetes'", s.DNSPolicy)
+	}
+	if d := s.DNSConfig; d != nil {
+		for _, n := range d.Nameservers {
+			b.flag("dns", n)
+		}
+		for _, n := range d.Searches {
+			b.flag("dns-search", n)
+		}
+		for _, o := range d.Options {
+			text := o.Name
+			if o.Value != nil {
+				text += ":" + *o.Value
+			}
+			b.flag("dns-option", text)
+		}
+	}
+	if c := s.SecurityContext; c != nil {
+		for _, sysctl := range c.Sysctls {
+			b.flag("sysctl", sysctl.Name+"="+sysctl.Value)
+		}
+	}
+	for _, c := range s.Containers {
+		for _, port := range c.Ports {
+			if port.HostPort == 0 || s.HostNetwork {
+				continue
+			}
+			text := fmt.Sprintf("%d:%d", port.HostPort, port.ContainerPort)
+			if ip := port.HostIP; ip != "" {
+				if strings.Contains(ip, ":") {
+					ip = "[" + ip + "]"
+				}
+				text = ip + ":" + text
+			}
+			if port.Protocol != "" && port.Protocol != corev1.ProtocolTCP {
+				text += "/" + strings.ToLower(string(port.Protocol))
+			}
+			b.flag("publish", text)
+		}
+	}
+	if len(s.NodeSelector) > 0 {
+		b.warn("pod %s: spec.nodeSelector has no effect: there is one machine", b.name)
+	}
+	return nil
+}
+
+// container plans one.
+func (b *podBuilder) container(c *corev1.Container, init bool) (*plan.Container, error) {
+	if c.Name == "" || c.Image == "" {
+		return nil, errors.New("name and image must be given")
+	}
+	out := &plan.Container{Name: b.name + "-" + c.Name, Init: init}
+	flag := func(name, value string) { out.Args = append(out.Args, "--"+name+"="+value) }
+	env, err := b.environment(c)
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]string{}
+	for _, kv := range env {
+		k, v, _ := strings.Cut(kv, "=")
+		values[k] = v
+		flag("env", kv)
+	}
+	for _, k := range slices.Sorted(maps.Keys(b.meta.Annotations)) {
+		flag("annotation", k+"="+b.meta.Annotations[k])
+	}
+	if c.WorkingDir != "" {
+		flag("workdir", c.WorkingDir)
+	}
+	if c.TTY {
+		flag("tty", "true")
+	}
+	if c.Stdin {
+		flag("interactive", "true")
+	}
+	switch c.ImagePullPolicy {
+	case corev1.PullAlways:
+		flag("pull", "always")
+	case corev1.PullNever:
+		flag("pull", "never")
+	case "", corev1.PullIfNotPresent:
+	default:
+		return nil, fmt.Errorf("imagePullPolicy %q is not one of Always, IfNotPresent and Never", c.ImagePullPolicy)
+	}
+	if b.spec.HostPID {
+		flag("pid", "host")
+	}
+	if b.spec.HostIPC {
+		flag("ipc", "host")
+	}
+	if t := b.spec.TerminationGracePeriodSeconds; t != nil {
+		flag("stop-timeout", strconv.FormatInt(*t, 10))
+	}
+	if !init {
+		switch b.spec.RestartPolicy {
+		case "", corev1.RestartPolicyAlways:
+			flag("restart", "always")
+		case corev1.RestartPolicyOnFailure:
+			flag("restart", "on-failure")
+		case corev1.RestartPolicyNever:
+		default:
+			return nil, fmt.Errorf("spec.restartPolicy %q is not one of Always, OnFailure and Never", b.spec.RestartPolicy)
+		}
+	}
+	b.resources(c, flag)
+	if err := b.security(c, flag); err != nil {
+		return nil, err
+	}
+	if err := b.probes(c, init, flag); err != nil {
+		return nil, err
+	}
+	for i, m := range c.VolumeMounts {
+		if err := b.mount(&c.VolumeMounts[i], flag); err != nil {
+			return nil, fmt.Errorf("volumeMounts[%s]: %w", m.Name, err)
+		}
+	}
+	command, args := expandAll(c.Command, values), expandAll(c.Args, values)
+	if len(command) > 0 {
+		flag("entrypoint", command[0])
+		args = append(slices.Clone(command[1:]), args...)
+	}
+	out.Args = append(append(out.Args, c.Image), args...)
+	return out, nil
+}
+
+// resources are limits; what is requested becomes weights.
+func (b *podBuilder) resources(c *corev1.Container, flag func(name, value string)) {
+	limits, requests := c.Resources.Limits, c.Resources.Requests
+	if q, ok := limits[corev1.ResourceMemory]; ok && q.Value() > 0 {
+		flag("memory", strconv.FormatInt(q.Value(), 10))
+	}
+	if q, ok := limits[corev1.ResourceCPU]; ok && q.MilliValue() > 0 {
+		flag("cpus", strconv.FormatFloat(float64(q.MilliValue())/1000, 'f', -1, 64))
+	}
+	if q, ok := requests[corev1.ResourceMemory]; ok && q.Value() > 0 {
+		flag("memory-reservation", strconv.FormatInt(q.Value(), 10))
+	}
+	if q, ok := requests[corev1.ResourceCPU]; ok && q.MilliValue() > 0 {
+		flag("cpu-shares", strconv.FormatInt(max(2, q.MilliValue()*1024/1000), 10))
+	}
+}
+
+// security is who the process is and what it may.
+func (b *podBuilder) security(c *corev1.Container, flag func(name, value string)) error {
+	own, pod := c.SecurityContext, b.spec.SecurityContext
+	if own == nil {
+		own = &corev1.SecurityContext{}
+	}
+	if pod == nil {
+		pod = &corev1.PodSecurityContext{}
+	}
+	first := func(a, b *int64) *int64 {
+		if a != nil {
+			return a
+		}
+		return b
+	}
+	user, group := first(own.RunAsUser, pod.RunAsUser), first(own.RunAsGroup, pod.RunAsGroup)
+	switch {
+	case user != nil && group != nil:
+		flag("user", fmt.Sprintf("%d:%d", *user, *group))
+	case user != nil:
+		flag("user", strconv.FormatInt(*user, 10))
+	case group != nil:
+		return errors.New("securityContext.runAsGroup needs runAsUser here")
+	}
+	nonRoot := own.RunAsNonRoot
+	if nonRoot == nil {
+		nonRoot = pod.RunAsNonRoot
+	}
+	if nonRoot != nil && *nonRoot && user == nil {
+		return errors.New("securityContext.runAsNonRoot needs runAsUser here: whose the image's process is is not looked at")
+	}
+	if nonRoot != nil && *nonRoot && *user == 0 {
+		return errors.New("securityContext.runAsNonRoot and runAsUser 0 contradict each other")
+	}
+	for _, g := range pod.SupplementalGroups {
+		flag("group-add", strconv.FormatInt(g, 10))
+	}
+	if pod.FSGroup != nil {
+		flag("group-add", strconv.FormatInt(*pod.FSGroup, 10))
+		b.warn("pod %s: securityContext.fsGroup is a supplementary group; volumes keep their owner", b.name)
+	}
+	if own.Privileged != nil && *own.Privileged {
+		flag("privileged", "true")
+	}
+	if own.ReadOnlyRootFilesystem != nil && *own.ReadOnlyRootFilesystem {
+		flag("read-only", "true")
+	}
+	if own.AllowPrivilegeEscalation != nil && !*own.AllowPrivilegeEscalation {
+		flag("security-opt", "no-new-privileges")
+	}
+	if caps := own.Capabilities; caps != nil {
+		for _, name := range caps.Add {
+			flag("cap-add", string(name))
+		}
+		for _, name := range caps.Drop {
+			flag("cap-drop", string(name))
+		}
+	}
+	profile := own.SeccompProfile
+	if profile == nil {
+		profile = pod.SeccompProfile
+	}
+	if profile != nil {
+		switch profile.Type {
+		case corev1.SeccompProfileTypeRuntimeDefault:
+		case corev1.SeccompProfileTypeUnconfined:
+			flag("security-opt", "seccomp=unconfined")
+		default:
+			return fmt.Errorf("securityContext.seccompProfile of type %s is not supported", profile.Type)
+		}
+	}
+	return nil
+}
+
+// probes: liveness is the health check; nobody routes to a container by the other
+// two.
+func (b *podBuilder) probes(c *corev1.Container, init bool, flag func(name, value string)) error {
+	for _, other := range []struct {
+		name  string
+		probe *corev1.Probe
+	}{{"readinessProbe", c.ReadinessProbe}, {"startupProbe", c.StartupProbe}} {
+		if other.probe != nil {
+			b.warn("pod %s, container %s: %s has no effect", b.name, c.Name, other.name)
+		}
+	}
+	probe := c.LivenessProbe
+	if probe == nil || init {
+		return nil
+	}
+	switch h := probe.ProbeHandler; {
+	case h.Exec != nil:
+		quoted := make([]string, len(h.Exec.Command))
+		for i, word := range h.Exec.Command {
+			quoted[i] = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+		}
+		flag("health-cmd", strings.Join(quoted, " "))
+	case h.HTTPGet != nil:
+		g := h.HTTPGet
+		host, scheme := g.Host, strings.ToLower(string(g.Scheme))
+		if host == "" {
+			host = "127.0.0.1"
+		}
+		if scheme == "" {
+			scheme = "http"
+		}
+		if len(g.HTTPHeaders) > 0 {
+			return errors.New("livenessProbe.httpGet.httpHeaders is not supported")
+		}
+		port, err := probePort(c, g.Port.StrVal, g.Port.IntVal)
+		if err != nil {
+			return err
+		}
+		url := fmt.Sprintf("%s://%s:%d/%s", scheme, host, port, strings.TrimPrefix(g.Path, "/"))
+		url = "'" + strings.ReplaceAll(url, "'", "%27") + "'"
+		flag("health-cmd", "wget -q -O /dev/null "+url+" || curl -fsko /dev/null "+url)
+	case h.TCPSocket != nil:
+		host := h.TCPSocket.Host
+		if host == "" {
+			host = "127.0.0.1"
+		}
+		port, err := probePort(c, h.TCPSocket.Port.StrVal, h.TCPSocket.Port.IntVal)
+		if err != nil {
+			return err
+		}
+		flag("health-cmd", fmt.Sprintf("nc -z '%s' %d", strings.ReplaceAll(host, "'", ""), port))
+	default:
+		return errors.New("livenessProbe has no action that is supported")
+	}
+	or := func(n, usual int32) string {
+		if n == 0 {
+			n = usual
+		}
+		return strconv.Itoa(int(n))
+	}
+	flag("health-interval", or(probe.PeriodSeconds, 10)+"s")
+	flag("health-timeout", or(probe.TimeoutSeconds, 1)+"s")
+	flag("health-retries", or(probe.FailureThreshold, 3))
+	if probe.InitialDelaySeconds > 0 {
+		flag("health-start-period", strconv.Itoa(int(probe.InitialDelaySeconds))+"s")
+	}
+	if b.spec.RestartPolicy == corev1.RestartPolicyNever {
+		flag("health-on-failure", "kill")
+	} else {
+		flag("health-on-failure", "restart")
+	}
+	return nil
+}
+
+func probePort(c *corev1.Container, name string, number int32) (int32, error) {
+	if name == "" {
+		return number, nil
+	}
+	for _, p := range c.Ports {
+		if p.Name == name {
+			return p.ContainerPort, nil
+		}
+	}
+	return 0, fmt.Errorf("livenessProbe: no port of the container is called %q", name)
+}
+
+// mountable is a volume of a pod: the beginning of --mount.
+type mountable struct {
+	kind, source string
+	create       bool // -v, which makes the directory
+	readOnly     bool
+	options      []string
+}
+
+func (b *podBuilder) volume(v *corev1.Volume) error {
+	own := b.name + "-" + v.Name
+	switch s := v.VolumeSource; {
+	case s.HostPath != nil:
+		m := mountable{kind: "bind", source: s.HostPath.Path}
+		if !path.IsAbs(m.source) {
+			return fmt.Errorf("hostPath %q is not absolute", m.source)
+		}
+		if t := s.HostPath.Type; t != nil {
+			switch *t {
+			case corev1.HostPathDirectoryOrCreate:
+				m.create = true
+			case corev1.HostPathUnset, corev1.HostPathDirectory, corev1.HostPathFile, corev1.HostPathSocket, corev1.HostPathCharDev, corev1.HostPathBlockDev:
+			default:
+				return fmt.Errorf("hostPath.type %s is not supported", *t)
+			}
+		}
+		b.volumes[v.Name] = m
+	case s.EmptyDir != nil && s.EmptyDir.Medium == corev1.StorageMediumMemory:
+		m := mountable{kind: "tmpfs"}
+		if q := s.EmptyDir.SizeLimit; q != nil {
+			m.options = append(m.options, fmt.Sprintf("tmpfs-size=%d", q.Value()))
+		}
+		b.volumes[v.Name] = m
+	case s.EmptyDir != nil:
+		if s.EmptyDir.SizeLimit != nil {
+			b.warn("pod %s: emptyDir %s: sizeLimit has no effect on a disk", b.name, v.Name)
+		}
+		b.addVolume(plan.Volume{Name: own, Own: true})
+		b.volumes[v.Name] = mountable{kind: "volume", source: own}
+	case s.PersistentVolumeClaim != nil:
+		b.addVolume(plan.Volume{Name: s.PersistentVolumeClaim.ClaimName})
+		b.volumes[v.Name] = mountable{kind: "volume", source: s.PersistentVolumeClaim.ClaimName, readOnly: s.PersistentVolumeClaim.ReadOnly}
+	case s.ConfigMap != nil, s.Secret != nil, s.Projected != nil:
+		files := map[string]plan.File{}
+		if err := b.files(&s, files); err != nil {
+			return err
+		}
+		b.addVolume(plan.Volume{Name: own, Own: true, Files: files})
+		b.volumes[v.Name] = mountable{kind: "volume", source: own, readOnly: true}
+	default:
+		return errors.New("it is of no kind that is supported")
+	}
+	return nil
+}
+
+func (b *podBuilder) addVolume(v plan.Volume) {
+	if !slices.ContainsFunc(b.plan.Volumes, func(o plan.Volume) bool { return o.Name == v.Name }) {
+		b.plan.Volumes = append(b.plan.Volumes, v)
+	}
+}
+
+// mount puts a volume into a container.
+func (b *podBuilder) mount(m *corev1.VolumeMount, flag func(name, value string)) error {
+	v, ok := b.volumes[m.Name]
+	if !ok {
+		return errors.New("the pod has no volume of that name")
+	}
+	if strings.ContainsAny(m.MountPath+m.SubPath+v.source, ",\n\"") {
+		return errors.New("a path with a comma, a quote or a line break is not supported")
+	}
+	sub := path.Clean("/" + m.SubPath)[1:]
+	if m.SubPath != "" && (path.IsAbs(m.SubPath) || slices.Contains(strings.Split(m.SubPath, "/"), "..")) {
+		return fmt.Errorf("subPath %q leaves the volume", m.SubPath)
+	}
+	if v.create {
+		option := ""
+		if m.ReadOnly {
+			option = ":ro"
+		}
+		if strings.Contains(v.source+m.MountPath, ":") {
+			return errors.New("a path with a colon is not supported")
+		}
+		flag("volume", path.Join(v.source, sub)+":"+m.MountPath+option)
+		return nil
+	}
+	parts := []string{"type=" + v.kind}
+	if v.source != "" {
+		if v.kind == "bind" && sub != "" {
+			v.source = path.Join(v.source, sub)
+		}
+		parts = append(parts, "source="+v.source)
+	}
+	if v.kind == "volume" && sub != "" {
+		parts = append(parts, "volume-subpath="+sub)
+	}
+	if v.kind == "tmpfs" && sub != "" {
+		return errors.New("subPath of an emptyDir in memory is not supported")
+	}
+	parts = append(parts, "destination="+m.MountPath)
+	if m.ReadOnly || v.readOnly {
+		parts = append(parts, "readonly")
+	}
+	flag("mount", strings.Join(append(parts, v.options...), ","))
+	return nil
+}

@@ -1,0 +1,123 @@
+package translate
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"skiff/commands/kube/plan"
+)
+
+// simple is a Pod with more below its only container.
+func simple(more string) string {
+	return "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - name: c\n    image: img\n" + more
+}
+
+func TestPlay_Arguments(t *testing.T) {
+	for name, c := range map[string]struct{ yaml, want string }{
+		"plain":       {simple(""), "--restart=always img"},
+		"command":     {simple("    command: [a, b]\n    args: [c]\n"), "--restart=always --entrypoint=a img b c"},
+		"args":        {simple("    args: [c]\n"), "--restart=always img c"},
+		"expansion":   {simple("    env: [{name: A, value: x}, {name: B, value: $(A)$(A)}]\n    args: [$(B) $$(A) $(C) $]\n"), "--env=A=x --env=B=xx --restart=always img xx $(A) $(C) $"},
+		"never":       {simple("  restartPolicy: Never\n"), "img"},
+		"on failure":  {simple("  restartPolicy: OnFailure\n"), "--restart=on-failure img"},
+		"limits":      {simple("    resources: {limits: {cpu: 1500m, memory: 64Mi}, requests: {cpu: 500m, memory: 1k}}\n"), "--restart=always --memory=67108864 --cpus=1.5 --memory-reservation=1000 --cpu-shares=512 img"},
+		"pull":        {simple("    imagePullPolicy: Never\n"), "--pull=never --restart=always img"},
+		"user":        {simple("    securityContext: {runAsUser: 5, runAsGroup: 6, readOnlyRootFilesystem: true, privileged: true}\n"), "--restart=always --user=5:6 --privileged=true --read-only=true img"},
+		"pod's user":  {simple("  securityContext: {runAsUser: 5, supplementalGroups: [7]}\n"), "--restart=always --user=5 --group-add=7 img"},
+		"probe":       {simple("    ports: [{name: web, containerPort: 80}]\n    livenessProbe: {tcpSocket: {port: web}, failureThreshold: 2}\n"), "--restart=always --health-cmd=nc -z '127.0.0.1' 80 --health-interval=10s --health-timeout=1s --health-retries=2 --health-on-failure=restart img"},
+		"host's path": {simple("    volumeMounts: [{name: v, mountPath: /m, readOnly: true, subPath: a}]\n  volumes: [{name: v, hostPath: {path: /h}}]\n"), "--restart=always --mount=type=bind,source=/h/a,destination=/m,readonly img"},
+		"memory":      {simple("    volumeMounts: [{name: v, mountPath: /m}]\n  volumes: [{name: v, emptyDir: {medium: Memory, sizeLimit: 1Mi}}]\n"), "--restart=always --mount=type=tmpfs,destination=/m,tmpfs-size=1048576 img"},
+	} {
+		p, _, err := Play([]byte(c.yaml), nil)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if got := strings.Join(p.Pods[0].Containers[0].Args, " "); got != c.want {
+			t.Errorf("%s:\n%s\nwant\n%s", name, got, c.want)
+		}
+	}
+}
+
+func TestPlay_Pods(t *testing.T) {
+	p, _, err := Play([]byte(simple("    ports: [{containerPort: 80, hostPort: 8080, protocol: UDP, hostIP: '::1'}]\n"+
+		"  hostname: box\n  shareProcessNamespace: true\n  hostAliases: [{ip: 1.2.3.4, hostnames: [a, b]}]\n"+
+		"  dnsConfig: {nameservers: [9.9.9.9], searches: [x], options: [{name: ndots, value: '2'}]}\n")), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"--hostname=box", "--add-host=a:1.2.3.4", "--add-host=b:1.2.3.4", "--dns=9.9.9.9", "--dns-search=x", "--dns-option=ndots:2",
+		"--publish=[::1]:8080:80/udp",
+	}
+	if !slices.Equal(p.Pods[0].Flags, want) || !slices.Equal(p.Pods[0].Share, []string{"ipc", "net", "uts", "pid"}) {
+		t.Errorf("%q %q", p.Pods[0].Flags, p.Pods[0].Share)
+	}
+	for kind, version := range map[string]string{"Deployment": "apps/v1", "DaemonSet": "apps/v1", "Job": "batch/v1"} {
+		restart := ""
+		if kind == "Job" {
+			restart = "      restartPolicy: Never\n"
+		}
+		p, _, err := Play([]byte("apiVersion: "+version+"\nkind: "+kind+"\nmetadata: {name: w}\nspec:\n  template:\n    metadata: {labels: {a: b}}\n    spec:\n"+restart+"      containers: [{name: c, image: img}]\n"), nil)
+		if err != nil || len(p.Pods) != 1 || p.Pods[0].Name != "w-pod" || p.Pods[0].Flags[0] != "--label=a=b" {
+			t.Errorf("%s: %+v, %v", kind, p, err)
+		}
+	}
+}
+
+// What generate writes is read again, strictly, and means the same.
+func TestGenerate_IsPlayed(t *testing.T) {
+	seconds := 7
+	g := &plan.Generate{
+		Kind: "Pod", Name: "shop", Hostname: "box", Labels: map[string]string{"app": "shop"}, Ports: []plan.Port{{HostIP: "127.0.0.1", Host: 8080, Container: 80, Protocol: "TCP"}},
+		Members: []plan.Member{
+			{
+				Name: "front", Image: "img:1", Command: []string{"sh", "-c"}, Args: []string{"echo $(date) $A"}, Env: []string{"A=$(x)", "B=1"}, WorkingDir: "/w", User: "3:4",
+				Tty: true, ReadOnly: true, CapDrop: []string{"ALL"}, Memory: 64 << 20, NanoCPUs: 1500000000, Restart: "always", StopTimeout: &seconds,
+				Mounts:    []plan.Mount{{Kind: "bind", Source: "/h", Target: "/m", ReadOnly: true}, {Kind: "volume", Source: "data", Target: "/d"}, {Kind: "tmpfs", Target: "/t"}},
+				HealthCmd: []string{"true"}, HealthSeconds: [3]int32{5, 2, 1}, HealthRetries: 4,
+			},
+			{Name: "back", Image: "img:2", Restart: "always", Mounts: []plan.Mount{{Kind: "volume", Source: "data", Target: "/d"}}},
+		},
+	}
+	text, warnings, err := generate(g)
+	if err != nil || len(warnings) > 0 {
+		t.Fatal(err, warnings)
+	}
+	p, _, err := Play([]byte(text), nil)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	want := "--env=A=$(x) --env=B=1 --workdir=/w --tty=true --stop-timeout=7 --restart=always --memory=67108864 --cpus=1.5 --user=3:4 --read-only=true " +
+		"--cap-drop=ALL --health-cmd='true' --health-interval=5s --health-timeout=2s --health-retries=4 --health-start-period=1s --health-on-failure=restart " +
+		"--mount=type=bind,source=/h,destination=/m,readonly --mount=type=volume,source=data,destination=/d --mount=type=tmpfs,destination=/t " +
+		"--entrypoint=sh img:1 -c echo $(date) $A"
+	if got := strings.Join(p.Pods[0].Containers[0].Args, " "); got != want {
+		t.Errorf("%s\nwant\n%s\nfrom\n%s", got, want, text)
+	}
+	if len(p.Volumes) != 1 || p.Volumes[0].Name != "data" || !slices.Contains(p.Pods[0].Flags, "--publish=127.0.0.1:8080:80") {
+		t.Errorf("%+v", p)
+	}
+	g.Kind, g.Replicas = "Deployment", 2
+	if text, _, err = generate(g); err != nil || !strings.Contains(text, "replicas: 2") {
+		t.Errorf("%v\n%s", err, text)
+	}
+	for _, bad := range []*plan.Generate{{Kind: "Job", Members: g.Members}, {Kind: "Pod"}, {Kind: "Pod", Members: []plan.Member{{Name: "x"}}}} {
+		if _, _, err := generate(bad); err == nil {
+			t.Errorf("%+v is described", bad)
+		}
+	}
+}
+
+func FuzzPlay(f *testing.F) {
+	for _, seed := range []string{simple(""), simple("    env: [{name: A, value: $(B)}]\n"), "---\n---\n", "kind: List\nitems: [{kind: Pod}]", "a: &a [*a]", "kind: Secret\ndata: {a: b}", "\x00"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		p, _, err := Play(text, [][]byte{text})
+		if err == nil && p == nil {
+			t.Error("neither a plan nor an error")
+		}
+	})
+}

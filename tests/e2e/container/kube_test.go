@@ -1,0 +1,180 @@
+package container_test
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+
+	"skiff/tests/harness"
+)
+
+// shop is what people write: a database's settings, files, an init container, two
+// containers that share a directory.
+const shop = `# a comment
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: settings
+data:
+  color: green
+  motd: |
+    welcome
+---
+apiVersion: v1
+kind: Secret
+metadata:
+  name: keys
+stringData:
+  token: s3same
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata:
+  name: goods
+spec:
+  accessModes: [ReadWriteOnce]
+  resources: {requests: {storage: 1Gi}}
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: shop
+  labels: {app: shop}
+spec:
+  restartPolicy: Never
+  terminationGracePeriodSeconds: 1
+  hostAliases:
+  - ip: 10.1.2.3
+    hostnames: [db.internal]
+  initContainers:
+  - name: fill
+    image: IMAGE
+    command: [sh, -c, 'echo bread >/goods/list']
+    volumeMounts:
+    - {name: goods, mountPath: /goods}
+  containers:
+  - name: front
+    image: IMAGE
+    command: ["sh", "-c"]
+    args: ["echo $(COLOR) $COLOR $$(NONE) $(POD); cat /goods/list /etc/shop/motd /etc/keys/token; echo; stat -c %a /etc/keys/token; id -u; touch /shared/done; exec sleep 1000"]
+    env:
+    - name: COLOR
+      valueFrom: {configMapKeyRef: {name: settings, key: color}}
+    - name: POD
+      valueFrom: {fieldRef: {fieldPath: metadata.name}}
+    ports:
+    - {containerPort: 80, hostPort: PORT, hostIP: 127.0.0.1}
+    securityContext:
+      runAsUser: 7
+      capabilities: {drop: [ALL]}
+      allowPrivilegeEscalation: false
+    volumeMounts:
+    - {name: goods, mountPath: /goods, readOnly: true}
+    - {name: files, mountPath: /etc/shop}
+    - {name: keys, mountPath: /etc/keys}
+    - {name: shared, mountPath: /shared}
+    livenessProbe:
+      exec: {command: [test, -e, "/shared/done"]}
+      periodSeconds: 1
+  - name: back
+    image: IMAGE
+    command: [sh, -c, "until [ -e /shared/done ]; do sleep 0.1; done; grep db /etc/hosts | tr '\\t' ' '; echo $TOKEN; exec sleep 1000"]
+    envFrom:
+    - secretRef: {name: keys}
+      prefix: ""
+    env:
+    - {name: TOKEN, valueFrom: {secretKeyRef: {name: keys, key: token}}}
+    volumeMounts:
+    - {name: shared, mountPath: /shared}
+  volumes:
+  - name: goods
+    persistentVolumeClaim: {claimName: goods}
+  - name: files
+    configMap: {name: settings, items: [{key: motd, path: motd}]}
+  - name: keys
+    secret: {secretName: keys, defaultMode: 0444}
+  - name: shared
+    emptyDir: {medium: Memory}
+`
+
+func TestKube_PlaysAPod(t *testing.T) {
+	s := harness.New(t)
+	image := s.LoadBusybox()
+	port := strconv.Itoa(freePort(t))
+	text := strings.NewReplacer("IMAGE", image, "PORT", port, "emptyDir: {medium: Memory}", "emptyDir: {}").Replace(shop)
+	s.WriteFile("shop.yaml", text)
+	s.Skiff("kube", "play", s.Home()+"/shop.yaml").Exits(0).PrintsMatch("Pod:\n[0-9a-f]{64}\nContainers:\n([0-9a-f]{64}\n){3}")
+	s.Eventually("both to be through", func() bool {
+		return strings.Contains(s.OK("logs", "shop-back"), "s3same") && strings.Contains(s.OK("logs", "shop-front"), "\n7")
+	})
+	harness.Equal(t, "the front", s.OK("logs", "shop-front"), "green green shop\nbread\nwelcome\ns3same\n444\n7")
+	harness.Equal(t, "the back", s.OK("logs", "shop-back"), "10.1.2.3 db.internal\ns3same")
+	harness.Equal(t, "label", s.OK("pod", "ps", "--filter", "label=app=shop", "--format", "{{.Name}} {{.NumberOfContainers}}"), "shop 4")
+	harness.Equal(t, "port", s.OK("port", "shop-infra"), "80/tcp -> 127.0.0.1:"+port)
+	s.Eventually("the probe", func() bool { return s.Inspect("shop-front", "{{.State.Health.Status}}") == "healthy" })
+	s.Skiff("kube", "play", s.Home()+"/shop.yaml").Exits(1).Complains("pod shop is there already")
+	s.OK("kube", "play", "--replace", s.Home()+"/shop.yaml")
+	// What comes out goes in again.
+	s.OK("generate", "kube", "-f", s.Home()+"/again.yaml", "shop")
+	s.Skiff("kube", "down", s.Home()+"/shop.yaml").Exits(0).Says("Pods removed:\n")
+	harness.Equal(t, "containers left", s.OK("ps", "-aq"), "")
+	harness.Equal(t, "volumes left", s.OK("volume", "ls", "-q"), "goods")
+	s.OK("kube", "down", "--force", s.Home()+"/shop.yaml")
+	harness.Equal(t, "volumes left after force", s.OK("volume", "ls", "-q"), "")
+	if again := s.ReadFile("again.yaml"); !strings.Contains(again, "claimName: goods") || !strings.Contains(again, "hostPort: "+port) {
+		t.Errorf("generated\n%s", again)
+	}
+	s.OK("play", "kube", "--start=false", s.Home()+"/again.yaml")
+	harness.Equal(t, "made again", s.Inspect("shop-front", "{{.Config.User}} {{.HostConfig.CapDrop}} {{.State.Status}}"), "7 [ALL] created")
+	s.OK("kube", "down", "--force", s.Home()+"/again.yaml")
+}
+
+func TestKube_RefusesWhatItCannotDo(t *testing.T) {
+	s := harness.New(t)
+	image := s.LoadBusybox()
+	pod := func(spec string) string {
+		return "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - name: c\n    image: " + image + "\n    command: [sleep, '1000']\n" + spec
+	}
+	for text, want := range map[string]string{
+		"":                              "the YAML has no document",
+		"a: b":                          "document 1 has no kind",
+		"kind: Pod\n\tx: y":             "document 1:",
+		"apiVersion: v1\nkind: Ingress": "kinds that are understood are",
+		pod("    imagee: x\n"):          `unknown field "spec.containers[0].imagee"`,
+		pod("    ports: 7\n"):           "cannot unmarshal number",
+		pod("    lifecycle: {preStop: {exec: {command: [x]}}}\n"):                        "spec.containers[0].lifecycle is not supported",
+		pod("  priorityClassName: x\n"):                                                  "spec.priorityClassName is not supported",
+		pod("    volumeMounts: [{name: none, mountPath: /x}]\n"):                         "the pod has no volume of that name",
+		pod("    env: [{name: A, valueFrom: {secretKeyRef: {name: nosuch, key: k}}}]\n"): "Secret nosuch has no key k, or is not there",
+		pod("  volumes: [{name: v, nfs: {server: s, path: /}}]\n"):                       "spec.volumes[0].nfs is not supported",
+		pod("    ports: [{containerPort: 1, hostPort: 5}]\n  - name: d\n    image: x\n    ports: [{containerPort: 2, hostPort: 5}, {containerPort: 1, hostPort: 5}]\n"): "port 5:1 is published by pod p and by pod p",
+		pod("  - name: c\n    image: x\n"): "container p-c is there twice",
+		pod("") + "---\n" + pod(""):        "pod p is there twice",
+		"a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: [*f,*f,*f,*f,*f,*f,*f,*f,*f]\n": "excessive aliasing",
+		pod("  initContainers:\n  - name: i\n    image: " + image + "\n    command: ['false']\n"): "init container p-i: it ended with exit code 1",
+	} {
+		s.WriteFile("x.yaml", text)
+		s.Skiff("kube", "play", s.Home()+"/x.yaml").Exits(1).Complains(want)
+		harness.Equal(t, "containers left by "+want, s.OK("ps", "-aq"), "")
+	}
+	s.Skiff("kube", "play", "/nosuch").Exits(1).Complains("open /nosuch: no such file or directory")
+	s.Skiff("kube", "generate", "nosuch").Exits(1).Complains("nosuch")
+}
+
+func TestKube_DeploymentsAndStandardInput(t *testing.T) {
+	s := harness.New(t)
+	image := s.LoadBusybox()
+	text := "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  replicas: 2\n  selector: {matchLabels: {app: web}}\n  template:\n    metadata: {labels: {app: web}}\n" +
+		"    spec:\n      containers:\n      - name: c\n        image: " + image + "\n        command: [sleep, '1000']\n---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80}]}\n"
+	r := s.SkiffInput(strings.NewReader(text), "kube", "play", "-").Exits(0)
+	r.Complains("WARNING: Service web has no effect on one machine")
+	harness.Equal(t, "pods", s.OK("pod", "ps", "--format", "{{.Name}} {{.Status}}"), "web-pod-1 Running\nweb-pod-0 Running")
+	s.SkiffInput(strings.NewReader(text), "kube", "down", "-").Exits(0)
+	s.OK("run", "-d", "--name", "one", "--network", "none", "-e", "A=1", "-v", "data:/d", "-u", "3:4", "--restart", "no", image, "sleep", "1000")
+	out := s.OK("kube", "generate", "-t", "deployment", "-r", "3", "one")
+	for _, want := range []string{"kind: Deployment", "replicas: 3", "- sleep", "value: \"1\"", "runAsUser: 3", "runAsGroup: 4", "claimName: data", "kind: PersistentVolumeClaim"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+}
