@@ -103,7 +103,7 @@ func TestKube_PlaysAPod(t *testing.T) {
 	port := strconv.Itoa(freePort(t))
 	text := strings.NewReplacer("IMAGE", image, "PORT", port, "emptyDir: {medium: Memory}", "emptyDir: {}").Replace(shop)
 	s.WriteFile("shop.yaml", text)
-	s.Skiff("kube", "play", s.Home()+"/shop.yaml").Exits(0).PrintsMatch("Pod:\n[0-9a-f]{64}\nContainers:\n([0-9a-f]{64}\n){3}")
+	s.Skiff("kube", "play", s.Home()+"/shop.yaml").Exits(0).PrintsMatch("Pod:\n[0-9a-f]{64}\nContainers:\n([0-9a-f]{64}\n?){3}")
 	s.Eventually("both to be through", func() bool {
 		return strings.Contains(s.OK("logs", "shop-back"), "s3same") && strings.Contains(s.OK("logs", "shop-front"), "\n7")
 	})
