@@ -49,7 +49,7 @@ MAX_BYTES := 47185920 # 45 MiB, design.md
 
 export GOFLAGS := -buildvcs=false -trimpath
 
-.PHONY: all help build static run test test-unit test-e2e test-vm bench lint \
+.PHONY: all help build static run test test-unit test-e2e test-faults test-race test-vm bench lint \
 	lint-tools fmt docs completions install install-docker dist clean \
 	build-needs test-needs hello
 
@@ -171,6 +171,24 @@ test-unit: build-needs ## tests beside the code
 
 test-e2e: build test-needs ## tests of the built binary, as an unprivileged user
 	SKIFF_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -timeout 30m ./tests/...
+
+# How much is done to skiff; the seed makes the points the same ones again.
+KILLS ?= 200
+CUTS ?= 100
+FAULTS ?= 2800
+CHURN ?= 10m
+CYCLES ?= 5000
+SEED ?= 20261121
+test-faults: build test-needs ## kills, power cuts, failing calls, crowds: hours; see docs/reliability.md
+	@.ci/need strace
+	SKIFF_BIN=$(CURDIR)/$(BIN) SKIFF_KILLS=$(KILLS) SKIFF_CUTS=$(CUTS) SKIFF_FAULTS=$(FAULTS) \
+		SKIFF_CHURN=$(CHURN) SKIFF_CYCLES=$(CYCLES) SKIFF_SEED=$(SEED) \
+		$(GO) test -count=1 -v -timeout 12h ./tests/e2e/durable
+	SKIFF_BIN=$(CURDIR)/$(BIN) SKIFF_KILLS=$(KILLS) $(GO) test -count=1 -timeout 4h -run Kill ./tests/e2e/image ./tests/e2e/build
+
+# Slow, and it needs a C library that is not static.
+test-race: build-needs ## unit tests under the race detector
+	CGO_ENABLED=1 $(GO) test -race $$($(GO) list ./... | grep -v '^skiff/tests/')
 
 test-vm: build ## tests that need a machine of their own: systemd, cgroup v2, a reboot
 	@.ci/need $(VM_NEEDS)

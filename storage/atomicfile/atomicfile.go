@@ -28,11 +28,17 @@ var sequence atomic.Uint64
 
 // Write publishes data as path with the given permissions (not subject to the
 // umask). On error path is as it was and no temporary file is left.
-func Write(path string, data []byte, perm os.FileMode, d Durability) (err error) {
+func Write(path string, data []byte, perm os.FileMode, d Durability) error {
 	// The name starts with a dot and carries the pid: a reader of the directory
 	// skips it, and a sweeper can tell whose it was.
 	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+
 		strconv.Itoa(os.Getpid())+"."+strconv.FormatUint(sequence.Add(1), 10)+".tmp")
+	return WriteBy(temp, path, data, perm, d)
+}
+
+// WriteBy is Write by a temporary file that the caller names: in the same file
+// system, where somebody sweeps what a kill leaves.
+func WriteBy(temp, path string, data []byte, perm os.FileMode, d Durability) (err error) {
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -16,6 +17,7 @@ import (
 
 	"skiff/storage"
 	"skiff/storage/atomicfile"
+	"skiff/storage/temp"
 )
 
 var (
@@ -116,7 +118,7 @@ func bridgeFile(st *storage.Store) string { return filepath.Join(Dir(st), ".brid
 // SetBridge gives the default network other addresses.
 // Requires the lock in LockFile, exclusive.
 func SetBridge(st *storage.Store, subnet netip.Prefix) error {
-	return atomicfile.Write(bridgeFile(st), []byte(subnet.String()), 0o600, atomicfile.Durable)
+	return temp.WriteFile(context.Background(), st, bridgeFile(st), []byte(subnet.String()), 0o600)
 }
 
 // Dir is where the records are.
@@ -225,7 +227,7 @@ func Save(st *storage.Store, n *Network) error {
 	if err != nil {
 		return fmt.Errorf("write network: %w", err)
 	}
-	return atomicfile.Write(filepath.Join(Dir(st), n.Name+".json"), data, 0o600, atomicfile.Durable)
+	return temp.WriteFile(context.Background(), st, filepath.Join(Dir(st), n.Name+".json"), data, 0o600)
 }
 
 // Remove deletes a network's record.

@@ -7,6 +7,7 @@
 package secret
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -20,6 +21,7 @@ import (
 
 	"skiff/storage"
 	"skiff/storage/atomicfile"
+	"skiff/storage/temp"
 )
 
 var (
@@ -89,7 +91,7 @@ func Create(st *storage.Store, name string, data []byte, labels map[string]strin
 		return nil, fmt.Errorf("create secret: %w", err)
 	}
 	if replace {
-		return s, atomicfile.Write(file(st, name), text, 0o600, atomicfile.Durable)
+		return s, temp.WriteFile(context.Background(), st, file(st, name), text, 0o600)
 	}
 	return s, publish(st, name, text)
 }
@@ -97,11 +99,15 @@ func Create(st *storage.Store, name string, data []byte, labels map[string]strin
 // publish makes the file of a name that is free: a link is made or is not, and
 // two who want the name do not overwrite each other.
 func publish(st *storage.Store, name string, text []byte) (err error) {
-	f, err := os.CreateTemp(st.Secrets(), ".new-")
+	work, err := temp.Make(context.Background(), st)
 	if err != nil {
 		return fmt.Errorf("create secret: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.Remove(f.Name())) }()
+	defer func() { err = errors.Join(err, work.Remove()) }()
+	f, err := os.OpenFile(filepath.Join(work.Path, "secret"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("create secret: %w", err)
+	}
 	_, err = f.Write(text)
 	if err == nil {
 		err = f.Sync()

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"skiff/storage"
+	"skiff/storage/atomicfile"
 	"skiff/storage/lock"
 )
 
@@ -86,6 +87,17 @@ func (d *Dir) Leave() {
 		d.lock.Release()
 		d.lock = nil
 	}
+}
+
+// WriteFile publishes data as path, durably, in a directory of the store that
+// nobody sweeps: what a kill leaves of the attempt lies in a temporary directory.
+func WriteFile(ctx context.Context, st *storage.Store, path string, data []byte, perm os.FileMode) (err error) {
+	d, err := Make(ctx, st)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Remove()) }()
+	return atomicfile.WriteBy(filepath.Join(d.Path, "file"), path, data, perm, atomicfile.Durable)
 }
 
 // Published says that the directory was renamed into its place, where it is not

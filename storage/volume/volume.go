@@ -7,6 +7,7 @@
 package volume
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -21,6 +22,7 @@ import (
 	"skiff/storage"
 	"skiff/storage/atomicfile"
 	"skiff/storage/event"
+	"skiff/storage/temp"
 )
 
 // ErrNotFound says that no volume has the name.
@@ -115,29 +117,31 @@ func publish(st *storage.Store, v Volume) (err error) {
 	if err := os.MkdirAll(st.Volumes(), 0o700); err != nil {
 		return err
 	}
-	temp, err := os.MkdirTemp(st.Volumes(), ".new-")
+	// What a kill leaves there is swept by the next command.
+	work, err := temp.Make(context.Background(), st)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.RemoveAll(temp))
-		}
-	}()
-	contents := filepath.Join(temp, dataDir)
-	if err := os.Mkdir(contents, 0o755); err != nil {
+	defer func() { err = errors.Join(err, work.Remove()) }()
+	made := filepath.Join(work.Path, "volume")
+	contents := filepath.Join(made, dataDir)
+	if err := os.MkdirAll(contents, 0o755); err != nil {
 		return err
 	}
 	// The umask may have taken bits that other users of the container need.
 	if err := os.Chmod(contents, 0o755); err != nil {
 		return err
 	}
-	if err := atomicfile.Write(filepath.Join(temp, recordFile), data, 0o600, atomicfile.Durable); err != nil {
+	// The mode of the directory itself is nobody's but the user's.
+	if err := os.Chmod(made, 0o700); err != nil {
 		return err
 	}
-	err = os.Rename(temp, filepath.Join(st.Volumes(), v.Name))
+	if err := atomicfile.Write(filepath.Join(made, recordFile), data, 0o600, atomicfile.Durable); err != nil {
+		return err
+	}
+	err = os.Rename(made, filepath.Join(st.Volumes(), v.Name))
 	if errors.Is(err, os.ErrExist) {
-		return os.RemoveAll(temp)
+		return nil
 	}
 	if err != nil {
 		return err
@@ -160,6 +164,9 @@ func Inspect(st *storage.Store, name string) (*Volume, error) {
 	var v Volume
 	if err := json.Unmarshal(data, &v); err != nil {
 		return nil, fmt.Errorf("read volume %s: %w", name, err)
+	}
+	if v.Version > Version {
+		return nil, fmt.Errorf("read volume %s: version %d is newer than this program", name, v.Version)
 	}
 	v.Name, v.Mountpoint = name, Path(st, name)
 	if v.Anonymous {
@@ -203,8 +210,12 @@ func Remove(st *storage.Store, name string) error {
 	if _, err := Inspect(st, name); err != nil {
 		return err
 	}
-	// First out of sight, so that a killed removal leaves no half volume.
-	gone := filepath.Join(st.Volumes(), ".gone-"+NewName())
+	// First out of sight, so that a killed removal leaves no half volume but what
+	// the next command sweeps.
+	gone := filepath.Join(st.Temp(), "removed-"+NewName())
+	if err := os.MkdirAll(st.Temp(), 0o700); err != nil {
+		return fmt.Errorf("remove volume %s: %w", name, err)
+	}
 	if err := os.Rename(filepath.Join(st.Volumes(), name), gone); err != nil {
 		if errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("%q: %w", name, ErrNotFound)

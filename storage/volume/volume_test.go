@@ -108,3 +108,34 @@ func TestList_SkipsWhatIsUnpublished(t *testing.T) {
 		t.Errorf("got %v, %v", all, err)
 	}
 }
+
+func TestInspect_RefusesANewerFormat(t *testing.T) {
+	st := scratch(t)
+	if _, err := Create(st, Volume{Name: "data"}); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(st.Volumes(), "data", "volume.json")
+	if err := os.WriteFile(path, []byte(`{"Version":2,"Name":"data"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Inspect(st, "data"); err == nil || !strings.Contains(err.Error(), "newer than this program") {
+		t.Errorf("got %v", err)
+	}
+	if err := Remove(st, "data"); err == nil {
+		t.Error("removed what it does not understand")
+	}
+}
+
+func TestCreateAndRemove_LeaveNoWork(t *testing.T) {
+	st := scratch(t)
+	if _, err := Create(st, Volume{Name: "data"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Remove(st, "data"); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(st.Temp())
+	if err != nil || len(entries) != 1 {
+		t.Errorf("left %v, %v", entries, err)
+	}
+}

@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -38,3 +39,19 @@ func (s *Session) Alone() {
 	s.T.Helper()
 	s.Eventually("the killed processes are gone", func() bool { return len(descendants()) == 0 })
 }
+
+// KillRoles kills the processes of a role ("skiff:monitor") that a session's
+// commands have started, and reports how many there were.
+func (s *Session) KillRoles(role string) int {
+	killed := 0
+	for pid, p := range family() {
+		if strings.HasPrefix(p.line, role) && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			killed++
+		}
+	}
+	return killed
+}
+
+// KillAll kills everything that a session's commands have started, as the end of
+// the machine would, but that the kernel lives on and writes what it was given.
+func (s *Session) KillAll() { killDescendants() }

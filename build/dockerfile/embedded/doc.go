@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"skiff/build/dockerfile"
 )
@@ -34,7 +35,7 @@ func Parse(ctx context.Context, q dockerfile.Question) (*dockerfile.File, error)
 	var out, said bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.Env = bytes.NewReader(question), &out, &said, []string{}
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("parse Dockerfile: %w%s", err, &said)
+		return nil, fmt.Errorf("parse Dockerfile: %w: %s", err, strings.TrimSpace(said.String()))
 	}
 	var a dockerfile.Answer
 	if err := json.Unmarshal(out.Bytes(), &a); err != nil {

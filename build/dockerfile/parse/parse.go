@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 
@@ -24,9 +25,11 @@ import (
 func Main(in io.Reader, out io.Writer) int {
 	var q dockerfile.Question
 	if err := json.NewDecoder(in).Decode(&q); err != nil {
+		fmt.Fprintln(os.Stderr, "read the question:", err)
 		return 2
 	}
 	if err := json.NewEncoder(out).Encode(Answer(q)); err != nil {
+		fmt.Fprintln(os.Stderr, "write the answer:", err)
 		return 1
 	}
 	return 0

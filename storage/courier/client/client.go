@@ -187,8 +187,12 @@ func call(ctx context.Context, st *storage.Store, request message.Request, archi
 	stop := context.AfterFunc(ctx, func() { requestWrite.Close() })
 	defer stop()
 
-	// A courier that is gone already says why below.
-	_ = json.NewEncoder(requestWrite).Encode(request)
+	sendErr := json.NewEncoder(requestWrite).Encode(request)
+	if sendErr != nil {
+		// One that is gone already says why below; one that waits for the rest must
+		// not wait for ever.
+		requestWrite.Close()
+	}
 	done, readErr := follow(replyRead, watch)
 	waitErr := cmd.Wait()
 	switch {
@@ -202,7 +206,7 @@ func call(ctx context.Context, st *storage.Store, request message.Request, archi
 	case ctx.Err() != nil:
 		return message.Result{}, ctx.Err()
 	}
-	return message.Result{}, fmt.Errorf("courier ended without an answer: %w%s", errors.Join(waitErr, readErr), stderr)
+	return message.Result{}, fmt.Errorf("courier ended without an answer: %w%s", errors.Join(sendErr, waitErr, readErr), stderr)
 }
 
 func start(archive *os.File, stderr io.Writer, requests, replies *os.File) (*exec.Cmd, error) {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	goruntime "runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -50,7 +51,7 @@ func Main() int {
 		os.Exit(1)
 	})
 
-	result, err := serve(ctx, &request, replies.event)
+	result, err := serveGuarded(ctx, &request, replies.event)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = errors.Join(message.ErrCanceled, err)
@@ -60,6 +61,24 @@ func Main() int {
 	}
 	replies.write(message.Reply{Done: &message.Done{Result: result}})
 	return 0
+}
+
+// serveGuarded is serve where the library panics because the kernel refused it
+// something: containers/storage does so when it cannot open a lock.
+func serveGuarded(ctx context.Context, request *message.Request, event func(message.Event)) (result message.Result, err error) {
+	defer func() {
+		r := recover()
+		if r == nil {
+			return
+		}
+		failed, isError := r.(error)
+		var bug goruntime.Error
+		if !isError || errors.As(failed, &bug) {
+			panic(r)
+		}
+		err = fmt.Errorf("use the store's records: %w", failed)
+	}()
+	return serve(ctx, request, event)
 }
 
 // cancelOnSignal cancels on the first SIGINT or SIGTERM; the second ends the

@@ -1,8 +1,8 @@
 // Package durable_test takes the power and the disk away from skiff and kills
 // it, at points that it does not choose, and holds it to its promise: what was
 // reported done is whole, what was not is invisible or healed by the next
-// command. Each story has a short form that always runs; SKIFF_CUTS and
-// SKIFF_KILLS say how many points a long one takes.
+// command. Each story has a short form that always runs; SKIFF_CUTS, SKIFF_KILLS,
+// SKIFF_FAULTS and SKIFF_CHURN say how long a long one is (make test-faults).
 package durable_test
 
 import (

@@ -1,0 +1,136 @@
+package durable_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"skiff/tests/harness"
+)
+
+// failing are the system calls that fail, with the error that they may well have.
+var failing = []struct{ calls, errno string }{
+	{"write,pwrite64,writev", "EIO"},
+	{"write,pwrite64,writev", "ENOSPC"},
+	{"fsync,fdatasync,syncfs", "EIO"},
+	{"rename,renameat,renameat2", "EIO"},
+	{"open,openat,openat2", "EMFILE"},
+	{"mount,fsopen,fsmount,move_mount,open_tree,mount_setattr", "ENOMEM"},
+	{"clone,clone3,fork,vfork", "EAGAIN"},
+	{"unlink,unlinkat,rmdir", "EIO"},
+	{"mkdir,mkdirat,link,linkat,symlink,symlinkat", "ENOSPC"},
+}
+
+// The nth call of a kind fails in every process of a command: no hang, no panic,
+// no damage, and an error in words. SKIFF_FAULTS is how many such calls there are;
+// SKIFF_VERB picks one command.
+func TestKernel_CallsThatFail(t *testing.T) {
+	harness.Requires(t, harness.Root, harness.CommandNamed("strace"))
+	s := harness.New(t)
+	random := dice(t)
+	var verbs []verb
+	for _, v := range everyVerb(t, s) {
+		if slices.Contains([]string{"pull", "load", "run --rm", "run", "build", "rm", "rmi"}, v.name) {
+			if v.name == "run" {
+				// What a guest or its log's writer cannot write is no affair of run's.
+				v.done = func(s *harness.Session) { s.Inspect("made", "{{.State.Status}}") }
+			}
+			verbs = append(verbs, v)
+		}
+	}
+	// Traced without a call that fails, they succeed: else nothing here is a finding.
+	if code, stderr := injected(s, []string{"run", "--rm", "--network", "none", "busybox", "true"}, "inject=write:error=EIO:when=60000"); code != 0 {
+		t.Fatalf("traced, with no call that fails: exit code %d\n%s", code, stderr)
+	}
+	type outcome struct{ fine, failed int }
+	outcomes := map[string]*outcome{}
+	only := onlyVerb()
+	for n := range times(t, "SKIFF_FAULTS", 6) {
+		v := verbs[n%len(verbs)]
+		f := failing[random.IntN(len(failing))]
+		// A call that one process makes 400 times is rare, the first ones matter most.
+		nth := 1 + random.IntN([]int{5, 20, 80, 400}[random.IntN(4)])
+		if only != "" && only != v.name {
+			continue
+		}
+		v.prepare(s)
+		code, stderr := injected(s, v.line, fmt.Sprintf("inject=%s:error=%s:when=%d", f.calls, f.errno, nth))
+		complaint(t, code, stderr)
+		next(s, v, code == 0)
+		if t.Failed() {
+			t.Fatalf("fault %d: %s with %s failing (%s) at call %d; exit code %d\n%s", n, v.name, f.calls, f.errno, nth, code, stderr)
+		}
+		o := outcomes[v.name]
+		if o == nil {
+			o = &outcome{}
+			outcomes[v.name] = o
+		}
+		if code == 0 {
+			o.fine++
+		} else {
+			o.failed++
+		}
+	}
+	for name, o := range outcomes {
+		t.Logf("%s: %d went well all the same, %d failed in words", name, o.fine, o.failed)
+	}
+}
+
+// injected runs skiff as the user with calls that fail. Root traces it, because an
+// unprivileged tracer takes newuidmap's privilege away.
+func injected(s *harness.Session, line []string, inject string) (code int, stderr string) {
+	s.T.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var user string
+	for _, e := range s.Env {
+		if name, ok := strings.CutPrefix(e, "USER="); ok {
+			user = name
+		}
+	}
+	calls, _, _ := strings.Cut(strings.TrimPrefix(inject, "inject="), ":")
+	args := append([]string{"-f", "--quiet=all", "-o", "/dev/null", "-u", user, "-e", "trace=" + calls, "-e", inject, s.Binary()}, line...)
+	cmd := exec.CommandContext(ctx, "strace", args...)
+	var text bytes.Buffer
+	cmd.Stderr = &text
+	cmd.Env, cmd.Dir = s.Env, s.Home()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 3 * time.Second
+	// strace ends with the last process that it traces, monitors included.
+	err := cmd.Run()
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		s.T.Errorf("no end within a minute")
+	case err != nil && !errors.As(err, &exit):
+		s.T.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), text.String()
+}
+
+// runtimeThrow is what Go's own runtime says when it can make no thread or cannot
+// wake itself; no program in that language can do anything about it.
+var runtimeThrow = regexp.MustCompile(`(?m)^(runtime: failed to create new OS thread|fatal error: (newosproc|runtime: netpollBreak write failed|runtime: netpoll))|^runtime: (netpoll|eventfd|epoll)`)
+
+// complaint checks the words of a failure.
+func complaint(t *testing.T, code int, stderr string) {
+	t.Helper()
+	if runtimeThrow.MatchString(stderr) {
+		return
+	}
+	if strings.Contains(stderr, "panic:") || strings.Contains(stderr, "goroutine ") || code == 139 || code == 134 {
+		t.Errorf("it fell over")
+	}
+	if code != 0 && !regexp.MustCompile(`[a-z]+ .*: |[a-z]{3,} [a-z]{2,} `).MatchString(stderr) {
+		t.Errorf("exit code %d without a reason in words: %q", code, stderr)
+	}
+}
