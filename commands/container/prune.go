@@ -83,7 +83,8 @@ func Prune(ctx context.Context, st *storage.Store, f flags.Filters, until time.T
 			failed = errors.Join(failed, err)
 			continue
 		}
-		if s.Running() || s.State == "restarting" {
+		// A run that is between making and starting its container is no stopped one.
+		if s.Running() || s.State == "restarting" || c.Starting() {
 			continue
 		}
 		size := usage.Below(filepath.Join(c.Dir(), container.UpperDir))

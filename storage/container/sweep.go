@@ -113,6 +113,16 @@ func (c *Container) deserted() bool {
 	return err == nil && holder == 0
 }
 
+// Starting reports whether the process that made the container is about to start
+// it.
+func (c *Container) Starting() bool {
+	maker, err := lock.TryExisting(filepath.Join(c.Dir(), LockFile))
+	if err == nil {
+		maker.Release()
+	}
+	return errors.Is(err, lock.ErrBusy)
+}
+
 // exists reports whether the container's directory is there.
 func (c *Container) exists() bool {
 	_, err := os.Lstat(c.Dir())

@@ -59,8 +59,8 @@ func beginRecords(st *storage.Store, report func(message.Event)) (*session, erro
 
 // end removes what the session put aside and returns failure, the session's own
 // error, together with its own. After a failed transfer it also deletes what
-// that put in place. While another transfer is alive that is not possible; then
-// the directory that stays tells the next command.
+// that put in place. While another transfer is alive, or while the kernel refuses,
+// that is not possible; then the directory that stays tells the next command.
 func (s *session) end(failure error) error {
 	defer s.fillReserve()
 	s.transfer.Release()
@@ -68,11 +68,11 @@ func (s *session) end(failure error) error {
 		return errors.Join(failure, s.temp.Remove())
 	}
 	healed, err := s.healAlone()
-	if err == nil && !healed {
+	if err != nil || !healed {
 		s.temp.Leave()
-		return failure
+		return errors.Join(failure, err)
 	}
-	return errors.Join(failure, err, s.temp.Remove())
+	return errors.Join(failure, s.temp.Remove())
 }
 
 // healAlone heals the store unless a transfer is alive, and reports whether it
