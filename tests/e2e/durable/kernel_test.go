@@ -63,7 +63,10 @@ func TestKernel_CallsThatFail(t *testing.T) {
 		}
 		v.prepare(s)
 		code, stderr := injected(s, v.line, fmt.Sprintf("inject=%s:error=%s:when=%d", f.calls, f.errno, nth))
-		complaint(t, code, stderr)
+		// Where writing fails, the words themselves may be what was not written.
+		if stderr != "" || !strings.HasPrefix(f.calls, "write") {
+			complaint(t, code, stderr)
+		}
 		next(s, v, code == 0)
 		if t.Failed() {
 			t.Fatalf("fault %d: %s with %s failing (%s) at call %d; exit code %d\n%s", n, v.name, f.calls, f.errno, nth, code, stderr)
