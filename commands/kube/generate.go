@@ -103,7 +103,10 @@ func describe(st *storage.Store, g *plan.Generate, refs []string) error {
 			return failure.Engine(nil, "container %s is in a pod: generate that", ref)
 		}
 		if g.Name == "" {
-			g.Name = cfg.Name + "-pod"
+			g.Name = cfg.Name
+			if g.Kind == "Pod" {
+				g.Name += "-pod"
+			}
 			g.Labels = cfg.Config.Labels
 			g.Host = cfg.Host.NetworkMode == "host"
 		}
