@@ -130,6 +130,9 @@ FORCE:
 
 install: build ## install skiff below PREFIX (default /usr/local), completions included
 	install -D -m 755 $(BIN) $(DESTDIR)$(PREFIX)/bin/skiff
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system-generators $(DESTDIR)$(PREFIX)/lib/systemd/user-generators
+	ln -sfn ../../../bin/skiff $(DESTDIR)$(PREFIX)/lib/systemd/system-generators/skiff-system-generator
+	ln -sfn ../../../bin/skiff $(DESTDIR)$(PREFIX)/lib/systemd/user-generators/skiff-user-generator
 	install -D -m 644 completions/skiff.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/skiff
 	install -D -m 644 completions/skiff.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_skiff
 	install -D -m 644 completions/skiff.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/skiff.fish

@@ -13,6 +13,7 @@ import (
 	"skiff/commands"
 	"skiff/commands/env"
 	kube "skiff/commands/kube/embedded"
+	"skiff/commands/systemd"
 	"skiff/rootless"
 	stage "skiff/runtime/embedded"
 	"skiff/storage/courier/credential"
@@ -30,6 +31,9 @@ func main() {
 	if len(os.Args) == 1 && os.Args[0] == rootless.RoleHelper {
 		credential.Serve(os.NewFile(rootless.HelperFD, "helper"))
 		return
+	}
+	if systemd.IsGenerator(os.Args[0]) {
+		os.Exit(systemd.Generator(env.New(os.Args[0]), os.Args))
 	}
 	os.Exit(run())
 }

@@ -15,6 +15,7 @@ import (
 	"skiff/commands/runtime"
 	"skiff/commands/secret"
 	"skiff/commands/system"
+	"skiff/commands/systemd"
 	"skiff/commands/volume"
 )
 
@@ -46,6 +47,7 @@ func commandList(e *env.Env) []*cli.Command {
 		{Name: "network", Usage: "Manage networks", Subcommands: network.Commands(e)},
 		{Name: "play", Usage: "Create what a description says", Subcommands: []*cli.Command{kube.PlayCommand(e, "kube")}},
 		{Name: "pod", Usage: "Manage pods", Subcommands: pod.Commands(e)},
+		{Name: "quadlet", Usage: "Manage Quadlet files, of which systemd makes units", Subcommands: systemd.QuadletCommands(e)},
 		runtime.Command(e, system.VersionLine(e)),
 		{Name: "secret", Usage: "Manage secrets", Subcommands: secret.Commands(e)},
 		{Name: "system", Usage: "Manage the installation", Subcommands: system.Commands(e)},

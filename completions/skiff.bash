@@ -46,7 +46,7 @@ __skiff_command() {
 	words='' flags='' values='' kind='' once=''
 	case $1 in
 	'')
-		words='run exec ps build pull push images login logout search version info buildx builder container healthcheck image generate kube manifest network play pod runtime secret system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause unshare update wait'
+		words='run exec ps build pull push images login logout search version info buildx builder container healthcheck image generate kube manifest network play pod quadlet runtime secret system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause unshare update wait'
 		flags='--config --context --debug --help --host --log-level --version'
 		values='--config --context -c --host -H --log-level -l'
 		;;
@@ -418,7 +418,7 @@ __skiff_command() {
 		once=1
 		;;
 	'network create')
-		flags='--attachable --aux-address --driver --gateway --help --internal --ip-range --ipam-driver --ipam-opt --ipv4 --ipv6 --label --opt --scope --subnet'
+		flags='--attachable --aux-address --driver --gateway --help --ignore --internal --ip-range --ipam-driver --ipam-opt --ipv4 --ipv6 --label --opt --scope --subnet'
 		values='--aux-address --driver -d --gateway --ip-range --ipam-driver --ipam-opt --label --opt -o --scope --subnet'
 		kind=network
 		once=1
@@ -514,6 +514,23 @@ __skiff_command() {
 		;;
 	'pod unpause')
 		flags='--all --help'
+		;;
+	'quadlet')
+		words='install list print rm'
+		flags='--help'
+		;;
+	'quadlet install')
+		flags='--help --reload-systemd --replace'
+		;;
+	'quadlet list')
+		flags='--format --help --quiet'
+		values='--format'
+		;;
+	'quadlet print')
+		flags='--dry-run --help'
+		;;
+	'quadlet rm')
+		flags='--force --help --ignore --reload-systemd'
 		;;
 	'runtime')
 		words='create delete exec kill list run spec start state'

@@ -47,6 +47,7 @@ _skiff() {
 			'network:Manage networks'
 			'play:Create what a description says'
 			'pod:Manage pods'
+			'quadlet:Manage Quadlet files, of which systemd makes units'
 			'runtime:Run OCI bundles, as an OCI runtime for other engines'
 			'secret:Manage secrets'
 			'system:Manage the installation'
@@ -1270,6 +1271,7 @@ _skiff() {
 			'--driver[Driver to manage the Network]:value:_files' \
 			'--gateway[IPv4 or IPv6 Gateway for the master subnet]:value:_files' \
 			'--help[Print usage]' \
+			'--ignore[Leave a network of that name as it is, instead of failing]' \
 			'--internal[Restrict external access to the network]' \
 			'--ip-range[Allocate container ip from a sub-range]:value:_files' \
 			'--ipam-driver[IP Address Management Driver]:value:_files' \
@@ -1504,6 +1506,46 @@ _skiff() {
 		_arguments -s \
 			'--all[All pods]' \
 			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'quadlet')
+		commands=(
+			'install:Install Quadlet files'
+			'list:List Quadlet files'
+			'print:Print Quadlet files, or the units that they become'
+			'rm:Remove installed Quadlet files'
+		)
+		[[ $PREFIX == -* ]] || { _describe command commands; return }
+		_arguments -s \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'quadlet install')
+		_arguments -s \
+			'--help[Print usage]' \
+			'--reload-systemd[Have systemd read its units again]' \
+			'--replace[Overwrite files of the same names]' \
+			'*:file:_files'
+		;;
+	'quadlet list')
+		_arguments -s \
+			'--format[Format output with a Go template, json or table]:value:_files' \
+			'--help[Print usage]' \
+			'--quiet[Only display names]' \
+			'*:file:_files'
+		;;
+	'quadlet print')
+		_arguments -s \
+			'--dry-run[Print the units, and what is wrong with the files; fail if something is]' \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'quadlet rm')
+		_arguments -s \
+			'--force[Stop the units that run, too]' \
+			'--help[Print usage]' \
+			'--ignore[Say nothing of files that are not there]' \
+			'--reload-systemd[Have systemd read its units again]' \
 			'*:file:_files'
 		;;
 	'runtime')
@@ -2105,7 +2147,7 @@ _skiff() {
 # Whether a group has a command.
 __skiff_has() {
 	case $1 in
-	'') [[ ' run exec ps build pull push images login logout search version info buildx builder container healthcheck image generate kube manifest network play pod runtime secret system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause unshare update wait ' == *" $2 "* ]] ;;
+	'') [[ ' run exec ps build pull push images login logout search version info buildx builder container healthcheck image generate kube manifest network play pod quadlet runtime secret system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause unshare update wait ' == *" $2 "* ]] ;;
 	'buildx') [[ ' build du inspect ls prune version imagetools ' == *" $2 "* ]] ;;
 	'buildx imagetools') [[ ' create inspect ' == *" $2 "* ]] ;;
 	'builder') [[ ' build du prune ' == *" $2 "* ]] ;;
@@ -2118,6 +2160,7 @@ __skiff_has() {
 	'network') [[ ' connect create disconnect inspect ls prune rm ' == *" $2 "* ]] ;;
 	'play') [[ ' kube ' == *" $2 "* ]] ;;
 	'pod') [[ ' clone create exists inspect kill logs pause prune ps restart rm start stats stop top unpause ' == *" $2 "* ]] ;;
+	'quadlet') [[ ' install list print rm ' == *" $2 "* ]] ;;
 	'runtime') [[ ' create delete exec kill list run spec start state ' == *" $2 "* ]] ;;
 	'secret') [[ ' create exists inspect ls rm ' == *" $2 "* ]] ;;
 	'system') [[ ' df events info prune ' == *" $2 "* ]] ;;

@@ -3,12 +3,14 @@ package container
 import (
 	"context"
 	"fmt"
+	"os"
 	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"skiff/commands/env"
+	"skiff/runtime/lifecycle"
 	"skiff/storage/container"
 )
 
@@ -52,6 +54,21 @@ func notifyReady(ctx context.Context, e *env.Env, c *container.Container, detach
 				tell()
 			}
 		}()
+	}
+}
+
+// stopForUnit returns what SIGTERM means to the main process of a unit of
+// systemd's: that the container shall stop, with its own signal and grace time.
+// It is nil elsewhere, where the signal is the process's, as docker has it.
+func stopForUnit(ctx context.Context, e *env.Env, c *container.Container) func() {
+	// systemd.exec(5): set for the process that systemd itself has started.
+	if e.Getenv("SYSTEMD_EXEC_PID") != strconv.Itoa(os.Getpid()) {
+		return nil
+	}
+	return func() {
+		if err := lifecycle.Stop(context.WithoutCancel(ctx), c, 0, nil); err != nil {
+			fmt.Fprintf(e.Err, "WARNING: stop of container %s: %v\n", c.Config.ID[:12], err)
+		}
 	}
 }
 

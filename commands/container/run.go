@@ -125,6 +125,7 @@ func runRun(ctx context.Context, e *env.Env, o runOptions, start starter) error 
 	notifyReady(ctx, e, c, false)
 	if o.Streams.SigProxy {
 		e.TakeSignals(ctx)
+		o.Streams.Stop = stopForUnit(ctx, e, c)
 	}
 	return ended(o.Streams.tie(ctx, e, session))
 }

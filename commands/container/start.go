@@ -137,6 +137,7 @@ func startAttached(ctx context.Context, e *env.Env, o startOptions, start starte
 	defer session.Close()
 	notifyReady(ctx, e, c, false)
 	e.TakeSignals(ctx)
+	s.Stop = stopForUnit(ctx, e, c)
 	return ended(s.tie(ctx, e, session))
 }
 

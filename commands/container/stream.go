@@ -19,6 +19,8 @@ type streams struct {
 	Tty                   bool // the process has a terminal
 	SigProxy              bool
 	DetachKeys            string
+	// Stop, when not nil, is what SIGTERM does instead of being passed on.
+	Stop func()
 }
 
 // check refuses to tie a stdin that is no terminal to one: docker's text.
@@ -64,7 +66,13 @@ func (s streams) tie(ctx context.Context, e *env.Env, session lifecycle.Session)
 		resize()
 	}
 	if s.SigProxy {
-		defer terminal.ProxySignals(func(n syscall.Signal) { _ = session.Signal(n) })()
+		defer terminal.ProxySignals(func(n syscall.Signal) {
+			if n == syscall.SIGTERM && s.Stop != nil {
+				go s.Stop() // it takes the grace time, and other signals come meanwhile
+				return
+			}
+			_ = session.Signal(n)
+		})()
 	}
 	var detached atomic.Bool
 	if s.Stdin {

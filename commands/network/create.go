@@ -1,6 +1,7 @@
 package network
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -27,6 +28,7 @@ func CreateCommand(e *env.Env) *cli.Command {
 			flags.TypedList(&cli.StringSliceFlag{Name: "aux-address", Usage: "Auxiliary IPv4 or IPv6 addresses used by Network driver"}, "map"),
 			&cli.StringFlag{Name: "driver", Aliases: []string{"d"}, Value: "bridge", Usage: "Driver to manage the Network"},
 			flags.TypedList(&cli.StringSliceFlag{Name: "gateway", Usage: "IPv4 or IPv6 Gateway for the master subnet"}, "strings"),
+			&cli.BoolFlag{Name: "ignore", Usage: "Leave a network of that name as it is, instead of failing"},
 			&cli.BoolFlag{Name: "internal", Usage: "Restrict external access to the network"},
 			flags.TypedList(&cli.StringSliceFlag{Name: "ip-range", Usage: "Allocate container ip from a sub-range"}, "strings"),
 			&cli.StringFlag{Name: "ipam-driver", Value: "default", Usage: "IP Address Management Driver"},
@@ -53,7 +55,12 @@ func CreateCommand(e *env.Env) *cli.Command {
 			if err != nil {
 				return err
 			}
-			if err := runtime.Create(c.Context, st, n); err != nil {
+			err = runtime.Create(c.Context, st, n)
+			if taken := new(runtime.TakenError); c.Bool("ignore") && errors.As(err, &taken) {
+				_, err = fmt.Fprintln(e.Out, n.Name)
+				return err
+			}
+			if err != nil {
 				return err
 			}
 			happened(st, n, "create")
