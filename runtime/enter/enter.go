@@ -102,7 +102,7 @@ func (t *Target) spawn(conn message.Conn, stdio [3]uintptr) (int, error) {
 		return 0, err
 	}
 	in := &stage.Inside{
-		Pidfd: t.Pidfd, Pid: t.Pid, Path: path, Args: []string{string(stage.RoleExec)},
+		Pidfd: t.Pidfd, Pid: t.Pid, Args: []string{string(stage.RoleExec)},
 		Files: []uintptr{stdio[0], stdio[1], stdio[2], uintptr(conn.FD)},
 	}
 	nested := in.Foreign("user")
@@ -113,21 +113,23 @@ func (t *Target) spawn(conn message.Conn, stdio [3]uintptr) (int, error) {
 	}
 	if file != nil {
 		defer file.Close()
+		in.Program = int(file.Fd())
 	}
-	program := file
 	if nested {
 		// Its own user namespace can only be entered by a process with one thread.
-		in.Path, in.Args = "/proc/self/exe", []string{rootless.RoleJoin}
+		in.Program, in.Args = 0, []string{rootless.RoleJoin}
 		in.Files = append(in.Files, uintptr(t.Pidfd), file.Fd())
 		if t.Monitor != nil {
-			if program, err = os.Open(in.Path); err != nil {
+			self, err := os.Open("/proc/self/exe")
+			if err != nil {
 				return 0, err
 			}
-			defer program.Close()
+			defer self.Close()
+			in.Program = int(self.Fd())
 		}
 	}
 	if t.Monitor != nil {
-		return t.ask(in, program)
+		return t.ask(in)
 	}
 	pid, pidfd, err := in.Spawn()
 	if err == nil {
@@ -137,8 +139,8 @@ func (t *Target) spawn(conn message.Conn, stdio [3]uintptr) (int, error) {
 }
 
 // ask lets the monitor start it.
-func (t *Target) ask(in *stage.Inside, program *os.File) (int, error) {
-	fds := []int{int(program.Fd())}
+func (t *Target) ask(in *stage.Inside) (int, error) {
+	fds := []int{in.Program}
 	for _, fd := range in.Files {
 		fds = append(fds, int(fd))
 	}

@@ -2,7 +2,6 @@ package stage
 
 import (
 	"encoding/json"
-	"fmt"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -36,7 +35,7 @@ func (r *relay) admit(m *monitor, c *client, body []byte) {
 		return
 	}
 	in := &Inside{
-		Pidfd: m.child.pidfd, Pid: m.child.pid, Path: fmt.Sprintf("/proc/self/fd/%d", fds[0]), Args: s.Args,
+		Pidfd: m.child.pidfd, Pid: m.child.pid, Program: fds[0], Args: s.Args,
 	}
 	for _, fd := range fds[1:] {
 		in.Files = append(in.Files, uintptr(fd))

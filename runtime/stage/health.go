@@ -150,7 +150,7 @@ func (h *health) spawn(m *monitor, conn message.Conn, out int) (pid, pidfd int, 
 	}
 	defer null.Close()
 	in := &Inside{
-		Pidfd: m.child.pidfd, Pid: m.child.pid, Path: selfPath, Args: []string{string(RoleExec)},
+		Pidfd: m.child.pidfd, Pid: m.child.pid, Args: []string{string(RoleExec)},
 		Files: []uintptr{null.Fd(), uintptr(out), uintptr(out), uintptr(conn.FD)},
 	}
 	if h.joiner >= 0 {
@@ -159,7 +159,7 @@ func (h *health) spawn(m *monitor, conn message.Conn, out int) (pid, pidfd int, 
 			return 0, -1, err
 		}
 		defer self.Close()
-		in.Path, in.Args = fmt.Sprintf("/proc/self/fd/%d", h.joiner), []string{h.cfg.Joiner}
+		in.Program, in.Args = h.joiner, []string{h.cfg.Joiner}
 		in.Files = append(in.Files, uintptr(m.child.pidfd), self.Fd())
 	}
 	if pid, pidfd, err = in.Spawn(); err != nil {

@@ -6,12 +6,15 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"skiff/storage/sealed"
 )
 
 // Inside says what to start within a running container.
 type Inside struct {
 	Pidfd, Pid int // of the container's first process
-	Path       string
+	// Program is the descriptor of what to execute; less than 1, it is ourselves.
+	Program int
 	Args       []string
 	Files      []uintptr // as syscall.ProcAttr has them
 }
@@ -53,8 +56,18 @@ func (in *Inside) spawn() (pid, pidfd int, err error) {
 			return 0, -1, fmt.Errorf("join namespaces: %w", err)
 		}
 	}
+	path := selfPath
+	if in.Program > 0 {
+		// The child's own descriptors take the place of what is in the low ones.
+		program, err := sealed.Raise(in.Program, "program")
+		if err != nil {
+			return 0, -1, err
+		}
+		defer program.Close()
+		path = sealed.Path(program)
+	}
 	attr := &syscall.SysProcAttr{PidFD: &pidfd}
-	pid, err = syscall.ForkExec(in.Path, in.Args, &syscall.ProcAttr{Env: Environ(), Files: in.Files, Sys: attr})
+	pid, err = syscall.ForkExec(path, in.Args, &syscall.ProcAttr{Env: Environ(), Files: in.Files, Sys: attr})
 	if err != nil {
 		return 0, -1, fmt.Errorf("start exec: %w", err)
 	}

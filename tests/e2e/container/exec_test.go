@@ -96,6 +96,20 @@ func TestExec_WorksWhileTheContainerReadsNothing(t *testing.T) {
 	s.Skiff("exec", "it", "echo", "here").Exits(0).Prints("here")
 }
 
+// The descriptors of one client's must not be taken for another's.
+func TestExec_ManyAtOnce(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	sleeper(s, img, "--name", "it")
+	for _, name := range []string{"it", "nested"} {
+		if name == "nested" {
+			sleeper(s, img, "--name", name, "--userns", "keep-id")
+		}
+		s.Shell("for r in 1 2 3 4 5 6 7 8; do for i in 1 2 3 4 5 6; do skiff exec " + name + " echo said & done; wait; done").
+			Exits(0).Prints(strings.TrimSpace(strings.Repeat("said\n", 48)))
+	}
+}
+
 // processOf returns the pid of a process with such a command line, or nothing.
 func processOf(commandLine string) string {
 	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
