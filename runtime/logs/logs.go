@@ -28,8 +28,12 @@ type Options struct {
 	Ended func() bool
 }
 
-// pollStep is how often Follow looks for more.
-const pollStep = 20 * time.Millisecond
+// pollStep is how often Follow looks for more, quickStep how soon it does after
+// it found something.
+const (
+	quickStep = time.Millisecond
+	pollStep  = 20 * time.Millisecond
+)
 
 // Read calls out with each piece of output of the container whose log is
 // dir/log, oldest first: stream is logdriver.Stdout or Stderr, t when it was
@@ -47,11 +51,6 @@ func Read(ctx context.Context, dir string, o Options, out func(stream byte, t ti
 			f.Close()
 		}
 	}()
-	start, skip, first, err := seekTail(files, o.Tail)
-	if err != nil {
-		return err
-	}
-	r.skip = skip
 	if len(files) == 0 {
 		if !o.Follow {
 			return nil
@@ -62,8 +61,20 @@ func Read(ctx context.Context, dir string, o Options, out func(stream byte, t ti
 		}
 		files = append(files, f)
 	}
+	var t *trail
 	if o.Follow {
-		return end(r.followAll(ctx, files, first, start))
+		if t, err = newTrail(path, files[len(files)-1]); err != nil {
+			return err
+		}
+		defer t.close()
+	}
+	start, skip, first, err := seekTail(files, o.Tail)
+	if err != nil {
+		return err
+	}
+	r.skip = skip
+	if o.Follow {
+		return end(r.followAll(ctx, t, files[first:], start))
 	}
 	for i := first; i < len(files); i++ {
 		if _, err = r.pass(files[i], start); err != nil {
@@ -138,29 +149,25 @@ func (r *reader) give(stream byte, t time.Time, p []byte) error {
 	return r.out(stream, t, p)
 }
 
-// followAll gives out the files from the first on, which begins at pos, and then
-// what comes, also in the files that rotation starts.
-func (r *reader) followAll(ctx context.Context, files []*os.File, first int, pos int64) error {
-	newest, err := files[len(files)-1].Stat()
-	if err != nil {
-		return fmt.Errorf("read log: %w", err)
-	}
-	t := &trail{path: r.path, newest: newest}
-	defer t.close()
-	for _, f := range files[first : len(files)-1] {
+// followAll gives out the files, of which the first begins at pos, and then what
+// comes, also in the files that rotation starts.
+func (r *reader) followAll(ctx context.Context, t *trail, files []*os.File, pos int64) error {
+	last := len(files) - 1
+	for _, f := range files[:last] {
+		var err error
 		t.during(func() { _, err = r.pass(f, pos) })
 		if err != nil {
 			return err
 		}
 		pos = 0
 	}
-	return r.follow(ctx, t, files[len(files)-1], pos)
+	return r.follow(ctx, t, files[last], pos)
 }
 
 func (r *reader) follow(ctx context.Context, t *trail, f *os.File, pos int64) error {
 	var own *os.File // f, when it is ours to close
 	defer func() { own.Close() }()
-	for {
+	for pause := quickStep; ; pause = min(2*pause, pollStep) {
 		// Asked before reading: what was written until then is read below.
 		ended := r.o.Ended != nil && r.o.Ended()
 		t.look()
@@ -177,10 +184,10 @@ func (r *reader) follow(ctx context.Context, t *trail, f *os.File, pos int64) er
 			// Everything in the old file was written before the new one began.
 			own.Close()
 			own = t.next()
-			f, pos = own, 0
+			f, pos, pause = own, 0, quickStep/2
 			continue
 		case next != pos:
-			pos = next
+			pos, pause = next, quickStep/2
 			continue
 		case ended:
 			return nil
@@ -190,7 +197,7 @@ func (r *reader) follow(ctx context.Context, t *trail, f *os.File, pos int64) er
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(pollStep):
+		case <-time.After(pause):
 		}
 	}
 }
@@ -213,9 +220,19 @@ func openAll(path string) ([]*os.File, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open log: %w", err)
 		}
+		if len(files) > 0 && same(f, files[0]) { // rotated between the two looks
+			f.Close()
+			continue
+		}
 		files = append([]*os.File{f}, files...)
 	}
 	return files, nil
+}
+
+func same(a, b *os.File) bool {
+	ia, erra := a.Stat()
+	ib, errb := b.Stat()
+	return erra == nil && errb == nil && os.SameFile(ia, ib)
 }
 
 // seekTail finds where the last n lines begin: the file, the record in it, and

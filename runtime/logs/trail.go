@@ -1,7 +1,9 @@
 package logs
 
 import (
+	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"skiff/runtime/stage/logdriver"
@@ -20,8 +22,20 @@ const (
 // them. It is not safe for concurrent use.
 type trail struct {
 	path   string
-	newest os.FileInfo // of the newest file that is held, or is being read
+	known  *os.File    // the newest that is held, or is being read
+	newest os.FileInfo // of known
 	queue  []*os.File  // oldest first
+}
+
+// newTrail begins behind newest, the log's newest file, which stays the caller's
+// to close.
+func newTrail(path string, newest *os.File) (*trail, error) {
+	info, err := newest.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("read log: %w", err)
+	}
+	logdriver.Follow(newest, nil)
+	return &trail{path: path, known: newest, newest: info}, nil
 }
 
 // look opens the files that are newer than all it knows.
@@ -36,9 +50,12 @@ func (t *trail) look() {
 			closeFiles(fresh)
 			continue
 		}
-		for i := len(fresh) - 1; i >= 0; i-- {
-			t.queue, t.newest = append(t.queue, fresh[i]), infos[i]
+		if len(fresh) > 0 {
+			logdriver.Follow(fresh[0], t.known)
+			t.known, t.newest = fresh[0], infos[0]
 		}
+		slices.Reverse(fresh)
+		t.queue = append(t.queue, fresh...)
 		return
 	}
 }

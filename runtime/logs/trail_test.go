@@ -27,11 +27,10 @@ func TestTrail_KeepsWhatIsRotatedAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	newest, err := f.Stat()
+	tr, err := newTrail(path, f)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := &trail{path: path, newest: newest}
 	defer tr.close()
 	const files = 20
 	for i := 1; i < files; i++ {
@@ -67,14 +66,63 @@ func TestTrail_LooksBehindAMissingName(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	known, err := os.Stat(path + ".3")
+	known, err := os.Open(path + ".3")
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := &trail{path: path, newest: known}
+	defer known.Close()
+	tr, err := newTrail(path, known)
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer tr.close()
 	tr.look()
 	if len(tr.queue) != 2 || tr.queue[0].Name() != path+".2" || tr.queue[1].Name() != path {
 		t.Errorf("got %d files", len(tr.queue))
+	}
+}
+
+// The writer is faster than any reader; rotation waits until the files were seen.
+func TestRead_FollowsWhatIsRotatedFasterThanItLooks(t *testing.T) {
+	for _, files := range []int{1, 2, 3} {
+		t.Run(fmt.Sprint(files, " files"), func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "log")
+			w := logdriver.New(message.Log{Path: path, MaxSize: 100, MaxFile: files})
+			const records = 200
+			reading, over := make(chan struct{}), make(chan struct{})
+			go func() {
+				defer close(over)
+				for i := range records {
+					if err := w.Write(logdriver.Stdout, time.Now(), fmt.Appendf(nil, "%40d", i)); err != nil {
+						t.Error(err)
+					}
+					if i == 0 {
+						<-reading
+					}
+				}
+				w.Close()
+			}()
+			next := 0
+			err := Read(t.Context(), filepath.Dir(path), Options{Tail: -1, Follow: true, Ended: func() bool {
+				select {
+				case <-over:
+					return true
+				default:
+					return false
+				}
+			}}, func(_ byte, _ time.Time, p []byte) error {
+				if next == 0 {
+					close(reading)
+				}
+				if want := fmt.Sprintf("%40d", next); string(p) != want {
+					return fmt.Errorf("got %s, want %s", p, want)
+				}
+				next++
+				return nil
+			})
+			if err != nil || next != records {
+				t.Errorf("got %d of %d records: %v", next, records, err)
+			}
+		})
 	}
 }

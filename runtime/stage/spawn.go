@@ -15,8 +15,8 @@ type Inside struct {
 	Pidfd, Pid int // of the container's first process
 	// Program is the descriptor of what to execute; less than 1, it is ourselves.
 	Program int
-	Args       []string
-	Files      []uintptr // as syscall.ProcAttr has them
+	Args    []string
+	Files   []uintptr // as syscall.ProcAttr has them
 }
 
 // Spawn starts a process in the container's namespaces, save the mount namespace

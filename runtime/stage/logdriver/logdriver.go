@@ -11,6 +11,7 @@ package logdriver
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -122,13 +123,16 @@ func (w *Writer) Close() error {
 }
 
 // rotate shifts log -> log.1 -> log.2 ... and drops the oldest. A reader that
-// has the file open keeps reading it.
+// has the file open keeps reading it; one that follows is waited for.
 func (w *Writer) rotate() error {
 	files := max(w.cfg.MaxFile, 1)
 	if files == 1 {
 		if err := os.Remove(w.cfg.Path); err != nil {
 			return fmt.Errorf("rotate log: %w", err)
 		}
+	} else if f, err := os.OpenFile(Rotated(w.cfg.Path, files-1), os.O_RDONLY|unix.O_NOFOLLOW, 0); err == nil {
+		awaitFollowers(f)
+		f.Close()
 	}
 	for i := files - 1; i >= 1; i-- {
 		err := os.Rename(Rotated(w.cfg.Path, i-1), Rotated(w.cfg.Path, i))
@@ -140,9 +144,37 @@ func (w *Writer) rotate() error {
 	if err != nil {
 		return fmt.Errorf("rotate log: %w", err)
 	}
+	if files == 1 {
+		awaitFollowers(w.file)
+	}
 	w.file.Close()
 	w.file, w.size = f, 0
 	return nil
+}
+
+// followerWait bounds how long a rotation waits for followers, once for each
+// that does not look any more.
+const followerWait = time.Second
+
+// awaitFollowers returns when no follower of the log knows f as the newest file
+// (see Follow): what comes after f may be dropped only then.
+func awaitFollowers(f *os.File) {
+	for begun := time.Now(); time.Since(begun) < followerWait; time.Sleep(200 * time.Microsecond) {
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
+}
+
+// Follow says for a reader that it has open every file of the log up to newest,
+// and none that is newer: rotation waits a while for it to look further rather than
+// drop a file that it has not seen. before is what it said last, or nil.
+func Follow(newest, before *os.File) {
+	for errors.Is(unix.Flock(int(newest.Fd()), unix.LOCK_SH), unix.EINTR) {
+	}
+	if before != nil {
+		_ = unix.Flock(int(before.Fd()), unix.LOCK_UN) // closed meanwhile: it holds nothing
+	}
 }
 
 // Rotated is the name of the i-th older file of a log; 0 is the log itself.
