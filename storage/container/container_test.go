@@ -153,3 +153,47 @@ func TestSweep_RemovesWhatAKilledRunLeft(t *testing.T) {
 		t.Errorf("its name: got %v", err)
 	}
 }
+
+// A sweeper that comes while a container is being published takes its mark for
+// that of a removed one.
+func TestSweep_LeavesTheMarkOfWhatIsBeingPublished(t *testing.T) {
+	st := &storage.Store{Dir: t.TempDir()}
+	publish(t, st, &Config{Name: "first"}, false) // makes the directories
+	stop, swept := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(swept)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := Sweep(st, func() error { return nil }); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	defer func() { close(stop); <-swept }()
+	for range 300 {
+		c := publish(t, st, &Config{Name: "c" + NewID()}, true)
+		if _, err := os.Lstat(c.RunningLink()); err != nil {
+			t.Fatal(err)
+		}
+		c.Started()
+	}
+	// What a maker left that was killed before it published goes.
+	if err := os.Symlink("nowhere", filepath.Join(st.Running(), NewID())); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		entries, err := os.ReadDir(st.Running())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(entries) == 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("marks of the dead stay")
+}

@@ -47,11 +47,7 @@ func Sweep(st *storage.Store, ready func() error) error {
 func sweepOne(st *storage.Store, id string) error {
 	c, err := Load(st, id)
 	if errors.Is(err, ErrNotFound) {
-		// Removed, or just about to be published; the link is a hint only.
-		if _, err := os.Lstat(filepath.Join(st.Containers(), id)); errors.Is(err, os.ErrNotExist) {
-			return os.Remove(filepath.Join(st.Running(), id))
-		}
-		return nil
+		return dropMark(st, id)
 	}
 	if err != nil {
 		return err
@@ -60,14 +56,9 @@ func sweepOne(st *storage.Store, id string) error {
 		return nil
 	}
 	if !c.Config.Host.AutoRemove {
-		_, err := c.Status() // which buries it
-		if err == nil {
-			err = os.Remove(c.RunningLink())
+		if _, err := c.Status(); err != nil { // which buries it
+			return err
 		}
-		if errors.Is(err, os.ErrNotExist) {
-			err = nil
-		}
-		return err
 	}
 	op, err := c.TryLock()
 	if err != nil {
@@ -76,6 +67,9 @@ func sweepOne(st *storage.Store, id string) error {
 	defer op.Release()
 	if !c.deserted() {
 		return nil
+	}
+	if !c.Config.Host.AutoRemove {
+		return gone(os.Remove(c.RunningLink()))
 	}
 	if s, err := c.State(); err == nil {
 		if err := Reap(s); err != nil {
@@ -91,6 +85,27 @@ func sweepOne(st *storage.Store, id string) error {
 		failed = errors.Join(failed, os.RemoveAll(dir))
 	}
 	return failed
+}
+
+// dropMark removes the mark of a container that is not there. One that is just
+// being published has its mark already and lies in a temporary directory still: only
+// once that is certainly not so is an absent container one that was removed.
+func dropMark(st *storage.Store, id string) error {
+	if !temp.Quiet(st) {
+		return nil
+	}
+	if _, err := os.Lstat(filepath.Join(st.Containers(), id)); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return gone(os.Remove(filepath.Join(st.Running(), id)))
+}
+
+// gone takes what another process has removed for removed.
+func gone(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // deserted reports whether neither a monitor nor the process that made the

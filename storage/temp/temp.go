@@ -211,6 +211,30 @@ func eachAbandoned(st *storage.Store, found func(path string, held *lock.Lock) (
 	return nil
 }
 
+// Quiet reports whether no living process has a directory, transfers aside. It is
+// false while another process is sweeping or making one.
+func Quiet(st *storage.Store) bool {
+	living := false
+	entries, err := os.ReadDir(st.Temp())
+	if errors.Is(err, os.ErrNotExist) || err == nil && clean(entries) {
+		return true
+	}
+	guard, err := lock.TryExclusive(filepath.Join(st.Temp(), sweepName))
+	if err != nil {
+		return false
+	}
+	defer guard.Release()
+	for _, entry := range entries {
+		if entry.Name() == sweepName || isTransfer(entry.Name()) {
+			continue
+		}
+		l, dead := abandoned(filepath.Join(st.Temp(), entry.Name()))
+		l.Release()
+		living = living || !dead
+	}
+	return !living
+}
+
 // abandoned reports whether path has no living maker, and takes its lock so that
 // only one sweeper deletes it. What is not a directory with a lock has none:
 // makers lock before they let go of the guard.
