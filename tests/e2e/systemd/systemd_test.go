@@ -70,8 +70,8 @@ func TestRun_TermOfAUnitStopsTheContainer(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadBusybox()
 	script := `trap "echo own; exit 3" USR1; trap "echo term; exit 4" TERM; echo ready; while :; do sleep 0.1; done`
-	line := "skiff run --rm --name web --network none --stop-signal USR1 " + img + " sh -c '" + script + "' >said & pid=$!; " +
-		"until grep -q ready said; do sleep 0.1; done; kill -TERM $pid; wait $pid; echo $?; cat said"
+	line := "rm -f said; skiff run --rm --name web --network none --stop-signal USR1 " + img + " sh -c '" + script + "' >said & pid=$!; " +
+		"until grep -qs ready said; do sleep 0.1; done; kill -TERM $pid; wait $pid; echo $?; cat said"
 	s.Shell(line).Exits(0).Prints("4\nready\nterm")
 	s.Shell(strings.Replace(line, "skiff run", `sh -c 'SYSTEMD_EXEC_PID=$$ exec "$@"' x skiff run`, 1)).Exits(0).Prints("3\nready\nown")
 }
