@@ -384,8 +384,8 @@ __skiff_command() {
 		values='--filename -f --replicas -r --type -t'
 		;;
 	'kube play')
-		flags='--configmap --down --force --help --network --publish --replace --start'
-		values='--configmap --network --publish'
+		flags='--annotation --configmap --down --force --help --log-driver --network --publish --replace --start --wait'
+		values='--annotation --configmap --log-driver --network --publish'
 		;;
 	'manifest')
 		words='annotate create inspect push rm'
@@ -450,8 +450,8 @@ __skiff_command() {
 		flags='--help'
 		;;
 	'play kube')
-		flags='--configmap --down --force --help --network --publish --replace --start'
-		values='--configmap --network --publish'
+		flags='--annotation --configmap --down --force --help --log-driver --network --publish --replace --start --wait'
+		values='--annotation --configmap --log-driver --network --publish'
 		;;
 	'pod')
 		words='clone create exists inspect kill logs pause prune ps restart rm start stats stop top unpause'

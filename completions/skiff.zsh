@@ -1178,14 +1178,17 @@ _skiff() {
 		;;
 	'kube play')
 		_arguments -s \
+			'--annotation[Add an annotation to the containers (key=value)]:value:_files' \
 			'--configmap[File with ConfigMaps and Secrets that the YAML refers to]:value:_files' \
 			'--down[Remove what the YAML describes, as kube down does]' \
 			'--force[With --down, remove its volumes too]' \
 			'--help[Print usage]' \
+			'--log-driver[Logging driver of the containers]:value:_files' \
 			'--network[Connect the pods to a network]:value:_files' \
 			'--publish[Publish a port of the first pod, beside those of its hostPort]:value:_files' \
 			'--replace[Remove pods of the same names first]' \
 			'--start[Start the pods]' \
+			'--wait[Stay until the containers have ended or a signal comes, then remove the pods]' \
 			'*:file:_files'
 		;;
 	'manifest')
@@ -1330,14 +1333,17 @@ _skiff() {
 		;;
 	'play kube')
 		_arguments -s \
+			'--annotation[Add an annotation to the containers (key=value)]:value:_files' \
 			'--configmap[File with ConfigMaps and Secrets that the YAML refers to]:value:_files' \
 			'--down[Remove what the YAML describes, as kube down does]' \
 			'--force[With --down, remove its volumes too]' \
 			'--help[Print usage]' \
+			'--log-driver[Logging driver of the containers]:value:_files' \
 			'--network[Connect the pods to a network]:value:_files' \
 			'--publish[Publish a port of the first pod, beside those of its hostPort]:value:_files' \
 			'--replace[Remove pods of the same names first]' \
 			'--start[Start the pods]' \
+			'--wait[Stay until the containers have ended or a signal comes, then remove the pods]' \
 			'*:file:_files'
 		;;
 	'pod')

@@ -57,6 +57,18 @@ func notifyReady(ctx context.Context, e *env.Env, c *container.Container, detach
 	}
 }
 
+// TellManager tells a service manager that waits for it (sd_notify(3)); without
+// one it does nothing.
+func TellManager(e *env.Env, text string) {
+	socket := e.Getenv("NOTIFY_SOCKET")
+	if socket == "" {
+		return
+	}
+	if err := notify(socket, text); err != nil {
+		fmt.Fprintf(e.Err, "WARNING: the service manager at NOTIFY_SOCKET=%s was not told: %v\n", socket, err)
+	}
+}
+
 // stopForUnit returns what SIGTERM means to the main process of a unit of
 // systemd's: that the container shall stop, with its own signal and grace time.
 // It is nil elsewhere, where the signal is the process's, as docker has it.

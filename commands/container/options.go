@@ -90,6 +90,10 @@ func createFlags() []cli.Flag {
 	return slices.Concat(own, flags.ResourceFlags(), flags.SecurityFlags(), flags.NetworkFlags(), flags.LifeFlags(), flags.ExtraFlags())
 }
 
+// UnitLabel is the environment variable in which units name themselves, and the
+// label of the containers made there.
+const UnitLabel = "PODMAN_SYSTEMD_UNIT"
+
 // parseCreate reads the flags that create and run share. It touches nothing but
 // the files that the flags name. Its errors make exit code 125.
 func parseCreate(c *cli.Context, e *env.Env) (createOptions, error) {
@@ -154,6 +158,13 @@ func (o *createOptions) process(c *cli.Context, e *env.Env) (warnings []string, 
 	p.Env = flags.Merge(p.Env, flags.Proxies(e, c.StringSlice("env")))
 	if p.Labels, err = flags.Labels(c.StringSlice("label-file"), c.StringSlice("label")); err != nil {
 		return nil, err
+	}
+	// As podman does it: in which unit to restart the container (auto-update).
+	if unit := e.Getenv(UnitLabel); unit != "" {
+		if p.Labels == nil {
+			p.Labels = map[string]string{}
+		}
+		p.Labels[UnitLabel] = unit
 	}
 	for _, stream := range c.StringSlice("attach") {
 		switch strings.ToLower(stream) {

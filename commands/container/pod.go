@@ -107,9 +107,13 @@ func joinPod(st *storage.Store, o *createOptions) error {
 	}
 	o.Pod = infra.ID
 	for what, mode := range map[string]*string{"net": &h.NetworkMode, "ipc": &h.IpcMode, "pid": &h.PidMode, "uts": &h.UTSMode} {
+		onHost := what == "net" && infra.Host.NetworkMode == "host"
 		switch {
+		case shared(what) && onHost && (*mode == "" || *mode == "default"):
+			*mode = "host" // nobody may join this machine's own by way of another
 		case shared(what) && (*mode == "" || *mode == "default"):
 			*mode = "container:" + infra.ID
+		case what == "uts" && infra.Host.NetworkMode == "host":
 		case what == "uts" && *mode == "" && shared("net"):
 			*mode = "private" // else it goes with the network
 		}

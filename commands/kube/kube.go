@@ -43,13 +43,17 @@ func PlayCommand(e *env.Env, name string) *cli.Command {
 	return &cli.Command{
 		Name: name, Usage: "Create pods and volumes from Kubernetes YAML", ArgsUsage: "[OPTIONS] FILE|-",
 		Flags: []cli.Flag{
+			&cli.StringSliceFlag{Name: "annotation", Usage: "Add an annotation to the containers (key=value)"},
 			&cli.StringSliceFlag{Name: "configmap", Usage: "File with ConfigMaps and Secrets that the YAML refers to"},
 			&cli.BoolFlag{Name: "down", Usage: "Remove what the YAML describes, as kube down does"},
 			&cli.BoolFlag{Name: "force", Usage: "With --down, remove its volumes too"},
+			&cli.StringFlag{Name: "log-driver", Usage: "Logging driver of the containers"},
 			flags.TypedList(&cli.StringSliceFlag{Name: "network", Usage: "Connect the pods to a network"}, "network"),
 			&cli.StringSliceFlag{Name: "publish", Usage: "Publish a port of the first pod, beside those of its hostPort"},
 			&cli.BoolFlag{Name: "replace", Usage: "Remove pods of the same names first"},
+			&cli.StringFlag{Name: "service-exit-code-propagation", Value: "none", Hidden: true, Usage: "With --wait, fail when any, all or none of the containers have failed"},
 			&cli.BoolFlag{Name: "start", Value: true, Usage: "Start the pods"},
+			&cli.BoolFlag{Name: "wait", Aliases: []string{"w"}, Usage: "Stay until the containers have ended or a signal comes, then remove the pods"},
 		},
 		Action: func(c *cli.Context) error {
 			p, err := planOf(c, e)
@@ -59,7 +63,18 @@ func PlayCommand(e *env.Env, name string) *cli.Command {
 			if c.Bool("down") {
 				return down(c.Context, e, p, c.Bool("force"))
 			}
+			how := c.String("service-exit-code-propagation")
+			switch {
+			case propagations[how] == nil:
+				return failure.Local("--service-exit-code-propagation: %q is none of all, any and none", how)
+			case c.Bool("wait") && !c.Bool("start"):
+				return failure.Local("conflicting options: --wait and --start=false")
+			}
 			for i := range p.Pods {
+				for j := range p.Pods[i].Containers {
+					own := &p.Pods[i].Containers[j]
+					own.Args = append(extra(c), own.Args...)
+				}
 				for _, n := range c.StringSlice("network") {
 					p.Pods[i].Flags = append(p.Pods[i].Flags, "--network="+n)
 				}
@@ -69,9 +84,24 @@ func PlayCommand(e *env.Env, name string) *cli.Command {
 					p.Pods[0].Flags = append(p.Pods[0].Flags, "--publish="+port)
 				}
 			}
-			return play(c.Context, e, p, c.Bool("replace"), c.Bool("start"))
+			started, err := play(c.Context, e, p, c.Bool("replace"), c.Bool("start"))
+			if err != nil || !c.Bool("wait") {
+				return err
+			}
+			return wait(c.Context, e, p, started, how)
 		},
 	}
+}
+
+// extra are flags of `create` for every container.
+func extra(c *cli.Context) (args []string) {
+	for _, a := range c.StringSlice("annotation") {
+		args = append(args, "--annotation="+a)
+	}
+	if driver := c.String("log-driver"); driver != "" {
+		args = append(args, "--log-driver="+driver)
+	}
+	return args
 }
 
 func downCommand(e *env.Env) *cli.Command {
@@ -136,27 +166,28 @@ func read(e *env.Env, name string) ([]byte, error) {
 	return data, err
 }
 
-// play makes what is planned, whole or not at all.
-func play(ctx context.Context, e *env.Env, p *plan.Plan, replace, start bool) (err error) {
+// play makes what is planned, whole or not at all, and returns the containers
+// that no others wait for.
+func play(ctx context.Context, e *env.Env, p *plan.Plan, replace, start bool) (made []*container.Container, err error) {
 	st, err := e.Store()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for i := range p.Pods {
 		_, err := ccontainer.FindPod(st, p.Pods[i].Name)
 		switch {
 		case err == nil && !replace:
-			return failure.Engine(nil, "pod %s is there already: remove it (skiff kube down), or use --replace", p.Pods[i].Name)
+			return nil, failure.Engine(nil, "pod %s is there already: remove it (skiff kube down), or use --replace", p.Pods[i].Name)
 		case err == nil:
 			err = pod.Remove(ctx, st, p.Pods[i].Name)
 		case errors.Is(err, container.ErrNotFound):
 			err = nil
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
-	var made []string // volumes
+	var volumes []string
 	var pods []string
 	defer func() {
 		if err == nil {
@@ -165,17 +196,17 @@ func play(ctx context.Context, e *env.Env, p *plan.Plan, replace, start bool) (e
 		for _, name := range pods {
 			err = errors.Join(err, pod.Remove(context.WithoutCancel(ctx), st, name))
 		}
-		for _, name := range made {
+		for _, name := range volumes {
 			err = errors.Join(err, volume.Remove(st, name))
 		}
 	}()
 	for i := range p.Volumes {
 		fresh, err := makeVolume(st, &p.Volumes[i])
 		if fresh {
-			made = append(made, p.Volumes[i].Name)
+			volumes = append(volumes, p.Volumes[i].Name)
 		}
 		if err != nil {
-			return fmt.Errorf("volume %s: %w", p.Volumes[i].Name, err)
+			return nil, fmt.Errorf("volume %s: %w", p.Volumes[i].Name, err)
 		}
 	}
 	var lines []string
@@ -183,12 +214,13 @@ func play(ctx context.Context, e *env.Env, p *plan.Plan, replace, start bool) (e
 		planned := &p.Pods[i]
 		infra, err := pod.Create(ctx, e, st, &container.Infra{Name: planned.Name, Share: planned.Share}, planned.Flags, false)
 		if err != nil {
-			return fmt.Errorf("pod %s: %w", planned.Name, err)
+			return nil, fmt.Errorf("pod %s: %w", planned.Name, err)
 		}
 		pods = append(pods, planned.Name)
-		ids, err := members(ctx, e, planned, start)
+		ids, main, err := members(ctx, e, planned, start)
+		made = append(made, main...)
 		if err != nil {
-			return fmt.Errorf("pod %s: %w", planned.Name, err)
+			return nil, fmt.Errorf("pod %s: %w", planned.Name, err)
 		}
 		word := "Container"
 		if len(ids) > 1 {
@@ -197,18 +229,17 @@ func play(ctx context.Context, e *env.Env, p *plan.Plan, replace, start bool) (e
 		lines = append(lines, "Pod:", infra.Config.ID, word+":", strings.Join(ids, "\n"), "")
 	}
 	_, err = fmt.Fprint(e.Out, strings.Join(lines, "\n"))
-	return err
+	return made, err
 }
 
 // members makes the containers of a pod, and starts them: each init container runs
 // to its end before the next.
-func members(ctx context.Context, e *env.Env, planned *plan.Pod, start bool) (ids []string, err error) {
-	var main []*container.Container
+func members(ctx context.Context, e *env.Env, planned *plan.Pod, start bool) (ids []string, main []*container.Container, err error) {
 	for i := range planned.Containers {
 		want := &planned.Containers[i]
 		c, err := ccontainer.Make(ctx, e, append([]string{"--pod=" + planned.Name, "--name=" + want.Name}, want.Args...))
 		if err != nil {
-			return nil, fmt.Errorf("container %s: %w", want.Name, err)
+			return nil, nil, fmt.Errorf("container %s: %w", want.Name, err)
 		}
 		ids = append(ids, c.Config.ID)
 		if !want.Init {
@@ -219,14 +250,14 @@ func members(ctx context.Context, e *env.Env, planned *plan.Pod, start bool) (id
 			continue
 		}
 		if _, err := lifecycle.Start(ctx, c, lifecycle.StartOptions{}); err != nil {
-			return nil, fmt.Errorf("init container %s: %w", want.Name, err)
+			return nil, nil, fmt.Errorf("init container %s: %w", want.Name, err)
 		}
 		code, err := lifecycle.Wait(ctx, c)
 		if err == nil && code != 0 {
 			err = fmt.Errorf("it ended with exit code %d", code)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("init container %s: %w", want.Name, err)
+			return nil, nil, fmt.Errorf("init container %s: %w", want.Name, err)
 		}
 	}
 	for _, c := range main {
@@ -234,10 +265,10 @@ func members(ctx context.Context, e *env.Env, planned *plan.Pod, start bool) (id
 			break
 		}
 		if _, err := lifecycle.Start(ctx, c, lifecycle.StartOptions{}); err != nil {
-			return nil, fmt.Errorf("container %s: %w", c.Config.Name, err)
+			return nil, nil, fmt.Errorf("container %s: %w", c.Config.Name, err)
 		}
 	}
-	return ids, nil
+	return ids, main, nil
 }
 
 // makeVolume makes a volume unless it is there; one that goes with its pod is made

@@ -198,6 +198,15 @@ func (p *pod) refuseRunning() error {
 	return nil
 }
 
+// Stop stops a pod with all that it has, each with its own signal and grace time.
+func Stop(ctx context.Context, st *storage.Store, name string) error {
+	p, err := find(st, name)
+	if err != nil {
+		return err
+	}
+	return stop(ctx, p, nil)
+}
+
 // Remove removes a pod with all that it has.
 func Remove(ctx context.Context, st *storage.Store, name string) error {
 	p, err := find(st, name)

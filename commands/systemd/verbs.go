@@ -162,7 +162,7 @@ func runInstall(e *env.Env, files []string, replace, reload bool) error {
 	for _, file := range files {
 		name := filepath.Base(file)
 		if !quadlet.Is(name) {
-			return failure.Local("%s: a Quadlet file ends in .container, .volume, .network, .image or .build", file)
+			return failure.Local("%s: a Quadlet file ends in .container, .pod, .kube, .volume, .network, .image or .build", file)
 		}
 		data, err := os.ReadFile(file)
 		if err != nil {

@@ -96,5 +96,20 @@ var rules = map[string]map[string]rule{
 		"SetWorkingDirectory": {how: ours}, "TLSVerify": {how: ours}, "Target": {once, "target", ""}, "Variant": {how: ours},
 		"Volume": {refused, "", "mount into a step with RUN --mount in the Dockerfile"},
 	},
+	"Pod": {
+		"AddHost": {each, "add-host", ""}, "ContainersConfModule": {warned, "", noModules}, "DNS": {each, "dns", ""},
+		"DNSOption": {each, "dns-option", ""}, "DNSSearch": {each, "dns-search", ""}, "ExitPolicy": {how: ours}, "GIDMap": {each, "gidmap", ""},
+		"GlobalArgs": {how: ours}, "HostName": {once, "hostname", ""}, "IP": {once, "ip", ""}, "IP6": {once, "ip6", ""}, "Label": {words, "label", ""},
+		"Network": {how: ours}, "NetworkAlias": {each, "network-alias", ""}, "PodName": {how: ours}, "PodmanArgs": {how: ours},
+		"PublishPort": {each, "publish", ""}, "ServiceName": {how: ours}, "ShmSize": {once, "shm-size", ""}, "StopTimeout": {how: ours},
+		"SubGIDMap": {refused, "", "name the ids with GIDMap="}, "SubUIDMap": {refused, "", "name the ids with UIDMap="},
+		"UIDMap": {each, "uidmap", ""}, "UserNS": {once, "userns", ""}, "Volume": {how: ours},
+	},
+	"Kube": {
+		"AutoUpdate": {how: ours}, "ConfigMap": {how: ours}, "ContainersConfModule": {warned, "", noModules}, "ExitCodePropagation": {how: ours},
+		"GlobalArgs": {how: ours}, "KubeDownForce": {how: ours}, "LogDriver": {once, "log-driver", ""}, "Network": {how: ours},
+		"PodmanArgs": {how: ours}, "PublishPort": {each, "publish", ""}, "ServiceName": {how: ours}, "SetWorkingDirectory": {how: ours},
+		"UserNS": {refused, "", "the pods of a manifest have the user's own namespace"}, "Yaml": {how: ours},
+	},
 	"Quadlet": {"DefaultDependencies": {how: ours}},
 }

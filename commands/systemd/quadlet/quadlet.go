@@ -59,6 +59,15 @@ func Generate(o Options) (units []*Unit, problems []error) {
 			continue
 		}
 		names[u.Name] = s.path
+		if p := g.byName[s.own.Last("Pod")]; s.kind == ".container" && p != nil {
+			p.members = append(p.members, s)
+		}
+	}
+	for i, s := range all {
+		u := units[i]
+		if u.Err != nil {
+			continue
+		}
 		t := &translation{generator: g, source: s}
 		u.Text, u.Err = t.translate()
 		u.Warnings = t.warnings
@@ -168,7 +177,7 @@ func (s *source) at(key, format string, args ...any) error {
 // resource is the name of what the file's service makes: the container, the
 // volume, the network or the image.
 func (s *source) resource() string {
-	key := map[string]string{".container": "ContainerName", ".volume": "VolumeName", ".network": "NetworkName", ".image": "ImageTag", ".build": "ImageTag"}[s.kind]
+	key := map[string]string{".container": "ContainerName", ".volume": "VolumeName", ".network": "NetworkName", ".image": "ImageTag", ".build": "ImageTag", ".pod": "PodName"}[s.kind]
 	if name := s.own.Last(key); name != "" {
 		return name
 	}

@@ -77,6 +77,35 @@ func TestGenerate_Golden(t *testing.T) {
 			"side.container":               "[Container]\nRootfs=/srv/root\nNetwork=db.container\nMount=type=volume,src=data.volume,dst=/d\nNotify=true\nReloadCmd=/bin/reload -x\n[Quadlet]\nDefaultDependencies=false\n",
 			".hidden/sub/deep.volume":      "[Volume]\n",
 		},
+		"pod": {
+			"app.pod": "[Pod]\nPublishPort=8080:80\nNetwork=inner.network:alias=app\nVolume=./shared:/shared\nVolume=data.volume:/data\n" +
+				"StopTimeout=5\nPodmanArgs=--share=net\n[Install]\nWantedBy=default.target\n",
+			"web.container":  "[Container]\nImage=web\nPod=app.pod\nVolume=/own:/data\n",
+			"job.container":  "[Container]\nImage=job\nPod=app.pod\nStartWithPod=false\n",
+			"data.volume":    "[Volume]\n",
+			"inner.network":  "[Network]\n",
+			"kept.pod":       "[Pod]\nPodName=kept\nServiceName=k\nExitPolicy=continue\n[Service]\nRestart=no\n",
+			"in.container":   "[Container]\nImage=in\nPod=kept.pod\n",
+			"alone.pod":      "[Pod]\n",
+			"template@.pod":  "[Pod]\n",
+			"wrong.pod":      "[Pod]\nExitPolicy=maybe\n",
+			"patient.pod":    "[Pod]\nStopTimeout=long\n",
+			"unnamed.pod":    "[Pod]\nPort=1\n",
+			"two@.container": "[Container]\nImage=two\nPod=kept.pod\n",
+		},
+		"kube": {
+			"app.kube": "[Kube]\nYaml=app.yaml\nConfigMap=./c.yaml\nConfigMap=/etc/d.yaml\nNetwork=inner.network\nPublishPort=8080:80\nLogDriver=none\n" +
+				"AutoUpdate=registry\nAutoUpdate=web/local\nExitCodePropagation=any\nSetWorkingDirectory=yaml\nKubeDownForce=true\n[Install]\nWantedBy=default.target\n",
+			"inner.network": "[Network]\n",
+			"plain.kube":    "[Kube]\nYaml=/srv/a b.yaml\nServiceName=p\n[Service]\nRestart=always\n",
+			"none.kube":     "[Kube]\n",
+			"two.kube":      "[Kube]\nYaml=a\nYaml=b\n",
+			"user.kube":     "[Kube]\nYaml=a\nUserNS=auto\n",
+			"policy.kube":   "[Kube]\nYaml=a\nAutoUpdate=web/always\n",
+			"exit.kube":     "[Kube]\nYaml=a\nExitCodePropagation=some\n",
+			"where.kube":    "[Kube]\nYaml=a\nSetWorkingDirectory=here\n",
+			"key.kube":      "[Kube]\nYaml=a\nImage=x\n",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir, units := generate(t, files)
@@ -102,7 +131,9 @@ func TestGenerate_MistakesNameFileAndLine(t *testing.T) {
 		"[Container]\nImage=a\n[Service]\nType=forking\n":       "x.container:4: Type=forking is not supported in [Service]: it must be one of notify, oneshot, exec, simple",
 		"[Container]\nImage=a\n[Unit]\nAfter=gone.container\n":  "x.container:4: After: there is no file gone.container",
 		"[Container]\nImage=a\nGroup=1\n":                       "x.container:3: Group: Group= needs User=",
-		"[Container]\nImage=a\nPod=a.pod\n":                     "x.container:3: Pod: skiff does not translate .pod files yet",
+		"[Container]\nImage=a\nPod=a.pod\n":                     "x.container:3: Pod: there is no file a.pod",
+		"[Container]\nImage=a\nPod=a\n":                         `x.container:3: Pod: "a" is no .pod file`,
+		"[Container]\nImage=a\nStartWithPod=no\n":               "x.container:3: StartWithPod: there is no Pod= to start with",
 		"[Container]\nImage=a\nReloadCmd=a\nReloadSignal=HUP\n": "x.container:4: ReloadSignal: ReloadCmd= and ReloadSignal= exclude each other",
 		"[Container]\nImage=a\nAutoUpdate=always\n":             `x.container:3: AutoUpdate: "always" is neither registry nor local`,
 		"[Container]\nImage=a\nEntrypoint=[1]\n":                "x.container:3: Entrypoint: [1] is no list of words",
@@ -126,9 +157,12 @@ func TestGenerate_RefusesALoopAndTwoOfOneName(t *testing.T) {
 		"b.container": "[Container]\nImage=i\nNetwork=a.container\n",
 		"c.container": "[Container]\nImage=i\nServiceName=same\n",
 		"d.container": "[Container]\nImage=i\nServiceName=same\n",
-		"e.pod":       "[Pod]\n",
+		"e.pod":       "[Pod]\nVolume=e.volume:/v\nNetwork=f.container\n",
+		"f.container": "[Container]\nImage=i\nPod=e.pod\n",
 	})
-	for i, want := range []string{"needs this file itself", "needs this file itself", "", "also becomes same.service", "does not translate .pod files yet"} {
+	for i, want := range []string{
+		"needs this file itself", "needs this file itself", "", "also becomes same.service", "needs this file itself", "needs this file itself",
+	} {
 		if got := fmt.Sprint(units[i].Err); !strings.Contains(got, want) || want == "" && units[i].Err != nil {
 			t.Errorf("%s: %s", units[i].Path, got)
 		}
@@ -137,19 +171,14 @@ func TestGenerate_RefusesALoopAndTwoOfOneName(t *testing.T) {
 
 // Every key is translated, refused or warned of; none vanishes.
 func TestRules_NoKeyIsSilent(t *testing.T) {
-	translated, err := os.ReadFile("translate.go")
-	if err != nil {
-		t.Fatal(err)
+	code := ""
+	for _, file := range []string{"translate.go", "pod.go", "quadlet.go", "source.go"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		code += string(text)
 	}
-	more, err := os.ReadFile("quadlet.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	source, err := os.ReadFile("source.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	code := string(translated) + string(more) + string(source)
 	for section, keys := range rules {
 		for key, r := range keys {
 			switch r.how {

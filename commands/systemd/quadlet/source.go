@@ -63,6 +63,8 @@ type source struct {
 	err  error
 	// instances are the names of links to a template: web@one.container.
 	instances []string
+	// members are the .container files that name this .pod file as theirs.
+	members []*source
 }
 
 // stem is the name without its extension.
@@ -229,6 +231,5 @@ func (s *source) read(dirs []string) error {
 
 // Is reports whether a file of this name is a Quadlet file that skiff translates.
 func Is(name string) bool {
-	kind := sections[filepath.Ext(name)]
-	return rules[kind] != nil && strings.TrimSuffix(name, filepath.Ext(name)) != ""
+	return sections[filepath.Ext(name)] != "" && strings.TrimSuffix(name, filepath.Ext(name)) != ""
 }

@@ -51,6 +51,10 @@ func (t *translation) translate() (string, error) {
 			err = t.image()
 		case ".build":
 			err = t.build()
+		case ".pod":
+			err = t.pod()
+		case ".kube":
+			err = t.kube()
 		}
 	}
 	if err != nil {
@@ -61,10 +65,6 @@ func (t *translation) translate() (string, error) {
 
 // checkKeys refuses what the kind of file does not know.
 func (t *translation) checkKeys() error {
-	known := rules[sections[t.kind]]
-	if known == nil {
-		return &unit.Error{Position: t.own.Position, Text: fmt.Sprintf("skiff does not translate %s files yet", t.kind)}
-	}
 	for _, s := range t.file.Sections {
 		switch s.Name {
 		case sections[t.kind], "Quadlet":
@@ -193,8 +193,11 @@ func (t *translation) needs(key, name string) (*source, error) {
 	if t.leadsTo(s, map[string]bool{}) {
 		return nil, t.at(key, "%s needs this file itself, in the end", name)
 	}
-	lines := []string{"Requires=" + s.service() + ".service", "After=" + s.service() + ".service"}
-	for _, line := range lines {
+	binding := "Requires="
+	if s.kind == ".pod" {
+		binding = "BindsTo=" // its namespaces are gone when it ends
+	}
+	for _, line := range []string{binding + s.service() + ".service", "After=" + s.service() + ".service"} {
 		if !slices.Contains(t.head, line) {
 			t.head = append(t.head, line)
 		}
@@ -238,11 +241,11 @@ func (t *translation) imageName() (string, error) {
 }
 
 // absolute is a path as the file means it: relative to the file.
-func (t *translation) absolute(path string) string {
+func (s *source) absolute(path string) string {
 	if filepath.IsAbs(path) || strings.HasPrefix(path, "%") {
 		return path
 	}
-	return filepath.Join(filepath.Dir(t.path), path)
+	return filepath.Join(filepath.Dir(s.path), path)
 }
 
 func (t *translation) container() error {
@@ -267,16 +270,10 @@ func (t *translation) container() error {
 		mode = "split"
 	}
 	own = append(own, "--cgroups="+mode)
-	for _, step := range []func() error{t.notify, t.user, t.security, t.mounts, t.networks, t.environment, t.devices, t.life} {
+	for _, step := range []func() error{t.joinPod, t.notify, t.user, t.security, t.mounts, t.networks, t.environment, t.devices, t.life} {
 		if err := step(); err != nil {
 			return err
 		}
-	}
-	if p := t.own.Last("Pod"); p != "" {
-		return t.at("Pod", "skiff does not translate .pod files yet")
-	}
-	if p := t.own.All("StartWithPod"); len(p) > 0 {
-		return t.at("StartWithPod", "skiff does not translate .pod files yet")
 	}
 	if label := t.own.Last("AutoUpdate"); label != "" {
 		if label != "registry" && label != "local" {
@@ -321,11 +318,13 @@ func (t *translation) container() error {
 func (t *translation) serviceType(defaults map[string]string) error {
 	allowed := map[string][]string{"Type": {"notify", "oneshot", "exec", "simple"}, "KillMode": {"mixed", "control-group"}}
 	own := t.file.Section("Service")
-	for _, key := range []string{"Type", "KillMode"} {
+	for _, key := range []string{"Type", "KillMode", "Restart"} {
 		got := own.Last(key)
-		if got == "" {
+		if got == "" && defaults[key] == "" {
+			continue
+		} else if got == "" {
 			t.service = append(t.service, key+"="+defaults[key])
-		} else if !slices.Contains(allowed[key], got) {
+		} else if allowed[key] != nil && !slices.Contains(allowed[key], got) {
 			all := own.All(key)
 			return &unit.Error{Position: all[len(all)-1].Position, Text: fmt.Sprintf("%s=%s is not supported in [Service]: it must be one of %s", key, got, strings.Join(allowed[key], ", "))}
 		}
@@ -424,27 +423,16 @@ func (t *translation) security() error {
 func (t *translation) mounts() error {
 	taken := map[string]bool{}
 	for _, e := range t.own.All("Volume") {
-		source, rest, ok := strings.Cut(e.Value, ":")
-		if !ok {
-			t.flag("volume", e.Value)
-			continue
+		if err := t.volumeOf(t.source, e, taken); err != nil {
+			return err
 		}
-		destination, _, _ := strings.Cut(rest, ":")
-		taken[destination] = true
-		switch {
-		case filepath.Ext(source) == ".volume":
-			s, err := t.needs("Volume", source)
-			if err != nil {
+	}
+	if p := t.byName[t.own.Last("Pod")]; p != nil {
+		for _, e := range p.own.All("Volume") {
+			if err := t.volumeOf(p, e, taken); err != nil {
 				return err
 			}
-			source = s.resource()
-		case source == "." || source == ".." || strings.HasPrefix(source, "./") || strings.HasPrefix(source, "../"):
-			source = t.absolute(source)
 		}
-		if strings.HasPrefix(source, "/") {
-			t.head = append(t.head, "RequiresMountsFor="+unit.Quote(source))
-		}
-		t.flag("volume", source+":"+rest)
 	}
 	for _, e := range t.own.All("Mount") {
 		fields := strings.Split(e.Value, ",")
@@ -493,6 +481,36 @@ func (t *translation) mounts() error {
 			t.flag("tmpfs", dir)
 		}
 	}
+	return nil
+}
+
+// volumeOf is a Volume= of the file from, which is this one or its pod's. What is
+// mounted already stays.
+func (t *translation) volumeOf(from *source, e unit.Entry, taken map[string]bool) error {
+	source, rest, ok := strings.Cut(e.Value, ":")
+	if !ok {
+		t.flag("volume", e.Value)
+		return nil
+	}
+	destination, _, _ := strings.Cut(rest, ":")
+	if taken[destination] && from != t.source {
+		return nil
+	}
+	taken[destination] = true
+	switch {
+	case filepath.Ext(source) == ".volume":
+		s, err := t.needs("Volume", source)
+		if err != nil {
+			return err
+		}
+		source = s.resource()
+	case source == "." || source == ".." || strings.HasPrefix(source, "./") || strings.HasPrefix(source, "../"):
+		source = from.absolute(source)
+	}
+	if strings.HasPrefix(source, "/") {
+		t.head = append(t.head, "RequiresMountsFor="+unit.Quote(source))
+	}
+	t.flag("volume", source+":"+rest)
 	return nil
 }
 

@@ -140,3 +140,7 @@ func QuoteAll(words []string) string {
 func Literal(word string) string {
 	return strings.NewReplacer("$", "$$", "%", "%%").Replace(word)
 }
+
+// Directory writes a path where systemd wants one as it is, without quotes: only
+// specifiers are expanded there.
+func Directory(path string) string { return strings.ReplaceAll(path, "%", "%%") }

@@ -1,48 +1,19 @@
 package container_test
 
 import (
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"testing"
-	"time"
 
 	"skiff/tests/harness"
 )
 
-// listen is a service manager that waits for word of s's user.
-func listen(s *harness.Session) (next func() string) {
-	s.T.Helper()
-	path := filepath.Join(s.Home(), "notify")
-	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
-		s.T.Fatal(err)
-	}
-	s.T.Cleanup(func() { conn.Close() })
-	if err := os.Chmod(path, 0o777); err != nil {
-		s.T.Fatal(err)
-	}
-	s.Setenv("NOTIFY_SOCKET", path)
-	return func() string {
-		s.T.Helper()
-		buffer := make([]byte, 4096)
-		if err := conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
-			s.T.Fatal(err)
-		}
-		n, err := conn.Read(buffer)
-		if err != nil {
-			s.T.Fatalf("nobody says anything: %v", err)
-		}
-		return string(buffer[:n])
-	}
-}
-
 func TestNotify_TellsTheServiceManagerWhenItIsReady(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadBusybox()
-	next := listen(s)
+	next := s.Notifications()
 	id := s.OK("create", "--network", "none", img, "true")
 	s.Skiff("start", "-a", id).Exits(0)
 	want := "READY=1\nSTATUS=container " + id[:12] + " has started"
@@ -71,7 +42,7 @@ func TestNotify_TellsTheServiceManagerWhenItIsReady(t *testing.T) {
 func TestNotify_WaitsForHealth(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadBusybox()
-	next := listen(s)
+	next := s.Notifications()
 	s.OK("run", "-d", "--name", "up", "--sdnotify", "healthy", "--health-cmd", "true", "--health-interval", "100ms",
 		"--network", "none", img, "sleep", "1000")
 	// run has waited.
@@ -91,7 +62,7 @@ func TestNotify_WaitsForHealth(t *testing.T) {
 func TestNotify_LetsTheContainerTell(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadPayload()
-	next := listen(s)
+	next := s.Notifications()
 	// In the foreground nothing else is said: the manager watches the front.
 	s.Skiff("run", "--rm", "--sdnotify", "container", "--network", "none", img, "notify", "READY=1", "STATUS=mine").Exits(0)
 	// Which of the two comes first is nobody's business.
