@@ -41,7 +41,7 @@ func commandList(e *env.Env) []*cli.Command {
 		{Name: "container", Usage: "Manage containers", Subcommands: container.Commands(e)},
 		container.HealthCommand(e),
 		{Name: "image", Usage: "Manage images", Subcommands: append([]*cli.Command{build.Command(e)}, image.Commands(e)...)},
-		{Name: "generate", Usage: "Describe containers for others", Subcommands: []*cli.Command{kube.GenerateCommand(e, "kube")}},
+		{Name: "generate", Usage: "Describe containers for others", Subcommands: []*cli.Command{kube.GenerateCommand(e, "kube"), systemd.GenerateCommand(e)}},
 		{Name: "kube", Usage: "Take containers to Kubernetes and back", Subcommands: kube.Commands(e)},
 		{Name: "manifest", Usage: "Manage image manifests and manifest lists", Subcommands: manifest.Commands(e)},
 		{Name: "network", Usage: "Manage networks", Subcommands: network.Commands(e)},
@@ -50,6 +50,7 @@ func commandList(e *env.Env) []*cli.Command {
 		{Name: "quadlet", Usage: "Manage Quadlet files, of which systemd makes units", Subcommands: systemd.QuadletCommands(e)},
 		runtime.Command(e, system.VersionLine(e)),
 		{Name: "secret", Usage: "Manage secrets", Subcommands: secret.Commands(e)},
+		{Name: "service", Usage: "Manage containers as services of systemd's", Subcommands: systemd.ServiceCommands(e)},
 		{Name: "system", Usage: "Manage the installation", Subcommands: system.Commands(e)},
 		{Name: "volume", Usage: "Manage volumes", Subcommands: volume.Commands(e)},
 

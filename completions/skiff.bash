@@ -46,7 +46,7 @@ __skiff_command() {
 	words='' flags='' values='' kind='' once=''
 	case $1 in
 	'')
-		words='run exec ps build pull push images login logout search version info buildx builder container healthcheck image generate kube manifest network play pod quadlet runtime secret system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause unshare update wait'
+		words='run exec ps build pull push images login logout search version info buildx builder container healthcheck image generate kube manifest network play pod quadlet runtime secret service system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause unshare update wait'
 		flags='--config --context --debug --help --host --log-level --version'
 		values='--config --context -c --host -H --log-level -l'
 		;;
@@ -365,12 +365,16 @@ __skiff_command() {
 		once=1
 		;;
 	'generate')
-		words='kube'
+		words='kube systemd'
 		flags='--help'
 		;;
 	'generate kube')
 		flags='--filename --help --replicas --type'
 		values='--filename -f --replicas -r --type -t'
+		;;
+	'generate systemd')
+		flags='--after --container-prefix --env --files --format --help --name --new --no-header --pod-prefix --requires --restart-policy --restart-sec --separator --start-timeout --stop-timeout --wants'
+		values='--after --container-prefix --env -e --format --pod-prefix --requires --restart-policy --restart-sec --separator --start-timeout --stop-timeout -t --wants'
 		;;
 	'kube')
 		words='down generate play'
@@ -590,6 +594,15 @@ __skiff_command() {
 		;;
 	'secret rm')
 		flags='--all --help --ignore'
+		;;
+	'service')
+		words='create'
+		flags='--help'
+		;;
+	'service create')
+		flags='--help --replace --start'
+		kind=container
+		once=1
 		;;
 	'system')
 		words='df events info prune'

@@ -50,6 +50,7 @@ _skiff() {
 			'quadlet:Manage Quadlet files, of which systemd makes units'
 			'runtime:Run OCI bundles, as an OCI runtime for other engines'
 			'secret:Manage secrets'
+			'service:Manage containers as services of systemds'
 			'system:Manage the installation'
 			'volume:Manage volumes'
 			'attach:Attach local standard input, output, and error streams to a running container'
@@ -1137,6 +1138,7 @@ _skiff() {
 	'generate')
 		commands=(
 			'kube:Describe containers or a pod as Kubernetes YAML'
+			'systemd:Print systemd units for a container or a pod'
 		)
 		[[ $PREFIX == -* ]] || { _describe command commands; return }
 		_arguments -s \
@@ -1149,6 +1151,27 @@ _skiff() {
 			'--help[Print usage]' \
 			'--replicas[Replicas of a Deployment]:value:_files' \
 			'--type[Kind to generate Pod or Deployment]:value:_files' \
+			'*:file:_files'
+		;;
+	'generate systemd')
+		_arguments -s \
+			'--after[Add dependencies order to the generated unit file]:value:_files' \
+			'--container-prefix[Systemd unit name prefix for containers]:value:_files' \
+			'--env[Set environment variables to the systemd unit files]:value:_files' \
+			'--files[Generate .service files instead of printing to stdout]' \
+			'--format[Print the created units in specified format (json)]:value:_files' \
+			'--help[Print usage]' \
+			'--name[Use container/pod names instead of IDs]' \
+			'--new[Create a new container or pod instead of starting an existing one]' \
+			'--no-header[Skip header generation]' \
+			'--pod-prefix[Systemd unit name prefix for pods]:value:_files' \
+			'--requires[Similar to wants, but declares stronger requirement dependencies]:value:_files' \
+			'--restart-policy[Systemd restart-policy]:value:_files' \
+			'--restart-sec[Systemd restart-sec]:value:_files' \
+			'--separator[Systemd unit name separator between name/id and prefix]:value:_files' \
+			'--start-timeout[Start timeout override]:value:_files' \
+			'--stop-timeout[Stop timeout override (default the containers)]:value:_files' \
+			'--wants[Add (weak) requirement dependencies to the generated unit file]:value:_files' \
 			'*:file:_files'
 		;;
 	'kube')
@@ -1701,6 +1724,22 @@ _skiff() {
 			'--ignore[Do not mind a secret that is not there]' \
 			'*:file:_files'
 		;;
+	'service')
+		commands=(
+			'create:Make a container a service of systemds, by a Quadlet file'
+		)
+		[[ $PREFIX == -* ]] || { _describe command commands; return }
+		_arguments -s \
+			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'service create')
+		_arguments -s \
+			'--help[Print usage]' \
+			'--replace[Overwrite a Quadlet file of the same name]' \
+			'--start[Have systemd read its units again and start the service, in place of the container]' \
+			'1:container:__skiff_names container' '*:file:_files'
+		;;
 	'system')
 		commands=(
 			'df:Show disk usage'
@@ -2153,14 +2192,14 @@ _skiff() {
 # Whether a group has a command.
 __skiff_has() {
 	case $1 in
-	'') [[ ' run exec ps build pull push images login logout search version info buildx builder container healthcheck image generate kube manifest network play pod quadlet runtime secret system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause unshare update wait ' == *" $2 "* ]] ;;
+	'') [[ ' run exec ps build pull push images login logout search version info buildx builder container healthcheck image generate kube manifest network play pod quadlet runtime secret service system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause unshare update wait ' == *" $2 "* ]] ;;
 	'buildx') [[ ' build du inspect ls prune version imagetools ' == *" $2 "* ]] ;;
 	'buildx imagetools') [[ ' create inspect ' == *" $2 "* ]] ;;
 	'builder') [[ ' build du prune ' == *" $2 "* ]] ;;
 	'container') [[ ' attach commit clone cp create diff exec export exists inspect kill logs ls pause port prune rename restart rm run start stats stop top unpause update wait ' == *" $2 "* ]] ;;
 	'healthcheck') [[ ' run ' == *" $2 "* ]] ;;
 	'image') [[ ' build history import inspect load ls prune pull push rm save tag ' == *" $2 "* ]] ;;
-	'generate') [[ ' kube ' == *" $2 "* ]] ;;
+	'generate') [[ ' kube systemd ' == *" $2 "* ]] ;;
 	'kube') [[ ' down generate play ' == *" $2 "* ]] ;;
 	'manifest') [[ ' annotate create inspect push rm ' == *" $2 "* ]] ;;
 	'network') [[ ' connect create disconnect inspect ls prune rm ' == *" $2 "* ]] ;;
@@ -2169,6 +2208,7 @@ __skiff_has() {
 	'quadlet') [[ ' install list print rm ' == *" $2 "* ]] ;;
 	'runtime') [[ ' create delete exec kill list run spec start state ' == *" $2 "* ]] ;;
 	'secret') [[ ' create exists inspect ls rm ' == *" $2 "* ]] ;;
+	'service') [[ ' create ' == *" $2 "* ]] ;;
 	'system') [[ ' df events info prune ' == *" $2 "* ]] ;;
 	'volume') [[ ' create exists export import inspect ls prune rm ' == *" $2 "* ]] ;;
 	*) false ;;

@@ -24,6 +24,9 @@ var passed = []string{
 	"network-alias", "publish", "security-opt", "shm-size", "sysctl", "uidmap", "userns",
 }
 
+// Takes reports whether pod create has a flag of create, of this name.
+func Takes(flag string) bool { return flag == "hostname" || slices.Contains(passed, flag) }
+
 func createFlags() []cli.Flag {
 	return append([]cli.Flag{
 		&cli.StringFlag{Name: "gidmap", Usage: "Map of group ids"},

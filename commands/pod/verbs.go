@@ -198,6 +198,16 @@ func (p *pod) refuseRunning() error {
 	return nil
 }
 
+// Members are the containers of a pod, the oldest first, without its infra
+// container.
+func Members(st *storage.Store, name string) ([]*container.Container, error) {
+	p, err := find(st, name)
+	if err != nil {
+		return nil, err
+	}
+	return p.members, nil
+}
+
 // Stop stops a pod with all that it has, each with its own signal and grace time.
 func Stop(ctx context.Context, st *storage.Store, name string) error {
 	p, err := find(st, name)

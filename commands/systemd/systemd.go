@@ -1,6 +1,6 @@
-// Package systemd is the commands about systemd: its generator, and Quadlet
-// files. The translation itself is in unit and quadlet below it. None of it
-// needs the store.
+// Package systemd is the commands about systemd: its generator, Quadlet files,
+// units of containers that exist, and their updates. Units and Quadlet files
+// themselves are in unit and quadlet below it, which need no store.
 package systemd
 
 import (

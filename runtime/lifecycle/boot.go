@@ -54,11 +54,14 @@ func BootNotice(p container.RestartPolicy) string {
 		return ""
 	}
 	text := fmt.Sprintf("--restart: %s starts such containers after a reboot; it is installed now and goes with the last of them.", unit)
-	if user := os.Getenv("USER"); rootless.Rootless() && !exists("/var/lib/systemd/linger/"+user) {
+	if rootless.Rootless() && !Lingers() {
 		text += " For that the user must log in, or `loginctl enable-linger` be run once."
 	}
 	return text
 }
+
+// Lingers reports whether the user's systemd runs without a login, from boot on.
+func Lingers() bool { return exists("/var/lib/systemd/linger/" + os.Getenv("USER")) }
 
 func exists(path string) bool {
 	_, err := os.Lstat(path)

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	syntax "skiff/commands/systemd/unit"
 	"skiff/tests/harness"
 )
 
@@ -30,19 +31,30 @@ func unitOf(s *harness.Session, file string, next func() string) *unit {
 	return &unit{s: s, name: name, text: text, next: next}
 }
 
-// lines are the commands of a key, as a shell reads them. What is specific to
-// systemd in them is only what these tests use: %N, and a dash in front.
-func (u *unit) lines(key string) (all []string) {
+// lines are the commands of a key, word by word. What is specific to systemd in
+// them is only what these tests use: %N, doubled signs, and a dash in front.
+func (u *unit) lines(key string) (all [][]string) {
+	u.s.T.Helper()
 	for line := range strings.SplitSeq(u.text, "\n") {
-		if value, ok := strings.CutPrefix(line, key+"="); ok {
-			all = append(all, strings.ReplaceAll(strings.TrimPrefix(value, "-"), "%N", strings.TrimSuffix(u.name, ".service")))
+		value, ok := strings.CutPrefix(line, key+"=")
+		if !ok {
+			continue
 		}
+		words, err := syntax.Split(strings.TrimPrefix(value, "-"))
+		if err != nil {
+			u.s.T.Fatal(err)
+		}
+		for i, w := range words {
+			words[i] = strings.NewReplacer("%N", strings.TrimSuffix(u.name, ".service"), "$$", "$", "%%", "%").Replace(w)
+		}
+		all = append(all, words)
 	}
 	return all
 }
 
-func (u *unit) command(line string) *exec.Cmd {
-	return u.s.Command(context.Background(), "sh", "-c", "PODMAN_SYSTEMD_UNIT="+u.name+" SYSTEMD_EXEC_PID=$$ exec "+line)
+func (u *unit) command(words []string) *exec.Cmd {
+	script := "export PODMAN_SYSTEMD_UNIT=" + u.name + "; SYSTEMD_EXEC_PID=$$ exec \"$@\""
+	return u.s.Command(context.Background(), append([]string{"sh", "-c", script, "sh"}, words...)...)
 }
 
 // start runs the unit's commands and waits until the main one says that it is
