@@ -10,6 +10,7 @@ import (
 
 	"skiff/runtime/lifecycle"
 	"skiff/runtime/stage/message"
+	"skiff/storage/temp"
 )
 
 // work is where a step that is not cached is done.
@@ -127,6 +128,7 @@ func (w *work) prepare() error {
 		}
 		mode, uid, gid = os.FileMode(st.Mode&0o777), int(st.Uid), int(st.Gid)
 	}
+	temp.Spread(w.dir)
 	err := os.Mkdir(w.diff(), 0o755)
 	if err == nil {
 		err = os.Chown(w.diff(), uid, gid)
