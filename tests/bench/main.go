@@ -22,13 +22,18 @@ import (
 func main() {
 	skiff := flag.String("skiff", "bin/skiff", "the program to measure")
 	rounds := flag.Int("rounds", 40, "how often each command runs")
-	only := flag.String("only", "", "measure only this: build, many, network, pull, store")
+	only := flag.String("only", "", "measure only this: build, logs, many, network, pull, store")
 	write := flag.String("write", "", "file whose table is replaced by the result")
 	flag.Parse()
 	if err := run(*skiff, *rounds, *only, *write); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+// parts can be measured alone.
+var parts = map[string]func(*place, []*contestant, *report){
+	"build": measureBuilds, "logs": measureLogs, "many": measureMany, "network": measureNetworks, "pull": measurePulls, "store": measureStore,
 }
 
 func run(skiff string, rounds int, only, write string) (err error) {
@@ -53,32 +58,12 @@ func run(skiff string, rounds int, only, write string) (err error) {
 	}()
 	r.begin(place, rounds)
 	contestants := place.contestants()
-	if only == "many" {
+	if only == "many" || only == "logs" {
 		contestants = slices.DeleteFunc(contestants, func(c *contestant) bool { return c.name != "skiff" })
 	}
 	place.setUp(contestants, &r)
-	if only == "many" {
-		measureMany(place, contestants, &r)
-		fmt.Print(r.String())
-		return nil
-	}
-	if only == "network" {
-		measureNetworks(place, contestants, &r)
-		fmt.Print(r.String())
-		return nil
-	}
-	if only == "pull" {
-		measurePulls(place, contestants, &r)
-		fmt.Print(r.String())
-		return nil
-	}
-	if only == "build" {
-		measureBuilds(place, contestants, &r)
-		fmt.Print(r.String())
-		return nil
-	}
-	if only == "store" {
-		measureStore(place, contestants, &r)
+	if measure := parts[only]; measure != nil {
+		measure(place, contestants, &r)
 		fmt.Print(r.String())
 		return nil
 	}
@@ -90,6 +75,7 @@ func run(skiff string, rounds int, only, write string) (err error) {
 	measurePulls(place, contestants, &r)
 	measureStore(place, contestants, &r)
 	measureMany(place, contestants, &r)
+	measureLogs(place, contestants, &r)
 	measureNetworks(place, contestants, &r)
 	r.end(place)
 	fmt.Print(r.String())
