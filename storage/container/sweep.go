@@ -26,6 +26,9 @@ func Sweep(st *storage.Store, ready func() error) error {
 		// Not its configuration: a hundred that run would cost a start as much as
 		// all the rest.
 		c := &Container{Store: st, Config: &Config{ID: e.Name()}}
+		if holder, err := c.Holder(); err == nil && holder != 0 {
+			continue
+		}
 		if c.deserted() || !c.exists() {
 			dead = append(dead, e.Name())
 		}
