@@ -4,6 +4,9 @@
 package network
 
 import (
+	"maps"
+	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,9 +20,39 @@ func Attachment(c *container.Container, s container.Status) network.Attachment {
 	if !s.Running() {
 		return network.Attachment{}
 	}
+	if c.Config.Host.NetworkMode == "pasta" {
+		// Its own program has no record; the ports are what was asked for.
+		return network.Attachment{Ports: asked(c.Config.Host.PortBindings)}
+	}
 	// Without the record there is nothing to tell.
 	a, _ := network.ReadAttachment(c.Dir())
 	return a
+}
+
+// asked are ports of the host that were given one by one, as pasta binds them.
+func asked(bindings map[string][]container.PortBinding) []network.Port {
+	var ports []network.Port
+	for _, name := range slices.SortedFunc(maps.Keys(bindings), ComparePorts) {
+		number, protocol, _ := strings.Cut(name, "/")
+		inside, err := strconv.ParseUint(number, 10, 16)
+		if err != nil {
+			continue
+		}
+		for _, b := range bindings[name] {
+			outside, err := strconv.ParseUint(b.HostPort, 10, 16)
+			if err != nil {
+				continue
+			}
+			hosts := []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
+			if a, err := netip.ParseAddr(b.HostIP); err == nil {
+				hosts = []netip.Addr{a}
+			}
+			for _, h := range hosts {
+				ports = append(ports, network.Port{Protocol: protocol, Container: uint16(inside), HostIP: h, Host: uint16(outside)})
+			}
+		}
+	}
+	return ports
 }
 
 // Published are the ports of a as docker lists them: by "80/tcp", the addresses

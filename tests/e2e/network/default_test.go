@@ -2,7 +2,11 @@ package network_test
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"net/netip"
+	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -83,4 +87,33 @@ func TestModes(t *testing.T) {
 		s.Shell("bash -c \"skiff run --rm " + strings.ReplaceAll(flags, `"`, `\"`) + " " + img + " id\"").Exits(125).Complains(want)
 	}
 	s.Skiff("ps", "-aq").Exits(0).PrintsMatch("^[0-9a-f]{12}$")
+}
+
+// Both engines by name: who asks for one gets it, and the other stays away.
+func TestEngines_ByName(t *testing.T) {
+	for engine, program := range map[string]string{"pasta": "pasta", "usernet": ""} {
+		t.Run(engine, func(t *testing.T) {
+			if program != "" {
+				if _, err := exec.LookPath(program); err != nil {
+					t.Skip(program + " is not installed")
+				}
+			}
+			s := harness.New(t)
+			img := s.LoadBusybox()
+			port := strconv.Itoa(freePort(t))
+			s.OK("run", "-d", "--name", "it", "--network", engine, "-p", port+":80", img, "sh", "-c", "echo page >/index.html; httpd -f -p 80 -h /")
+			s.Skiff("port", "it").Exits(0).Prints("80/tcp -> 0.0.0.0:" + port + "\n80/tcp -> [::]:" + port)
+			s.Skiff("ps", "--format", "{{.Ports}}").Exits(0).Prints("0.0.0.0:" + port + "->80/tcp, [::]:" + port + "->80/tcp")
+			s.Eventually("it answers", func() bool {
+				answer, err := http.Get("http://127.0.0.1:" + port + "/")
+				if err != nil {
+					return false
+				}
+				defer answer.Body.Close()
+				body, err := io.ReadAll(answer.Body)
+				return err == nil && string(body) == "page\n"
+			})
+			s.OK("rm", "-f", "it")
+		})
+	}
 }
