@@ -111,6 +111,7 @@ $(DOCKERFILE):
 $(KUBE):
 	CGO_ENABLED=0 $(GO) build -tags 'osusergo netgo' -ldflags '$(LDFLAGS)' -o $@ ./commands/kube/program
 	@gzip -9nc $@ >$@.gz
+	@echo "$$(sha256sum <$@ | cut -c1-32) $$(wc -c <$@)" >$(@:.bin=.sum)
 	$(call sources,$@,./commands/kube/program)
 	@touch $@
 

@@ -40,7 +40,7 @@ func GenerateCommand(e *env.Env, name string) *cli.Command {
 			if err := describe(st, g, c.Args().Slice()); err != nil {
 				return err
 			}
-			a, err := embedded.Translate(c.Context, plan.Question{Generate: g})
+			a, err := embedded.Translate(c.Context, st.Cache(), plan.Question{Generate: g})
 			if err != nil {
 				return failure.Local("%v", err)
 			}

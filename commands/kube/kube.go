@@ -136,7 +136,11 @@ func planOf(c *cli.Context, e *env.Env) (*plan.Plan, error) {
 		}
 		q.ConfigMaps = append(q.ConfigMaps, more)
 	}
-	a, err := embedded.Translate(c.Context, q)
+	st, err := e.Store()
+	if err != nil {
+		return nil, err
+	}
+	a, err := embedded.Translate(c.Context, st.Cache(), q)
 	if err != nil {
 		return nil, failure.Local("%s: %v", name, err)
 	}

@@ -4,17 +4,12 @@ package embedded
 
 import (
 	_ "embed"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"skiff/runtime/stage/hub"
-	"skiff/storage/atomicfile"
 	"skiff/storage/sealed"
 )
 
@@ -77,23 +72,6 @@ func Network(cache string) (path string, err error) {
 	return name, nil
 }
 
-// keep puts a program into the file called name, unless it is there.
 func keep(name, program string) error {
-	var st unix.Stat_t
-	err := unix.Lstat(name, &st)
-	if err == nil && st.Size == int64(len(program)) && st.Mode&unix.S_IFMT == unix.S_IFREG {
-		return nil
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-		return err
-	}
-	// No fork of ours meanwhile: its child would hold the file open for writing for
-	// a moment longer than we do, and executing it would be ETXTBSY (execve(2)).
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	// Durable: after a power cut it is whole or absent.
-	return atomicfile.Write(name, []byte(program), 0o555, atomicfile.Durable)
+	return sealed.Keep(name, int64(len(program)), func() (string, error) { return program, nil })
 }

@@ -1,6 +1,6 @@
 // Package embedded is how the front program carries the translator of Kubernetes'
 // YAML. With the build tag "embed" its binary, compressed, is part of the front and
-// is executed from a sealed memfd; without it the front links the translator and
+// is executed from a copy in the cache; without it the front links the translator and
 // executes itself under another name.
 package embedded
 
@@ -18,13 +18,13 @@ import (
 const Argv0 = "skiff:kube"
 
 // Translate has the question answered. What is wrong with the YAML is an error
-// that names the place in it.
-func Translate(ctx context.Context, q plan.Question) (*plan.Answer, error) {
+// that names the place in it. cache is a directory to keep the program in.
+func Translate(ctx context.Context, cache string, q plan.Question) (*plan.Answer, error) {
 	question, err := json.Marshal(q)
 	if err != nil {
 		return nil, err
 	}
-	cmd, program, err := command(ctx)
+	cmd, program, err := command(ctx, cache)
 	if err != nil {
 		return nil, err
 	}

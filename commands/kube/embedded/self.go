@@ -18,7 +18,7 @@ func Dispatch() {
 	}
 }
 
-func command(ctx context.Context) (*exec.Cmd, *os.File, error) {
+func command(ctx context.Context, _ string) (*exec.Cmd, *os.File, error) {
 	cmd := exec.CommandContext(ctx, "/proc/self/exe")
 	cmd.Args = []string{Argv0}
 	return cmd, nil, nil
