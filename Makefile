@@ -134,6 +134,12 @@ install: build ## install skiff below PREFIX (default /usr/local), completions i
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system-generators $(DESTDIR)$(PREFIX)/lib/systemd/user-generators
 	ln -sfn ../../../bin/skiff $(DESTDIR)$(PREFIX)/lib/systemd/system-generators/skiff-system-generator
 	ln -sfn ../../../bin/skiff $(DESTDIR)$(PREFIX)/lib/systemd/user-generators/skiff-user-generator
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/systemd/user
+	for scope in system user; do \
+		sed 's|@PROGRAM@|$(PREFIX)/bin/skiff|' commands/systemd/units/skiff-auto-update.service >$(DESTDIR)$(PREFIX)/lib/systemd/$$scope/skiff-auto-update.service; \
+		install -m 644 commands/systemd/units/skiff-auto-update.timer $(DESTDIR)$(PREFIX)/lib/systemd/$$scope; \
+		chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/$$scope/skiff-auto-update.service; \
+	done
 	install -D -m 644 completions/skiff.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/skiff
 	install -D -m 644 completions/skiff.zsh $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_skiff
 	install -D -m 644 completions/skiff.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/skiff.fish

@@ -55,6 +55,7 @@ func commandList(e *env.Env) []*cli.Command {
 		{Name: "volume", Usage: "Manage volumes", Subcommands: volume.Commands(e)},
 
 		container.AttachCommand(e),
+		systemd.UpdateCommand(e),
 		container.CommitCommand(e),
 		container.CreateCommand(e),
 		system.CompletionCommand(e),

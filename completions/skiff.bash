@@ -46,7 +46,7 @@ __skiff_command() {
 	words='' flags='' values='' kind='' once=''
 	case $1 in
 	'')
-		words='run exec ps build pull push images login logout search version info buildx builder container healthcheck image generate kube manifest network play pod quadlet runtime secret service system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause unshare update wait'
+		words='run exec ps build pull push images login logout search version info buildx builder container healthcheck image generate kube manifest network play pod quadlet runtime secret service system volume attach auto-update commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause unshare update wait'
 		flags='--config --context --debug --help --host --log-level --version'
 		values='--config --context -c --host -H --log-level -l'
 		;;
@@ -670,6 +670,10 @@ __skiff_command() {
 		values='--detach-keys'
 		kind=container
 		once=1
+		;;
+	'auto-update')
+		flags='--authfile --dry-run --format --help --rollback'
+		values='--authfile --format'
 		;;
 	'commit')
 		flags='--author --change --help --message --no-pause'

@@ -54,6 +54,7 @@ _skiff() {
 			'system:Manage the installation'
 			'volume:Manage volumes'
 			'attach:Attach local standard input, output, and error streams to a running container'
+			'auto-update:Update the images of containers that ask for it, and restart their units'
 			'commit:Create a new image from a containers changes'
 			'create:Create a new container'
 			'completion:Generate the autocompletion script for the specified shell'
@@ -1859,6 +1860,15 @@ _skiff() {
 			'--sig-proxy[Proxy all received signals to the process]' \
 			'1:container:__skiff_names container' '*:file:_files'
 		;;
+	'auto-update')
+		_arguments -s \
+			'--authfile[File with credentials for registries]:value:_files' \
+			'--dry-run[Only look nothing is pulled, no unit is restarted]' \
+			'--format[Format output using a custom template]:value:_files' \
+			'--help[Print usage]' \
+			'--rollback[Go back to the old image where a unit does not start with the new one]' \
+			'*:file:_files'
+		;;
 	'commit')
 		_arguments -s \
 			'--author[Author (e.g., "John Hannibal Smith <hannibal@a-team.com>")]:value:_files' \
@@ -2192,7 +2202,7 @@ _skiff() {
 # Whether a group has a command.
 __skiff_has() {
 	case $1 in
-	'') [[ ' run exec ps build pull push images login logout search version info buildx builder container healthcheck image generate kube manifest network play pod quadlet runtime secret service system volume attach commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause unshare update wait ' == *" $2 "* ]] ;;
+	'') [[ ' run exec ps build pull push images login logout search version info buildx builder container healthcheck image generate kube manifest network play pod quadlet runtime secret service system volume attach auto-update commit create completion doctor cp diff events export history import inspect kill load logs pause port rename restart rm rmi save start stats stop tag top unpause unshare update wait ' == *" $2 "* ]] ;;
 	'buildx') [[ ' build du inspect ls prune version imagetools ' == *" $2 "* ]] ;;
 	'buildx imagetools') [[ ' create inspect ' == *" $2 "* ]] ;;
 	'builder') [[ ' build du prune ' == *" $2 "* ]] ;;

@@ -280,9 +280,6 @@ func (t *translation) container() error {
 			return t.at("AutoUpdate", "%q is neither registry nor local", label)
 		}
 		t.flag("label", "io.containers.autoupdate="+label)
-		for _, e := range t.own.All("AutoUpdate") {
-			t.warn(e, "nothing here updates images by itself yet; the label is set")
-		}
 	}
 	exec, err := t.words("Exec")
 	if err != nil {
