@@ -88,7 +88,7 @@ func runLogs(ctx context.Context, e *env.Env, o logsOptions) error {
 	if err != nil {
 		return err
 	}
-	if c.Config.Host.LogConfig.Type == "none" {
+	if c.Config.Host.LogConfig.Type == "none" || c.Config.Host.LogConfig.Type == "passthrough" {
 		return failure.Engine(nil, "configured logging driver does not support reading")
 	}
 	o.Read.Ended = func() bool {

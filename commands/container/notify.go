@@ -3,6 +3,7 @@ package container
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"time"
@@ -55,6 +56,45 @@ func notifyReady(ctx context.Context, e *env.Env, c *container.Container, detach
 			}
 		}()
 	}
+}
+
+// watchdog tells a service manager that wants to hear regularly that all is well
+// (WatchdogSec= in systemd.service(5)) so, for as long as the container is not
+// unhealthy. It returns at once.
+func watchdog(ctx context.Context, e *env.Env, c *container.Container) {
+	every, ok := watchdogTime(e)
+	if !ok {
+		return
+	}
+	go func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			s, err := c.Status()
+			if err == nil && (s.Health == nil || s.Health.Status != "unhealthy") {
+				// Who does not listen will act on it.
+				_ = notify(e.Getenv("NOTIFY_SOCKET"), "WATCHDOG=1")
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+}
+
+// watchdogTime is how often the manager of this very process is to hear from it:
+// twice in the time that it waits (sd_watchdog_enabled(3)).
+func watchdogTime(e *env.Env) (time.Duration, bool) {
+	if pid := e.Getenv("WATCHDOG_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) || e.Getenv("NOTIFY_SOCKET") == "" {
+		return 0, false
+	}
+	limit, err := strconv.ParseInt(e.Getenv("WATCHDOG_USEC"), 10, 64)
+	if err != nil || limit <= 1 || limit > math.MaxInt64/int64(time.Microsecond) {
+		return 0, false
+	}
+	return time.Duration(limit) * time.Microsecond / 2, true
 }
 
 // TellManager tells a service manager that waits for it (sd_notify(3)); without

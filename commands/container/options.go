@@ -145,7 +145,23 @@ func parseCreate(c *cli.Context, e *env.Env) (createOptions, error) {
 		}
 		o.Warnings = append(o.Warnings, warnings...)
 	}
+	if err := o.checkPassthrough(false); err != nil {
+		return o, err
+	}
 	return o, o.refuse(c)
+}
+
+// checkPassthrough refuses what needs somebody between the container and the
+// caller's streams.
+func (o *createOptions) checkPassthrough(detached bool) error {
+	switch {
+	case o.Host.LogConfig.Type != "passthrough":
+	case o.Process.Tty:
+		return errors.New("conflicting options: --tty and --log-driver=passthrough, which has no terminal to offer")
+	case detached:
+		return errors.New("conflicting options: --detach and --log-driver=passthrough, which gives the caller's own streams to the container")
+	}
+	return nil
 }
 
 func (o *createOptions) process(c *cli.Context, e *env.Env) (warnings []string, err error) {

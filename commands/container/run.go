@@ -75,6 +75,9 @@ func parseRun(c *cli.Context, e *env.Env) (runOptions, error) {
 	} else if !attached && !o.Detach {
 		o.attachAll()
 	}
+	if err := o.checkPassthrough(o.Detach); err != nil {
+		return o, err
+	}
 	p := o.Process
 	o.Streams = streams{
 		Stdin: p.AttachStdin, Stdout: p.AttachStdout, Stderr: p.AttachStderr,
@@ -97,6 +100,9 @@ func runRun(ctx context.Context, e *env.Env, o runOptions, start starter) error 
 		if err := o.Streams.check(e); err != nil {
 			return err
 		}
+		if err := o.Streams.give(e, &o.Host); err != nil {
+			return &failure.Setup{Command: "run", Err: err, Local: true}
+		}
 	}
 	st, err := e.Store()
 	if err != nil {
@@ -108,7 +114,7 @@ func runRun(ctx context.Context, e *env.Env, o runOptions, start starter) error 
 	if err != nil {
 		return &failure.Setup{Command: "run", Err: err}
 	}
-	options := lifecycle.StartOptions{Ahead: ahead, Preserve: o.Preserve, Sockets: o.Sockets, NotifySocket: containersSocket(e, c)}
+	options := lifecycle.StartOptions{Ahead: ahead, Preserve: o.Preserve, Sockets: o.Sockets, NotifySocket: containersSocket(e, c), Direct: !o.Detach}
 	if !o.Detach {
 		options.Attach = o.Streams.attachment(e)
 	}
@@ -123,6 +129,7 @@ func runRun(ctx context.Context, e *env.Env, o runOptions, start starter) error 
 	}
 	defer session.Close()
 	notifyReady(ctx, e, c, false)
+	watchdog(ctx, e, c)
 	if o.Streams.SigProxy {
 		e.TakeSignals(ctx)
 		o.Streams.Stop = stopForUnit(ctx, e, c)

@@ -129,13 +129,17 @@ func startAttached(ctx context.Context, e *env.Env, o startOptions, start starte
 	if err := s.check(e); err != nil {
 		return err
 	}
-	session, err := start(ctx, c, lifecycle.StartOptions{Attach: s.attachment(e), Sockets: o.Sockets, NotifySocket: containersSocket(e, c)})
+	if err := s.give(e, &c.Config.Host); err != nil {
+		return err
+	}
+	session, err := start(ctx, c, lifecycle.StartOptions{Attach: s.attachment(e), Sockets: o.Sockets, NotifySocket: containersSocket(e, c), Direct: true})
 	if err != nil {
 		// docker's exit code is 1 here, whatever run's would have been.
 		return &failure.Error{Text: inWords(err, o.Refs[0], c).Error(), Code: 1, Cause: err}
 	}
 	defer session.Close()
 	notifyReady(ctx, e, c, false)
+	watchdog(ctx, e, c)
 	e.TakeSignals(ctx)
 	s.Stop = stopForUnit(ctx, e, c)
 	return ended(s.tie(ctx, e, session))

@@ -11,6 +11,7 @@ import (
 	"skiff/commands/failure"
 	"skiff/commands/terminal"
 	"skiff/runtime/lifecycle"
+	"skiff/storage/container"
 )
 
 // streams says how the user's terminal and a process's streams are tied.
@@ -28,6 +29,19 @@ func (s streams) check(e *env.Env) error {
 	if s.Tty && s.Stdin && !env.Terminal(e.In) {
 		return failure.Local("the input device is not a TTY")
 	}
+	return nil
+}
+
+// give leaves the streams to a container with the log driver passthrough. A
+// terminal is not given away: who has it can type into it (ioctl_tty(2), TIOCSTI).
+func (s *streams) give(e *env.Env, h *container.Host) error {
+	if h.LogConfig.Type != "passthrough" {
+		return nil
+	}
+	if env.Terminal(e.Out) || env.Terminal(e.Err) || s.Stdin && env.Terminal(e.In) {
+		return failure.Local("the log driver passthrough gives the streams to the container, and those are a terminal: redirect them")
+	}
+	s.Stdin, s.Stdout, s.Stderr = false, false, false
 	return nil
 }
 

@@ -149,9 +149,9 @@ func logConfig(driver string, options []string) (container.LogConfig, error) {
 	switch driver {
 	case "":
 		conf.Type = "json-file"
-	case "json-file", "local", "none", "journald":
+	case "json-file", "local", "none", "journald", "passthrough":
 	case "syslog", "fluentd", "gelf", "awslogs", "splunk", "gcplogs", "etwlogs":
-		return conf, fmt.Errorf("log driver %q is not supported; json-file, local, journald and none are", driver)
+		return conf, fmt.Errorf("log driver %q is not supported; json-file, local, journald, passthrough and none are", driver)
 	default:
 		return conf, failure.Engine(nil, "error looking up logging plugin %s: plugin %q not found", driver, driver)
 	}

@@ -125,7 +125,7 @@ func gather(e *env.Env, st *storage.Store) *info {
 	i := &info{
 		Driver: "overlay2", DriverStatus: [][2]string{{"Backing Filesystem", fileSystem(st.Dir)}, {"userxattr", fmt.Sprint(rootless.Rootless())}},
 		Plugins: map[string][]string{
-			"Volume": {"local"}, "Network": {"bridge", "host", "none"}, "Log": {"json-file", "local", "none"},
+			"Volume": {"local"}, "Network": {"bridge", "host", "none"}, "Log": {"journald", "json-file", "local", "none", "passthrough"},
 		},
 		NFd: 3, NGoroutines: runtime.NumGoroutine(),
 		SystemTime: e.Clock().Format(time.RFC3339Nano), LoggingDriver: "json-file",

@@ -2,6 +2,7 @@ package lifecycle
 
 import (
 	"errors"
+	"os"
 
 	"skiff/rootless"
 	"skiff/runtime/cgroup"
@@ -37,6 +38,9 @@ func Prepare(st *storage.Store, p *container.Process, h *container.Host) *Ahead 
 	if own, _ := cgroup.Wanted(h); own {
 		all = false // its cgroup namespace is made later
 	}
+	if passthrough(h) {
+		all = false // its monitor has other streams
+	}
 	early, ordinary := rootless.TakeEarly()
 	name, size := embedded.Identity()
 	hint := stage.Ahead(flags, p.Tty, p.OpenStdin)
@@ -63,7 +67,7 @@ func Prepare(st *storage.Store, p *container.Process, h *container.Host) *Ahead 
 		if a.err = rootless.Await(); a.err != nil {
 			return
 		}
-		a.conn, _, a.err = spawnMonitor(st.Cache(), hint)
+		a.conn, _, a.err = spawnMonitor(st.Cache(), hint, [3]*os.File{})
 		if ordinary && name != "" && a.err == nil && early.What != what {
 			// The next one is started early, or this is tried again.
 			_ = rootless.SetEarly(st.Cache(), what)

@@ -23,7 +23,7 @@ const (
 func logConfig(c *container.Container) (message.Log, error) {
 	l := message.Log{Path: filepath.Join(c.Dir(), container.LogFile), MaxSize: defaultLogSize, MaxFile: defaultLogFiles}
 	cfg := c.Config.Host.LogConfig
-	if cfg.Type == "none" {
+	if cfg.Type == "none" || cfg.Type == "passthrough" {
 		return message.Log{}, nil
 	}
 	if cfg.Type == "journald" {
@@ -114,3 +114,7 @@ func parseSize(s string) (int64, error) {
 	}
 	return n << shift, nil
 }
+
+// passthrough reports whether the container has the standard streams of the command
+// that starts it, without anybody between.
+func passthrough(h *container.Host) bool { return h.LogConfig.Type == "passthrough" }

@@ -67,6 +67,9 @@ type StartOptions struct {
 	NotifySocket string
 	// Ahead, when not nil, is a monitor that Prepare started; Start uses it up.
 	Ahead *Ahead
+	// Direct gives a container with the log driver passthrough this process's own
+	// standard streams; without, it has none.
+	Direct bool
 	// Sockets are the first of those descriptors, before Preserve others, and come
 	// with an environment as sd_listen_fds(3) has it.
 	Sockets Sockets

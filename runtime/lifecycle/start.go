@@ -245,6 +245,7 @@ func monitorConfig(ctx context.Context, c *container.Container, network network,
 	if m.Log, err = logConfig(c); err != nil {
 		return nil, err
 	}
+	m.Direct = passthrough(&cfg.Host) && o.Direct
 	if attach != nil {
 		m.Attach = &message.Attach{
 			Stdin: attach.Stdin, Stdout: attach.Stdout, Stderr: attach.Stderr, Rows: attach.Rows, Cols: attach.Cols,
@@ -335,7 +336,7 @@ func startMonitor(c *container.Container, m *message.Monitor, ahead *Ahead) (Ses
 	conn, err := ahead.take(m)
 	if err != nil {
 		var pid int
-		conn, pid, err = spawnMonitor(c.Store.Cache(), "")
+		conn, pid, err = spawnMonitor(c.Store.Cache(), "", ownStreams(m))
 		if err == nil {
 			err = limit(c, m, pid)
 		}
@@ -412,14 +413,26 @@ func mountAhead(o *message.Overlay) []int {
 	return []int{fd}
 }
 
+// ownStreams are this process's streams, for a container that gets them itself.
+func ownStreams(m *message.Monitor) (streams [3]*os.File) {
+	if !m.Direct {
+		return streams
+	}
+	streams = [3]*os.File{nil, os.Stdout, os.Stderr}
+	if m.OpenStdin {
+		streams[0] = os.Stdin
+	}
+	return streams
+}
+
 // spawnMonitor starts a monitor and returns its pid. It waits for its configuration on the
 // returned connection and ends when that is closed before.
-func spawnMonitor(cache, hint string) (message.Conn, int, error) {
+func spawnMonitor(cache, hint string, streams [3]*os.File) (message.Conn, int, error) {
 	ours, theirs, err := message.Pair()
 	if err != nil {
 		return ours, 0, err
 	}
-	pid, err := spawnStage(cache, stage.RoleMonitor, hint, theirs)
+	pid, err := spawnStage(cache, stage.RoleMonitor, hint, theirs, streams)
 	theirs.Close()
 	if err != nil {
 		ours.Close()
@@ -428,8 +441,8 @@ func spawnMonitor(cache, hint string) (message.Conn, int, error) {
 }
 
 // spawnStage starts the stage program in a role, in a session of its own, with
-// its standard streams on /dev/null.
-func spawnStage(cache string, role stage.Role, hint string, conn message.Conn) (pid int, err error) {
+// its standard streams on /dev/null, or those that are given.
+func spawnStage(cache string, role stage.Role, hint string, conn message.Conn, streams [3]*os.File) (pid int, err error) {
 	path, file, err := embedded.Stage(cache)
 	if err != nil {
 		return 0, err
@@ -442,6 +455,12 @@ func spawnStage(cache string, role stage.Role, hint string, conn message.Conn) (
 		return 0, err
 	}
 	defer null.Close()
+	files := []uintptr{null.Fd(), null.Fd(), null.Fd(), uintptr(conn.FD)}
+	for i, f := range streams {
+		if f != nil {
+			files[i] = f.Fd()
+		}
+	}
 	args := []string{string(role)}
 	if hint != "" {
 		args = append(args, hint)
@@ -454,7 +473,7 @@ func spawnStage(cache string, role stage.Role, hint string, conn message.Conn) (
 	}
 	pid, err = syscall.ForkExec(path, args, &syscall.ProcAttr{
 		Env:   stage.Environ(),
-		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), uintptr(conn.FD)},
+		Files: files,
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {

@@ -208,7 +208,7 @@ func (m *monitor) dismiss() {
 func (m *monitor) pipes(tty, stdin bool) error {
 	m.ours = [3]int{-1, -1, -1}
 	m.stdio = [3]uintptr{0, 1, 2} // /dev/null, as the front started us
-	if tty {
+	if tty || m.cfg.Direct {
 		return nil
 	}
 	for i := range 3 {

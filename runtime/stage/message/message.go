@@ -101,10 +101,13 @@ type Monitor struct {
 	Tty        bool
 	OpenStdin  bool
 	StdinOnce  bool
-	Attach     *Attach // the front's own wish, nil when detached
-	Log        Log
-	Durable    bool // the exit must outlive a power cut
-	BootID     string
+	// Direct gives the container the monitor's own standard streams: nothing is
+	// copied, logged or attached to.
+	Direct  bool
+	Attach  *Attach // the front's own wish, nil when detached
+	Log     Log
+	Durable bool // the exit must outlive a power cut
+	BootID  string
 	// Cgroups are the container's control groups, made by the front and removed by
 	// the monitor; OOM counts there what the kernel killed for want of memory.
 	Cgroups []string

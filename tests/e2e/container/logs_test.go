@@ -59,3 +59,22 @@ func TestLogs_ReturnsTheBytesThatWereWritten(t *testing.T) {
 	s.OK("wait", "it")
 	s.Shell(`test "$(skiff logs it 2>/dev/null | sha256sum | cut -c1-64)" = "$(skiff logs it 2>&1 >/dev/null | cut -c1-64)"`).Exits(0)
 }
+
+// With the driver passthrough the container has the caller's own streams.
+func TestLogs_PassthroughCopiesNothing(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	run := "skiff run --network none --log-driver passthrough "
+	r := s.Shell(run + "--rm " + img + " sh -c 'echo out; echo err >&2; exit 3'").Exits(3).Prints("out")
+	harness.Equal(t, "standard error", r.Stderr, "err\n")
+	// The very file, not a pipe to somebody who copies.
+	s.Shell("echo typed | " + run + "--name box -i " + img + " sh -c 'cat; stat -Lc %i /proc/self/fd/1' >said; [ $(tail -1 said) = $(stat -c %i said) ] && head -1 said").Exits(0).Prints("typed")
+	s.Shell("echo typed | " + run + "--rm " + img + " cat").Exits(0).Prints("")
+	s.Skiff("logs", "box").Exits(1).Complains("configured logging driver does not support reading")
+	// Started by somebody who does not stay, it has no streams.
+	s.Skiff("start", "box").Exits(0).Prints("box")
+	s.OK("rm", "-f", "box")
+	s.Shell(run + "-d " + img).Exits(125).Complains("conflicting options: --detach and --log-driver=passthrough")
+	s.Shell(run + "-t " + img).Exits(125).Complains("conflicting options: --tty and --log-driver=passthrough")
+	s.Shell("script -qec '" + run + "--rm " + img + " true' /dev/null").Exits(125).Says("those are a terminal: redirect them")
+}

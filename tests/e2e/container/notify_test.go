@@ -1,11 +1,13 @@
 package container_test
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"testing"
+	"time"
 
 	"skiff/tests/harness"
 )
@@ -87,4 +89,61 @@ func TestNotify_LetsTheContainerTell(t *testing.T) {
 	// Without a manager it is an ordinary container.
 	s.Unsetenv("NOTIFY_SOCKET")
 	s.Skiff("run", "--rm", "--sdnotify", "container", "--network", "none", img, "args", "a").Exits(0).Prints("a")
+}
+
+// A manager with a watchdog hears from the front until the container is unhealthy.
+func TestNotify_TheWatchdogIsTheHealthCheck(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	next := s.Notifications()
+	s.Setenv("WATCHDOG_USEC", "200000")
+	front := s.Command(t.Context(), s.Binary(), "run", "--rm", "--name", "web", "--network", "none", "--stop-signal", "KILL",
+		"--health-cmd", "test ! -e /sick", "--health-interval", "100ms", "--health-retries", "1", img, "sleep", "1000")
+	if err := front.Start(); err != nil {
+		t.Fatal(err)
+	}
+	count := func(until string) (n int) {
+		for {
+			switch said := next(); {
+			case said == until:
+				return n
+			case said == "WATCHDOG=1":
+				n++
+			}
+		}
+	}
+	count("WATCHDOG=1")
+	count("WATCHDOG=1")
+	s.OK("exec", "web", "touch", "/sick")
+	s.Eventually("it is unhealthy", func() bool { return s.Inspect("web", "{{.State.Health.Status}}") == "unhealthy" })
+	mark := func(text string) {
+		t.Helper()
+		conn, err := net.Dial("unixgram", filepath.Join(s.Home(), "notify"))
+		if err == nil {
+			_, err = conn.Write([]byte(text))
+			conn.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	mark("sick")
+	count("sick")
+	time.Sleep(time.Second) // ten times what it would have said
+	mark("later")
+	// One may have been on its way.
+	if n := count("later"); n > 1 {
+		t.Errorf("heard %d times of a container that is unhealthy", n)
+	}
+	s.OK("exec", "web", "rm", "/sick")
+	count("WATCHDOG=1")
+	s.OK("stop", "web")
+	_ = front.Wait() // by the signal
+	// Not for a process that is not meant.
+	s.Setenv("WATCHDOG_PID", "1")
+	s.Skiff("run", "--rm", "--network", "none", img, "true").Exits(0)
+	mark("end")
+	if n := count("end"); n > 0 {
+		t.Errorf("heard %d times of a process that nobody watches", n)
+	}
 }
