@@ -281,8 +281,14 @@ func restartUnit(unit string) error {
 
 var updateLayout = format.List{
 	Headings: [][2]string{
-		{"Unit", "UNIT"}, {"Container", "CONTAINER"}, {"Image", "IMAGE"}, {"Policy", "POLICY"}, {"Updated", "UPDATED"},
-		{"ContainerID", "CONTAINERID"}, {"ContainerName", "CONTAINERNAME"}, {"ImageName", "IMAGENAME"},
+		{"Unit", "UNIT"},
+		{"Container", "CONTAINER"},
+		{"Image", "IMAGE"},
+		{"Policy", "POLICY"},
+		{"Updated", "UPDATED"},
+		{"ContainerID", "CONTAINERID"},
+		{"ContainerName", "CONTAINERNAME"},
+		{"ImageName", "IMAGENAME"},
 	},
 	Columns: []string{"Unit", "Container", "Image", "Policy", "Updated"},
 }
