@@ -75,7 +75,7 @@ func TestAutoUpdate(t *testing.T) {
 
 	// By the store alone.
 	run = strings.Replace(run, "=registry", "=local", 1)
-	calls = units(s, run)
+	units(s, run)
 	s.OK("tag", good, ref)
 	s.Do(nil, "sh", "-c", "PODMAN_SYSTEMD_UNIT=web.service "+run).Exits(0)
 	harness.Equal(t, "state", state(), "false")
