@@ -605,8 +605,12 @@ __skiff_command() {
 		once=1
 		;;
 	'system')
-		words='df events info prune'
+		words='check df events info prune'
 		flags='--help'
+		;;
+	'system check')
+		flags='--format --help --quick --repair'
+		values='--format'
 		;;
 	'system df')
 		flags='--format --help --verbose'

@@ -37,7 +37,7 @@ char *skiff_early_env[SKIFF_EARLY_ENV + 1] = {"GOGC=off", "GOMAXPROCS=1", "GODEB
 static const char *const nouns[] = {"container", "image", "volume", "system", "builder", "buildx", "healthcheck", "pod", "kube", "play", 0};
 static const char *const verbs[] = {
 	"run", "create", "start", "restart", "exec", "cp", "rm", "remove", "commit", "export", "diff", "pull", "push",
-	"load", "save", "import", "rmi", "tag", "build", "prune", "unshare", "df", "update", "recover", "clone", "doctor", "boot",
+	"load", "save", "import", "rmi", "tag", "build", "prune", "unshare", "df", "check", "update", "recover", "clone", "doctor", "boot",
 	"play", "kube", "down", 0};
 // The OCI command line's that make a container; the others have the power that
 // they need outside, or are started over by Go (rootless.EnterUser).

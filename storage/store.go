@@ -11,6 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
+
+	"skiff/storage/atomicfile"
 )
 
 // ErrForeignOwner says that the store's directory belongs to another user.
@@ -109,6 +112,28 @@ func (s *Store) Cache() string { return filepath.Join(s.Dir, "cache") }
 // Temp is the directory of unpublished work; every entry in it is locked by
 // its maker, and an unlocked one is swept by the next command that looks.
 func (s *Store) Temp() string { return filepath.Join(s.Dir, "tmp") }
+
+// Damaged is the directory of what `system check --repair` set aside. Nothing in
+// the store looks there.
+func (s *Store) Damaged() string { return filepath.Join(s.Dir, "damaged") }
+
+// SetAside moves a file or a directory of the store to Damaged, durably, and
+// returns its path there: the moment, then what.
+func (s *Store) SetAside(what, path string) (string, error) {
+	dir := filepath.Join(s.Damaged(), time.Now().UTC().Format("20060102T150405.000000Z-")+what)
+	to := filepath.Join(dir, filepath.Base(path))
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		err = os.Rename(path, to)
+	}
+	if err == nil {
+		err = atomicfile.SyncDir(dir)
+	}
+	if err != nil {
+		return "", fmt.Errorf("set %s aside: %w", path, err)
+	}
+	return to, nil
+}
 
 // ImagesLock is the lock file that creating a container takes shared and
 // deleting an image takes exclusive, so that no image goes from under a

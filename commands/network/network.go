@@ -16,6 +16,7 @@ import (
 	"skiff/commands/flags"
 	runtime "skiff/runtime/network"
 	"skiff/storage"
+	"skiff/storage/atomicfile"
 	"skiff/storage/event"
 	"skiff/storage/network"
 )
@@ -60,7 +61,8 @@ func Document(st *storage.Store, ref string) (*document.Network, error) {
 		return nil, err
 	}
 	users, err := runtime.Users(st)
-	if err != nil {
+	// A container that cannot be read is `ps`'s to complain of: the network is well.
+	if err != nil && !atomicfile.IsUnreadable(err) {
 		return nil, err
 	}
 	d := document.OfNetwork(n, users[n.ID])

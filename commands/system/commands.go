@@ -8,5 +8,5 @@ import (
 
 // Commands are the members of the management group `system`.
 func Commands(e *env.Env) []*cli.Command {
-	return []*cli.Command{BootCommand(e), DfCommand(e), EventsCommand(e), InfoCommand(e), PruneCommand(e), RecoverCommand(e)}
+	return []*cli.Command{BootCommand(e), CheckCommand(e), DfCommand(e), EventsCommand(e), InfoCommand(e), PruneCommand(e), RecoverCommand(e)}
 }

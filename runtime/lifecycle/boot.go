@@ -136,11 +136,8 @@ func installBootUnit() error {
 // Boot starts the containers that a reboot ended and whose policy wants them up.
 // It returns what could not be started.
 func Boot(ctx context.Context, st *storage.Store) error {
-	all, err := container.List(st)
-	if err != nil {
-		return err
-	}
-	var failed error
+	// One that cannot be read keeps no other down.
+	all, failed := container.List(st)
 	for _, c := range all {
 		s, err := c.Status()
 		if err != nil {

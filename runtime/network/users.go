@@ -1,6 +1,8 @@
 package network
 
 import (
+	"errors"
+
 	"skiff/storage"
 	"skiff/storage/container"
 	"skiff/storage/network"
@@ -12,14 +14,16 @@ type User struct {
 	Endpoint  network.Endpoint
 }
 
-// Users returns the running containers that are on each network, by its id.
+// Users returns the running containers that are on each network, by its id. Those
+// that cannot be read are reported in err beside the others.
 func Users(st *storage.Store) (map[string][]User, error) {
 	list, err := container.List(st)
 	users := map[string][]User{}
 	for _, c := range list {
 		s, failed := c.Status()
 		if failed != nil {
-			return nil, failed
+			err = errors.Join(err, failed)
+			continue
 		}
 		for _, e := range Attachment(c, s).Endpoints {
 			users[e.NetworkID] = append(users[e.NetworkID], User{c, e})

@@ -2,7 +2,6 @@ package container
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -27,8 +26,6 @@ var (
 	ErrAmbiguous = errors.New("multiple IDs found with provided prefix")
 	// ErrNameTaken says that another container has the name.
 	ErrNameTaken = errors.New("name already in use")
-	// ErrNewerFormat says that a newer skiff wrote the configuration.
-	ErrNewerFormat = errors.New("written by a newer skiff")
 )
 
 // File names within a container's directory.
@@ -69,24 +66,24 @@ func (c *Container) Lock(ctx context.Context) (*lock.Lock, error) {
 func (c *Container) TryLock() (*lock.Lock, error) { return lock.TryDir(c.Dir()) }
 
 // Load reads the container with the full id. It returns ErrNotFound when the
-// directory is absent or has no readable configuration.
+// directory is absent, and *atomicfile.DamagedError or *atomicfile.NewerError when
+// its configuration is not one.
 func Load(st *storage.Store, id string) (*Container, error) {
-	data, err := atomicfile.Read(filepath.Join(st.Containers(), id, configFile))
+	var cfg Config
+	dir := filepath.Join(st.Containers(), id)
+	path := filepath.Join(dir, configFile)
+	err := atomicfile.ReadDocument(path, &cfg, &cfg.Version, Version)
+	if errors.Is(err, os.ErrNotExist) {
+		err = atomicfile.Missing(path, dir)
+	}
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%q: %w", id, ErrNotFound)
 	}
+	if err == nil && cfg.ID != id {
+		err = &atomicfile.DamagedError{Path: path, Reason: "it names the container " + cfg.ID}
+	}
 	if err != nil {
-		return nil, fmt.Errorf("read container: %w", err)
-	}
-	var cfg Config
-	if err := json.Unmarshal(data, &cfg); err != nil {
 		return nil, fmt.Errorf("read container %.12s: %w", id, err)
-	}
-	if cfg.Version > Version {
-		return nil, fmt.Errorf("read container %.12s: format %d: %w", id, cfg.Version, ErrNewerFormat)
-	}
-	if cfg.ID != id {
-		return nil, fmt.Errorf("read container %.12s: configuration names %.12s", id, cfg.ID)
 	}
 	return &Container{Store: st, Config: &cfg}, nil
 }
@@ -193,7 +190,7 @@ func Each(n int, do func(i int)) {
 // Save publishes a changed configuration (rename, update) durably.
 // Requires the container's op lock, exclusive.
 func (c *Container) Save() error {
-	data, err := json.Marshal(c.Config)
+	data, err := atomicfile.Encode(c.Config)
 	if err != nil {
 		return fmt.Errorf("write container: %w", err)
 	}

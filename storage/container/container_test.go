@@ -84,7 +84,9 @@ func TestLoad_RefusesANewerFormat(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(c.Dir(), configFile), data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(st, c.Config.ID); !errors.Is(err, ErrNewerFormat) {
+	_, err := Load(st, c.Config.ID)
+	var newer *atomicfile.NewerError
+	if !errors.As(err, &newer) || newer.Version != 99 || newer.Known != Version {
 		t.Errorf("got %v", err)
 	}
 }

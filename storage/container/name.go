@@ -66,6 +66,21 @@ func validName(name string) bool {
 	return true
 }
 
+// NameOf returns the name that leads to the container with the id, "" if none
+// does: the way to it when its configuration cannot be read.
+func NameOf(st *storage.Store, id string) string {
+	entries, err := os.ReadDir(st.Names())
+	if err != nil {
+		return ""
+	}
+	for _, e := range entries {
+		if target, err := os.Readlink(filepath.Join(st.Names(), e.Name())); err == nil && target == id {
+			return e.Name()
+		}
+	}
+	return ""
+}
+
 // claimName makes name stand for id, exclusively. A link to a container that
 // does not exist any more is taken over: its owner was killed half-way.
 func claimName(st *storage.Store, name, id string) error {

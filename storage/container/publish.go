@@ -2,7 +2,6 @@ package container
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -36,7 +35,7 @@ func Publish(ctx context.Context, st *storage.Store, cfg *Config, starting bool)
 		return nil, err
 	}
 	made := &Container{Store: st, Config: cfg}
-	data, err := json.Marshal(cfg)
+	data, err := atomicfile.Encode(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("write container: %w", err)
 	}

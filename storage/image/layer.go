@@ -3,9 +3,7 @@ package image
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -50,19 +48,13 @@ func Layers(st *storage.Store) (map[string]Layer, error) {
 
 // readLayers returns the layers of the store in graph by their ids.
 func readLayers(graph string) (map[string]Layer, error) {
-	data, err := os.ReadFile(filepath.Join(graph, "overlay-layers", "layers.json"))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
+	data, err := ReadTable(filepath.Join(graph, "overlay-layers", "layers.json"))
 	if err != nil {
 		return nil, fmt.Errorf("read layer records: %w", err)
 	}
-	if !bytes.HasSuffix(bytes.TrimSpace(data), []byte{']'}) {
-		return nil, fmt.Errorf("read layer records: %w", ErrDamaged)
-	}
 	layers := make(map[string]Layer)
 	for object := range elements(data) {
-		l, err := parseLayer(object)
+		l, err := ParseLayer(object)
 		if err != nil {
 			return nil, fmt.Errorf("read layer record: %w", err)
 		}
@@ -71,7 +63,8 @@ func readLayers(graph string) (map[string]Layer, error) {
 	return layers, nil
 }
 
-func parseLayer(object []byte) (Layer, error) {
+// ParseLayer decodes a record of a layer.
+func ParseLayer(object []byte) (Layer, error) {
 	var l Layer
 	var metadata string
 	for key, value := range members(object) {

@@ -82,16 +82,20 @@ func (img *Image) Suits(platform string) bool {
 }
 
 // Variant returns that of the images that name, normalized and tagged, stands
-// for which is for platform, with its configuration: img itself if no other is.
+// for which is for platform, with its configuration: img itself if no other is. A
+// configuration without its digest is *atomicfile.DamagedError.
 func (img *Image) Variant(st *storage.Store, name, platform string) (*Image, error) {
-	if err := img.ReadConfig(st); err != nil || platform == "" || img.Suits(platform) {
+	if err := img.verifyConfig(st); err != nil || platform == "" || img.Suits(platform) {
 		return img, err
 	}
 	for _, id := range img.Platforms[name] {
 		if id == img.ID {
 			continue
 		}
-		other, err := Resolve(st, "sha256:"+id)
+		other, err := Find(st, "sha256:"+id)
+		if err == nil {
+			err = other.verifyConfig(st)
+		}
 		if errors.Is(err, ErrNotFound) {
 			continue
 		}

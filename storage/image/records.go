@@ -2,7 +2,9 @@ package image
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +14,7 @@ import (
 	"strings"
 
 	"skiff/storage"
+	"skiff/storage/atomicfile"
 )
 
 // record is the part of containers/storage's image record that we read.
@@ -50,19 +53,48 @@ func (r *record) field(key string) any {
 // it is at this moment: containers/storage replaces it by rename. An absent file
 // has none.
 func readRecords(graph string) ([]byte, error) {
-	data, err := os.ReadFile(filepath.Join(graph, "overlay-images", "images.json"))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
+	data, err := ReadTable(filepath.Join(graph, "overlay-images", "images.json"))
 	if err != nil {
 		return nil, fmt.Errorf("read image records: %w", err)
 	}
-	if !bytes.HasSuffix(bytes.TrimSpace(data), []byte{']'}) {
-		// Images must not go missing without a word.
-		return nil, fmt.Errorf("read image records: %w", ErrDamaged)
+	return data, nil
+}
+
+// ReadTable returns a file of containers/storage's records. A file that is absent,
+// and whose directory has nothing that it would have a record of, is nil. One that
+// is cut off, or should be there, is *atomicfile.DamagedError: images must not go
+// missing without a word.
+func ReadTable(path string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		if hasRecords(filepath.Dir(path)) {
+			return nil, &atomicfile.DamagedError{Path: path, Reason: "it is missing"}
+		}
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if text := bytes.TrimSpace(data); !bytes.HasPrefix(text, []byte{'['}) || !bytes.HasSuffix(text, []byte{']'}) {
+		return nil, &atomicfile.DamagedError{Path: path, Reason: "it is cut off"}
 	}
 	return data, nil
 }
+
+// CopyFile is the name of the copy of a table that the courier keeps beside it.
+const CopyFile = "skiff.copy"
+
+// hasRecords reports whether a directory has what a table beside it records.
+func hasRecords(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	return err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+		id, _, _ := strings.Cut(e.Name(), ".")
+		return len(id) == idLength || e.Name() == CopyFile
+	})
+}
+
+// idLength is how many hex digits the id of an image or a layer has.
+const idLength = 64
 
 // parseRecord decodes the fields that we read; most of a record is not among
 // them, and skipping that is what makes a thousand images cheap.
@@ -119,16 +151,48 @@ func (img *Image) addName(name string) {
 	}
 }
 
-// ReadConfig fills in img.Config from the store.
+// ReadConfig fills in img.Config from the store. *atomicfile.DamagedError says that
+// it is none.
 func (img *Image) ReadConfig(st *storage.Store) error {
-	data, err := img.RawConfig(st)
-	if err != nil {
+	_, err := img.readConfig(st)
+	return err
+}
+
+// verifyConfig is ReadConfig for who makes a container of the image: in the user's
+// own store the configuration must have the digest that is the image's ID.
+func (img *Image) verifyConfig(st *storage.Store) error {
+	data, err := img.readConfig(st)
+	if err != nil || img.Graph != "" {
 		return err
 	}
-	if err := json.Unmarshal(data, &img.Config); err != nil {
-		return fmt.Errorf("read configuration of image %s: %w", img.ID, err)
+	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != img.ID {
+		return img.damagedConfig(st, "it does not have the digest that is its name")
 	}
 	return nil
+}
+
+func (img *Image) readConfig(st *storage.Store) ([]byte, error) {
+	data, err := img.RawConfig(st)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(data, &img.Config); err != nil {
+		return nil, img.damagedConfig(st, err.Error())
+	}
+	return data, nil
+}
+
+func (img *Image) damagedConfig(st *storage.Store, reason string) error {
+	path := DataFile(img.graph(st), img.ID, "sha256:"+img.ID)
+	return fmt.Errorf("read configuration of image %.12s: %w", img.ID, &atomicfile.DamagedError{Path: path, Reason: reason})
+}
+
+// graph is the directory of the store that has the image.
+func (img *Image) graph(st *storage.Store) string {
+	if img.Graph != "" {
+		return img.Graph
+	}
+	return st.Graph()
 }
 
 // RawConfig returns the image's configuration, whose digest is its ID.
@@ -141,19 +205,24 @@ func (img *Image) Manifest(st *storage.Store) ([]byte, error) {
 	return img.bigData(st, "manifest")
 }
 
-// bigData reads an item that containers/storage keeps with an image. A key
-// with other characters than lower-case letters, digits and dots has a file
-// name in base64.
-func (img *Image) bigData(st *storage.Store, key string) ([]byte, error) {
+// DataFile is the path of an item that containers/storage keeps with an image of
+// the store in graph. A key with other characters than lower-case letters, digits
+// and dots has a file name in base64.
+func DataFile(graph, id, key string) string {
 	name := key
 	if strings.ContainsAny(key, ":-") {
 		name = "=" + base64.StdEncoding.EncodeToString([]byte(key))
 	}
-	graph := st.Graph()
-	if img.Graph != "" {
-		graph = img.Graph
+	return filepath.Join(graph, "overlay-images", id, name)
+}
+
+// bigData reads an item that containers/storage keeps with an image.
+func (img *Image) bigData(st *storage.Store, key string) ([]byte, error) {
+	path := DataFile(img.graph(st), img.ID, key)
+	data, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		err = atomicfile.Missing(path, filepath.Dir(path))
 	}
-	data, err := os.ReadFile(filepath.Join(graph, "overlay-images", img.ID, name))
 	if errors.Is(err, os.ErrNotExist) {
 		// The record was read a moment ago; the image went since.
 		return nil, fmt.Errorf("image %s: %w", img.ID, ErrNotFound)

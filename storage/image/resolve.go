@@ -15,8 +15,6 @@ var (
 	ErrNotFound = errors.New("no such image")
 	// ErrAmbiguous says that an ID prefix fits several images.
 	ErrAmbiguous = errors.New("ambiguous image ID")
-	// ErrDamaged says that the file of image records is cut off.
-	ErrDamaged = errors.New("file is cut off")
 )
 
 // NotFoundError is an ErrNotFound with docker's words.

@@ -1,7 +1,9 @@
 package image
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"skiff/storage"
+	"skiff/storage/atomicfile"
 )
 
 // fixture is an image as containers/storage records it.
@@ -45,7 +48,7 @@ func store(t testing.TB, images ...fixture) *storage.Store {
 		if err := os.MkdirAll(filepath.Dir(item), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(item, []byte(`{"architecture":"amd64","os":"linux","config":{"Cmd":["sh"]}}`), 0o600); err != nil {
+		if err := os.WriteFile(item, []byte(fixtureConfig), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -60,6 +63,51 @@ func store(t testing.TB, images ...fixture) *storage.Store {
 		t.Fatal(err)
 	}
 	return st
+}
+
+// fixtureConfig is each fixture's configuration; an image that is to be resolved
+// has its digest as id.
+const fixtureConfig = `{"architecture":"amd64","os":"linux","config":{"Cmd":["sh"]}}`
+
+func fixtureID() string {
+	sum := sha256.Sum256([]byte(fixtureConfig))
+	return hex.EncodeToString(sum[:])
+}
+
+func TestVariant_ChecksTheConfiguration(t *testing.T) {
+	st := store(t, fixture{id: fixtureID(), names: []string{"docker.io/library/good:latest"}}, fixture{id: id("bad"), names: []string{"docker.io/library/bad:latest"}})
+	use := func(ref string) (*Image, error) {
+		img, err := Find(st, ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return img.Variant(st, "", "")
+	}
+	if img, err := use("good"); err != nil || img.Config.Config.Cmd[0] != "sh" {
+		t.Errorf("got %+v, %v", img, err)
+	}
+	if _, err := use("bad"); !atomicfile.IsDamaged(err) {
+		t.Errorf("got %v", err)
+	}
+	if err := os.Remove(DataFile(st.Graph(), fixtureID(), "sha256:"+fixtureID())); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := use("good"); !atomicfile.IsDamaged(err) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestList_MissesItsRecords(t *testing.T) {
+	st := store(t, fixture{id: id("a")})
+	table := filepath.Join(st.Graph(), "overlay-images", "images.json")
+	for _, damage := range []func() error{func() error { return os.Truncate(table, 20) }, func() error { return os.Remove(table) }} {
+		if err := damage(); err != nil {
+			t.Fatal(err)
+		}
+		if images, err := List(st); !atomicfile.IsDamaged(err) {
+			t.Errorf("got %v, %v", images, err)
+		}
+	}
 }
 
 func id(prefix string) string { return prefix + strings.Repeat("0", 64-len(prefix)) }
@@ -101,14 +149,14 @@ func TestResolve(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			img, err := Resolve(st, tt.ref)
+			img, err := Find(st, tt.ref)
 			if !errors.Is(err, tt.err) {
 				t.Fatalf("got error %v, want %v", err, tt.err)
 			}
 			if tt.text != "" && err.Error() != tt.text {
 				t.Errorf("got %q, want %q", err, tt.text)
 			}
-			if err == nil && (img.ID != id(tt.want) || img.Config.Config.Cmd[0] != "sh" || img.Layers[0] != img.ID) {
+			if err == nil && (img.ID != id(tt.want) || img.Layers[0] != img.ID) {
 				t.Errorf("got %+v, want %s", img, tt.want)
 			}
 		})

@@ -58,12 +58,13 @@ type Port struct {
 // one when there is none.
 func ReadAttachment(dir string) (Attachment, error) {
 	var a Attachment
-	data, err := os.ReadFile(filepath.Join(dir, AttachmentFile))
+	path := filepath.Join(dir, AttachmentFile)
+	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) || err == nil && len(data) == 0 {
 		return a, nil
 	}
 	if err == nil {
-		err = json.Unmarshal(data, &a)
+		err = atomicfile.Decode(path, data, &a, &a.Version, Version)
 	}
 	if err != nil {
 		return Attachment{}, fmt.Errorf("read attachment: %w", err)
@@ -74,7 +75,7 @@ func ReadAttachment(dir string) (Attachment, error) {
 // WriteAttachment publishes the attachment in a container's directory.
 func WriteAttachment(dir string, a *Attachment) error {
 	a.Version = Version
-	data, err := json.Marshal(a)
+	data, err := atomicfile.Encode(a)
 	if err != nil {
 		return fmt.Errorf("write attachment: %w", err)
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -154,7 +153,7 @@ func List(st *storage.Store) ([]*Network, error) {
 		if !ok || CheckName(name) != nil {
 			continue
 		}
-		n, err := load(st, name)
+		n, err := Load(st, name)
 		switch {
 		case errors.Is(err, ErrNotFound):
 		case err != nil:
@@ -167,23 +166,20 @@ func List(st *storage.Store) ([]*Network, error) {
 	return all, errors.Join(broken...)
 }
 
-func load(st *storage.Store, name string) (*Network, error) {
-	data, err := os.ReadFile(filepath.Join(Dir(st), name+".json"))
+// Load returns the network of the user's own that is called name: ErrNotFound,
+// *atomicfile.DamagedError, *atomicfile.NewerError.
+func Load(st *storage.Store, name string) (*Network, error) {
+	n := &Network{}
+	path := filepath.Join(Dir(st), name+".json")
+	err := atomicfile.ReadDocument(path, n, &n.Version, Version)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%q: %w", name, ErrNotFound)
 	}
+	if err == nil && n.Name != name {
+		err = &atomicfile.DamagedError{Path: path, Reason: fmt.Sprintf("it names the network %q", n.Name)}
+	}
 	if err != nil {
-		return nil, fmt.Errorf("read network: %w", err)
-	}
-	n := &Network{}
-	if err := json.Unmarshal(data, n); err != nil {
 		return nil, fmt.Errorf("read network %s: %w", name, err)
-	}
-	if n.Version > Version {
-		return nil, fmt.Errorf("read network %s: format %d: written by a newer skiff", name, n.Version)
-	}
-	if n.Name != name {
-		return nil, fmt.Errorf("read network %s: the record names %q", name, n.Name)
 	}
 	return n, nil
 }
@@ -198,7 +194,7 @@ func Find(st *storage.Store, ref string) (*Network, error) {
 		}
 	}
 	if CheckName(ref) == nil {
-		if n, err := load(st, ref); !errors.Is(err, ErrNotFound) {
+		if n, err := Load(st, ref); !errors.Is(err, ErrNotFound) {
 			return n, err
 		}
 	}
@@ -223,7 +219,7 @@ func Find(st *storage.Store, ref string) (*Network, error) {
 // Requires the lock in LockFile, exclusive.
 func Save(st *storage.Store, n *Network) error {
 	n.Version = Version
-	data, err := json.Marshal(n)
+	data, err := atomicfile.Encode(n)
 	if err != nil {
 		return fmt.Errorf("write network: %w", err)
 	}

@@ -10,7 +10,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -86,7 +85,7 @@ func Create(st *storage.Store, name string, data []byte, labels map[string]strin
 	if err := os.MkdirAll(st.Secrets(), 0o700); err != nil {
 		return nil, fmt.Errorf("create secret: %w", err)
 	}
-	text, err := json.Marshal(s)
+	text, err := atomicfile.Encode(s)
 	if err != nil {
 		return nil, fmt.Errorf("create secret: %w", err)
 	}
@@ -128,21 +127,28 @@ func publish(st *storage.Store, name string, text []byte) (err error) {
 }
 
 func read(path string) (*Secret, error) {
-	data, err := os.ReadFile(path)
+	s := &Secret{}
+	err := atomicfile.ReadDocument(path, s, &s.Version, Version)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, ErrNotFound
 	}
+	name := strings.TrimSuffix(filepath.Base(path), suffix)
+	if err == nil && s.Name != name {
+		err = &atomicfile.DamagedError{Path: path, Reason: fmt.Sprintf("it names the secret %q", s.Name)}
+	}
 	if err != nil {
-		return nil, fmt.Errorf("read secret: %w", err)
-	}
-	s := &Secret{}
-	if err := json.Unmarshal(data, s); err != nil {
-		return nil, fmt.Errorf("read secret %s: %w", path, err)
-	}
-	if s.Version > Version {
-		return nil, fmt.Errorf("read secret %s: version %d is newer than this program", path, s.Version)
+		return nil, fmt.Errorf("read secret %s: %w", name, err)
 	}
 	return s, nil
+}
+
+// Check returns why the secret called name cannot be read, nil if it can or is
+// none.
+func Check(st *storage.Store, name string) error {
+	if _, err := read(file(st, name)); !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	return nil
 }
 
 // List returns all secrets by name. What cannot be read is an error beside the

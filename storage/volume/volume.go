@@ -10,7 +10,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -110,7 +109,7 @@ func Create(st *storage.Store, v Volume) (*Volume, error) {
 }
 
 func publish(st *storage.Store, v Volume) (err error) {
-	data, err := json.Marshal(v)
+	data, err := atomicfile.Encode(v)
 	if err != nil {
 		return err
 	}
@@ -154,19 +153,18 @@ func Inspect(st *storage.Store, name string) (*Volume, error) {
 	if CheckName(name) != nil {
 		return nil, fmt.Errorf("%q: %w", name, ErrNotFound)
 	}
-	data, err := os.ReadFile(filepath.Join(st.Volumes(), name, recordFile))
+	var v Volume
+	dir := filepath.Join(st.Volumes(), name)
+	path := filepath.Join(dir, recordFile)
+	err := atomicfile.ReadDocument(path, &v, &v.Version, Version)
+	if errors.Is(err, os.ErrNotExist) {
+		err = atomicfile.Missing(path, dir)
+	}
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%q: %w", name, ErrNotFound)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read volume: %w", err)
-	}
-	var v Volume
-	if err := json.Unmarshal(data, &v); err != nil {
 		return nil, fmt.Errorf("read volume %s: %w", name, err)
-	}
-	if v.Version > Version {
-		return nil, fmt.Errorf("read volume %s: version %d is newer than this program", name, v.Version)
 	}
 	v.Name, v.Mountpoint = name, Path(st, name)
 	if v.Anonymous {
@@ -177,6 +175,23 @@ func Inspect(st *storage.Store, name string) (*Volume, error) {
 		v.Labels["com.docker.volume.anonymous"] = ""
 	}
 	return &v, nil
+}
+
+// Restore records a volume whose record was lost: it is as old as its data, and has
+// neither labels nor options.
+func Restore(st *storage.Store, name string) error {
+	dir := filepath.Join(st.Volumes(), name)
+	v := Volume{Version: Version, Name: name, CreatedAt: time.Now().UTC().Truncate(time.Second)}
+	if info, err := os.Stat(Path(st, name)); err == nil {
+		v.CreatedAt = info.ModTime().UTC().Truncate(time.Second)
+	} else if err := os.Mkdir(Path(st, name), 0o755); err != nil {
+		return fmt.Errorf("restore volume %s: %w", name, err)
+	}
+	data, err := atomicfile.Encode(v)
+	if err != nil {
+		return fmt.Errorf("restore volume %s: %w", name, err)
+	}
+	return temp.WriteFile(context.Background(), st, filepath.Join(dir, recordFile), data, 0o600)
 }
 
 // List returns all volumes by name. One whose record cannot be read is

@@ -118,7 +118,7 @@ func TestInspect_RefusesANewerFormat(t *testing.T) {
 	if err := os.WriteFile(path, []byte(`{"Version":2,"Name":"data"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Inspect(st, "data"); err == nil || !strings.Contains(err.Error(), "newer than this program") {
+	if _, err := Inspect(st, "data"); err == nil || !strings.Contains(err.Error(), "written by a newer skiff") {
 		t.Errorf("got %v", err)
 	}
 	if err := Remove(st, "data"); err == nil {

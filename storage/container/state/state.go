@@ -4,7 +4,6 @@
 package state
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -51,15 +50,16 @@ type State struct {
 // there is none or a power cut emptied it.
 func Read(dir string) (State, error) {
 	var s State
-	data, err := atomicfile.Read(filepath.Join(dir, File))
+	path := filepath.Join(dir, File)
+	data, err := atomicfile.Read(path)
 	if errors.Is(err, os.ErrNotExist) || err == nil && len(data) == 0 {
 		return s, nil
 	}
-	if err != nil {
-		return s, fmt.Errorf("read state: %w", err)
+	if err == nil {
+		err = atomicfile.Decode(path, data, &s, &s.Version, Version)
 	}
-	if err := json.Unmarshal(data, &s); err != nil {
-		return s, fmt.Errorf("read state %s: %w", dir, err)
+	if err != nil {
+		return State{}, fmt.Errorf("read state: %w", err)
 	}
 	return s, nil
 }
@@ -67,7 +67,7 @@ func Read(dir string) (State, error) {
 // Write publishes the state in a container's directory.
 func Write(dir string, s State, d atomicfile.Durability) error {
 	s.Version = Version
-	data, err := json.Marshal(s)
+	data, err := atomicfile.Encode(s)
 	if err != nil {
 		return fmt.Errorf("write state: %w", err)
 	}

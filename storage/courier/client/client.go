@@ -108,6 +108,13 @@ func Heal(ctx context.Context, st *storage.Store) error {
 	return err
 }
 
+// Check looks for damage in images and layers. With Repair the caller holds
+// Store.ImagesLock, exclusive.
+func Check(ctx context.Context, st *storage.Store, want message.Check) (*message.Checked, error) {
+	result, err := call(ctx, st, message.Request{Check: &want}, nil, nil)
+	return result.Checked, err
+}
+
 // Push sends an image to its registry.
 func Push(ctx context.Context, st *storage.Store, want message.Push, watch OnEvent) (message.Result, error) {
 	return call(ctx, st, message.Request{Push: &want}, nil, watch)

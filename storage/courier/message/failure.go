@@ -59,6 +59,10 @@ func FailureOf(err error) *Failure {
 		return f
 	}
 	f.Cause = nameOf(err)
+	var cure interface{ Hint() string }
+	if errors.As(err, &cure) {
+		f.Advice = cure.Hint()
+	}
 	return f
 }
 

@@ -50,6 +50,7 @@ type Request struct {
 	Embedded *Embedded     `json:"embedded,omitempty"`
 	Heal     *Heal         `json:"heal,omitempty"`
 	Push     *Push         `json:"push,omitempty"`
+	Check    *Check        `json:"check,omitempty"`
 
 	// These need no store.
 
@@ -242,6 +243,42 @@ type Embedded struct{}
 // Heal deletes what dead transfers left, unless a transfer is alive.
 type Heal struct{}
 
+// Check looks for damage in images and layers.
+type Check struct {
+	// Quick leaves the contents of files alone: only that they are there and how
+	// long they are is looked at.
+	Quick bool `json:"quick,omitempty"`
+	// Repair mends what can be mended and sets aside what cannot. The front holds
+	// the images lock.
+	Repair     bool       `json:"repair,omitempty"`
+	Registries Registries `json:"registries"`
+}
+
+// Finding is one damage, or something that nobody owns.
+type Finding struct {
+	// Kind is records, image, layer, container, volume, network, secret, "build
+	// cache" or leftover.
+	Kind string
+	// Object is the name or the short id of what is damaged.
+	Object string
+	// Path is absolute: the file, or the directory.
+	Path string
+	// Damage says what is wrong, Follows what does not work because of it.
+	Damage  string
+	Follows string
+	// Cure says what to do about it; Mended, empty until then, what --repair did.
+	Cure   string `json:",omitempty"`
+	Mended string `json:",omitempty"`
+}
+
+// Checked is what a check found in how much.
+type Checked struct {
+	Findings []Finding `json:"findings,omitempty"`
+	Images   int       `json:"images"`
+	Layers   int       `json:"layers"`
+	Bytes    int64     `json:"bytes"` // of the layers' tar streams that were read
+}
+
 // Push sends an image to its registry.
 type Push struct {
 	ID string `json:"id"` // 64 hex digits
@@ -363,6 +400,7 @@ type Result struct {
 	Found    []Found  `json:"found,omitempty"`
 	Names    []string `json:"names,omitempty"`
 	Manifest *Fetched `json:"manifest,omitempty"`
+	Checked  *Checked `json:"checked,omitempty"`
 }
 
 // Loaded is one image of an archive.

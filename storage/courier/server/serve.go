@@ -101,6 +101,9 @@ func serve(ctx context.Context, request *message.Request, report func(message.Ev
 	if request.Tag != nil || request.Remove != nil || request.Prune != nil {
 		open = beginRecords
 	}
+	if request.Check != nil {
+		open = beginCheck
+	}
 	s, err := open(st, report)
 	if err != nil {
 		return message.Result{}, err
@@ -132,6 +135,8 @@ func serve(ctx context.Context, request *message.Request, report func(message.Ev
 		return s.prune(ctx, request.Prune)
 	case request.Push != nil:
 		return s.push(ctx, request.Push)
+	case request.Check != nil:
+		return s.check(ctx, request.Check)
 	case request.Embedded != nil:
 		return s.loadHello(ctx)
 	}

@@ -38,19 +38,33 @@ type session struct {
 
 // begin opens the store. The caller ends the session.
 func begin(st *storage.Store, report func(message.Event)) (*session, error) {
-	if err := temp.Sweep(st); err != nil {
-		return nil, err
-	}
-	store, err := openStore(st)
+	s, err := beginRecords(st, report)
 	if err != nil {
 		return nil, err
 	}
-	return &session{st: st, store: store, report: report}, nil
+	if s.store, err = openStore(st); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // beginRecords is begin for what changes records only: opening the store costs
 // more than that.
 func beginRecords(st *storage.Store, report func(message.Event)) (*session, error) {
+	s, err := beginCheck(st, report)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range []table{imageTable, layerTable} {
+		if err := s.intact(t); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// beginCheck is beginRecords for a store whose records may be damaged.
+func beginCheck(st *storage.Store, report func(message.Event)) (*session, error) {
 	if err := temp.Sweep(st); err != nil {
 		return nil, err
 	}
@@ -63,6 +77,7 @@ func beginRecords(st *storage.Store, report func(message.Event)) (*session, erro
 // that is not possible; then the directory that stays tells the next command.
 func (s *session) end(failure error) error {
 	defer s.fillReserve()
+	s.copyTables()
 	s.transfer.Release()
 	if s.transfer == nil || failure == nil {
 		return errors.Join(failure, s.temp.Remove())
@@ -91,6 +106,7 @@ func (s *session) healAlone() (bool, error) {
 			return false, err
 		}
 	}
+	defer s.copyTables()
 	return true, s.heal()
 }
 

@@ -68,15 +68,12 @@ func (s *session) path(t table) string { return filepath.Join(s.st.Graph(), t.di
 
 // records returns a table as it is at this moment; an absent one is empty.
 func (s *session) records(t table) ([]byte, error) {
-	data, err := os.ReadFile(s.path(t))
-	if errors.Is(err, os.ErrNotExist) {
-		return []byte("[]"), nil
-	}
+	data, err := image.ReadTable(s.path(t))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", t.name, err)
 	}
-	if !bytes.HasSuffix(bytes.TrimSpace(data), []byte{']'}) {
-		return nil, fmt.Errorf("read %s: %w", t.name, image.ErrDamaged)
+	if data == nil {
+		data = []byte("[]")
 	}
 	return data, nil
 }
