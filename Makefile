@@ -18,6 +18,8 @@ TEST_PREFIX ?= /var/tmp/skiff-run
 GOFUMPT := mvdan.cc/gofumpt@v0.12.0
 GOIMPORTS := golang.org/x/tools/cmd/goimports@v0.52.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+VULNDB := https://vuln.go.dev
 
 # libbtrfs-dev only for go commands without our tags: containers/storage has a
 # driver of that name, which `go build ./...` wants to compile.
@@ -49,7 +51,7 @@ MAX_BYTES := 47185920 # 45 MiB, design.md
 
 export GOFLAGS := -buildvcs=false -trimpath
 
-.PHONY: all help build static run test test-unit test-e2e test-faults test-race test-vm bench lint \
+.PHONY: all help build static run test test-unit test-e2e test-faults test-race test-vm bench lint vuln \
 	lint-tools fmt docs completions install install-docker dist clean \
 	build-needs test-needs hello
 
@@ -218,7 +220,14 @@ lint: test-needs ## formatting, vet, staticcheck, dependency rules, shellcheck
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) test ./tests/deps
-	shellcheck .ci/need .ci/run tests/as-user tests/vm/run tests/vm/suite
+	shellcheck .ci/need .ci/run tests/as-user tests/vm/run tests/vm/suite tests/fixtures/make-store
+
+	@if curl -fsS -m 5 -o /dev/null $(VULNDB)/index/db.json 2>/dev/null; then $(MAKE) --no-print-directory vuln; \
+		else echo 'known vulnerabilities not looked for: $(VULNDB) cannot be reached (make vuln)'; fi
+
+vuln: ## look for known vulnerabilities in what is linked; needs the network
+	$(GO) run $(GOVULNCHECK) -db $(VULNDB) -tags '$(shell echo $(TAGS) | tr ' ' ,)' . ./storage/courier ./runtime/stage/program \
+		./runtime/network/program ./build/dockerfile/program ./commands/kube/program
 
 fmt: ## format the code as lint wants it
 	$(GO) run $(GOFUMPT) -w .

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"sync"
 	"time"
 
 	"skiff/build/dockerfile"
@@ -18,6 +20,7 @@ import (
 	"skiff/storage/atomicfile"
 	"skiff/storage/container"
 	"skiff/storage/lock"
+	"skiff/storage/temp"
 )
 
 // Names in the store's directory build/; see docs/state.md.
@@ -62,6 +65,11 @@ type cache struct {
 	st    *storage.Store
 	dir   string
 	users *lock.Lock
+	// attempts is where files lie until they are published: what a kill leaves there
+	// the next command sweeps. Nil until something is written.
+	attempts *temp.Dir
+	mu       sync.Mutex // of attempts and number; stages are built side by side
+	number   int
 }
 
 // record says which layer the step with a key made.
@@ -103,7 +111,19 @@ func openCache(ctx context.Context, st *storage.Store) (*cache, error) {
 	return c, nil
 }
 
-func (c *cache) close() { c.users.Release() }
+func (c *cache) close() {
+	c.dropAttempts()
+	c.users.Release()
+}
+
+// dropAttempts ends what write needed; a later one begins anew.
+func (c *cache) dropAttempts() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	// What stays is swept by the next command.
+	_ = c.attempts.Remove()
+	c.attempts = nil
+}
 
 func (c *cache) path(parts ...string) string {
 	return filepath.Join(append([]string{c.dir}, parts...)...)
@@ -149,7 +169,7 @@ func (c *cache) layer(id string) *layer {
 // and remembers it under the keys.
 func (c *cache) keep(work, text string, created time.Time, keys ...string) (*layer, error) {
 	l := &layer{Version: cacheVersion, ID: randomID(), Created: created, Boot: container.BootID()}
-	if err := writeJSON(filepath.Join(work, layerFile), l); err != nil {
+	if err := c.writeJSON(filepath.Join(work, layerFile), l); err != nil {
 		return nil, err
 	}
 	if err := os.Rename(work, c.path(layersDir, l.ID)); err != nil {
@@ -162,7 +182,7 @@ func (c *cache) keep(work, text string, created time.Time, keys ...string) (*lay
 // remember makes the keys mean the layer.
 func (c *cache) remember(l *layer, text string, keys ...string) error {
 	for _, key := range keys {
-		if err := writeJSON(c.path(recordsDir, key), record{Version: cacheVersion, Layer: l.ID, Text: text}); err != nil {
+		if err := c.writeJSON(c.path(recordsDir, key), record{Version: cacheVersion, Layer: l.ID, Text: text}); err != nil {
 			return err
 		}
 	}
@@ -171,7 +191,7 @@ func (c *cache) remember(l *layer, text string, keys ...string) error {
 
 // published notes where the layer is in the store of images.
 func (c *cache) published(l *layer) error {
-	err := writeJSON(c.path(layersDir, l.ID, layerFile), l)
+	err := c.writeJSON(c.path(layersDir, l.ID, layerFile), l)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil // pruned; nothing to note
 	}
@@ -185,7 +205,7 @@ func (c *cache) created(key string, now time.Time) time.Time {
 	if readJSON(name, &l) && l.Version == cacheVersion && !l.Created.IsZero() {
 		return l.Created
 	}
-	_ = writeJSON(name, layer{Version: cacheVersion, Created: now})
+	_ = c.writeJSON(name, layer{Version: cacheVersion, Created: now})
 	return now
 }
 
@@ -225,7 +245,7 @@ func (c *cache) parsed(name string) *dockerfile.File {
 func (c *cache) keepParsed(name string, f *dockerfile.File) {
 	// A cache that cannot be written costs time, nothing else.
 	_ = os.Mkdir(c.path(parsedDir), 0o700)
-	_ = writeJSON(c.path(parsedDir, name), f)
+	_ = c.writeJSON(c.path(parsedDir, name), f)
 }
 
 func readJSON(name string, v any) bool {
@@ -233,12 +253,36 @@ func readJSON(name string, v any) bool {
 	return err == nil && json.Unmarshal(data, v) == nil
 }
 
-func writeJSON(name string, v any) error {
+func (c *cache) writeJSON(name string, v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	return atomicfile.Write(name, data, 0o600, atomicfile.Volatile)
+	return c.write(name, data)
+}
+
+// write publishes a file of the cache, not synced.
+func (c *cache) write(name string, data []byte) error {
+	attempt, err := c.attempt()
+	if err != nil {
+		return err
+	}
+	return atomicfile.WriteBy(attempt, name, data, 0o600, atomicfile.Volatile)
+}
+
+// attempt returns a new name for a file that is not published yet.
+func (c *cache) attempt() (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.attempts == nil {
+		work, err := temp.Make(context.Background(), c.st)
+		if err != nil {
+			return "", err
+		}
+		c.attempts = work
+	}
+	c.number++
+	return filepath.Join(c.attempts.Path, "record-"+strconv.Itoa(c.number)), nil
 }
 
 func randomID() string {

@@ -76,7 +76,7 @@ func (b *builder) publish(ctx context.Context, task Task, names []string, r *Res
 			return err
 		}
 		r.Changed = true
-		_ = writeJSON(b.cache.path(recordsDir, known), imageRecord{cacheVersion, r.ImageID})
+		_ = b.cache.writeJSON(b.cache.path(recordsDir, known), imageRecord{cacheVersion, r.ImageID})
 	} else if r.Changed, err = b.tag(ctx, r.ImageID, names); err != nil {
 		return err
 	}

@@ -135,7 +135,7 @@ func (f *webFile) get(b *builder, ctx context.Context, was webState) error {
 	if f.checksum != "" && f.known.Digest != f.checksum {
 		return fmt.Errorf("digest mismatch %s: %s", f.known.Digest, f.checksum)
 	}
-	return writeJSON(f.record(b), f.known)
+	return b.cache.writeJSON(f.record(b), f.known)
 }
 
 func (f *webFile) fetch(b *builder, ctx context.Context) (*source, *found, error) {

@@ -246,7 +246,7 @@ func (c *cache) adopt(id, diffID, text string, created time.Time, keys []string)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
-	if err := writeJSON(filepath.Join(dir, layerFile), l); err != nil {
+	if err := c.writeJSON(filepath.Join(dir, layerFile), l); err != nil {
 		return nil, err
 	}
 	l.dir = filepath.Join(c.st.Layers(), id, diffDir)

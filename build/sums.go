@@ -6,8 +6,6 @@ import (
 	"os"
 	"sync"
 	"time"
-
-	"skiff/storage/atomicfile"
 )
 
 // young is the age from which on a file is remembered: a younger one could
@@ -20,6 +18,7 @@ const sumSize = 5*8 + 32
 
 // sums remembers the digests of a context's files by what stat(2) says.
 type sums struct {
+	cache   *cache
 	name    string
 	known   map[[sumSize - 32]byte][32]byte
 	used    map[[sumSize - 32]byte][32]byte
@@ -30,7 +29,7 @@ type sums struct {
 
 func (c *cache) sums(context string) *sums {
 	s := &sums{
-		name: c.path(contextDir, keyOf(context)), now: time.Now(),
+		cache: c, name: c.path(contextDir, keyOf(context)), now: time.Now(),
 		known: map[[sumSize - 32]byte][32]byte{}, used: map[[sumSize - 32]byte][32]byte{},
 	}
 	data, err := os.ReadFile(s.name)
@@ -89,5 +88,5 @@ func (s *sums) save() {
 	}
 	dir := s.name[:len(s.name)-len("/")-64]
 	_ = os.Mkdir(dir, 0o700)
-	_ = atomicfile.Write(s.name, out.Bytes(), 0o600, atomicfile.Volatile)
+	_ = s.cache.write(s.name, out.Bytes())
 }

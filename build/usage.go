@@ -15,7 +15,6 @@ import (
 
 	"skiff/rootless"
 	"skiff/storage"
-	"skiff/storage/atomicfile"
 	"skiff/storage/lock"
 )
 
@@ -143,7 +142,8 @@ func (c *cache) tidy(now time.Time) error {
 		return err
 	}
 	defer held.Release()
-	if err := atomicfile.Write(marker, nil, 0o600, atomicfile.Volatile); err != nil {
+	defer c.dropAttempts()
+	if err := c.write(marker, nil); err != nil {
 		return err
 	}
 	var fs unix.Statfs_t

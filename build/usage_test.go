@@ -47,7 +47,7 @@ func TestShrink_KeepsWhatWasUsedLast(t *testing.T) {
 			t.Fatal(err)
 		}
 		l := &layer{Version: cacheVersion, ID: id, Boot: boot}
-		if err := writeJSON(c.path(layersDir, id, layerFile), l); err != nil {
+		if err := c.writeJSON(c.path(layersDir, id, layerFile), l); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.remember(l, "", "key"+id); err != nil {

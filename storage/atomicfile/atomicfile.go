@@ -29,11 +29,14 @@ var sequence atomic.Uint64
 // Write publishes data as path with the given permissions (not subject to the
 // umask). On error path is as it was and no temporary file is left.
 func Write(path string, data []byte, perm os.FileMode, d Durability) error {
-	// The name starts with a dot and carries the pid: a reader of the directory
-	// skips it, and a sweeper can tell whose it was.
-	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+
+	return WriteBy(attemptAt(path), path, data, perm, d)
+}
+
+// attemptAt returns a new name beside path. It starts with a dot and carries the
+// pid: a reader of the directory skips it, and Reclaim can tell whose it was.
+func attemptAt(path string) string {
+	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+
 		strconv.Itoa(os.Getpid())+"."+strconv.FormatUint(sequence.Add(1), 10)+".tmp")
-	return WriteBy(temp, path, data, perm, d)
 }
 
 // WriteBy is Write by a temporary file that the caller names: in the same file

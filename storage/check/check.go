@@ -33,7 +33,7 @@ const repairs = "`skiff system check --repair` "
 // how many objects. With repair it mends, under the locks that guard each thing.
 func Records(st *storage.Store, repair bool) (found []Finding, objects int, err error) {
 	c := &checker{st: st, repair: repair}
-	for _, look := range []func() error{c.containers, c.names, c.volumes, c.networks, c.secrets} {
+	for _, look := range []func() error{c.containers, c.names, c.volumes, c.networks, c.secrets, c.attempts} {
 		err = errors.Join(err, look())
 	}
 	return c.found, c.objects, err
@@ -354,6 +354,22 @@ func (c *checker) secrets() error {
 		if failed := secret.Check(c.st, name); failed != nil {
 			err = errors.Join(err, c.broken("secret", name, failed, "no container can be started with the secret",
 				asideOnly+"; then create the secret again", c.aside("secret-"+name, filepath.Join(c.st.Secrets(), e.Name()))))
+		}
+	}
+	return err
+}
+
+// attempts looks for files that were never published, of processes that died.
+func (c *checker) attempts() error {
+	dirs, err := filepath.Glob(filepath.Join(c.st.Containers(), "*"))
+	for _, dir := range append(dirs, c.st.Cache(), filepath.Join(c.st.Cache(), "pushed")) {
+		left, failed := atomicfile.Attempts(dir)
+		err = errors.Join(err, failed)
+		for _, path := range left {
+			c.report(Finding{
+				Kind: "leftover", Object: filepath.Base(path), Path: path, Damage: "a process that died had not finished it",
+				Follows: "it takes space", Cure: repairs + "deletes it",
+			}, func() (string, error) { return "deleted", os.Remove(path) })
 		}
 	}
 	return err

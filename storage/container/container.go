@@ -194,6 +194,9 @@ func (c *Container) Save() error {
 	if err != nil {
 		return fmt.Errorf("write container: %w", err)
 	}
+	if err := atomicfile.Reclaim(c.Dir(), configFile); err != nil {
+		return fmt.Errorf("write container: %w", err)
+	}
 	return atomicfile.Write(filepath.Join(c.Dir(), configFile), data, 0o600, c.durability())
 }
 

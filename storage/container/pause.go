@@ -20,7 +20,11 @@ const pausedFile = "paused"
 // MarkPaused records that the container's process was paused.
 // Requires the op lock, exclusive.
 func (c *Container) MarkPaused(st state.State) error {
-	err := atomicfile.Write(filepath.Join(c.Dir(), pausedFile), []byte(mark(st)), 0o600, atomicfile.Volatile)
+	err := atomicfile.Reclaim(c.Dir(), pausedFile)
+	if err != nil {
+		return fmt.Errorf("mark container as paused: %w", err)
+	}
+	err = atomicfile.Write(filepath.Join(c.Dir(), pausedFile), []byte(mark(st)), 0o600, atomicfile.Volatile)
 	if err != nil {
 		return fmt.Errorf("mark container as paused: %w", err)
 	}

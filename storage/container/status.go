@@ -137,6 +137,7 @@ func (c *Container) bury(st state.State) (state.State, error) {
 	}
 	st.Pid, st.ExitCode, st.FinishedAt = 0, killedCode, time.Now().UTC()
 	// Best effort on a full or read-only disk: the next reader comes here again.
+	_ = atomicfile.Reclaim(c.Dir()) // the monitor may have died writing
 	_ = state.Write(c.Dir(), st, atomicfile.Volatile)
 	_ = os.Remove(filepath.Join(c.Store.Running(), c.Config.ID))
 	_ = os.Remove(filepath.Join(c.Dir(), SocketFile))

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"skiff/storage"
+	"skiff/storage/atomicfile"
 	"skiff/storage/lock"
 	"skiff/storage/temp"
 )
@@ -72,7 +73,8 @@ func sweepOne(st *storage.Store, id string) error {
 		return nil
 	}
 	if !c.Config.Host.AutoRemove {
-		return gone(os.Remove(c.RunningLink()))
+		// Its monitor may have died writing that it ended.
+		return errors.Join(atomicfile.Reclaim(c.Dir()), gone(os.Remove(c.RunningLink())))
 	}
 	if s, err := c.State(); err == nil {
 		if err := Reap(s); err != nil {

@@ -74,6 +74,8 @@ func Keep(name string, size int64, program func() (string, error)) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return err
 	}
+	// What is left of an attempt is of no use, and harms nobody if it stays.
+	_ = atomicfile.Reclaim(filepath.Dir(name), filepath.Base(name))
 	// No fork of ours meanwhile: its child would hold the file open for writing for
 	// a moment longer than we do, and executing it would be ETXTBSY (execve(2)).
 	syscall.ForkLock.RLock()

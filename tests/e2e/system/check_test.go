@@ -429,3 +429,37 @@ func TestCheck_Leftovers(t *testing.T) {
 	}
 	s.Skiff("system", "check").Exits(0)
 }
+
+// What a monitor that was killed had begun to write goes with the next command.
+func TestAttempts_GoWithTheNextCommand(t *testing.T) {
+	s := harness.New(t)
+	image := s.LoadBusybox()
+	s.OK("run", "-d", "--name", "killed", "--network", "none", image, "sleep", "1000")
+	dir := filepath.Join(s.Store(), "containers", s.Inspect("killed", "{{.Id}}"))
+	ended := exec.Command("true")
+	if err := ended.Run(); err != nil {
+		t.Fatal(err)
+	}
+	attempt := filepath.Join(dir, fmt.Sprintf(".state.json.%d.1.tmp", ended.ProcessState.Pid()))
+	if err := os.WriteFile(attempt, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.KillRoles("skiff:monitor"); n != 1 {
+		t.Fatalf("%d monitors killed", n)
+	}
+	s.Eventually("the end is noticed", func() bool { return s.Inspect("killed", "{{.State.Status}}") == "exited" })
+	if harness.Exists(attempt) {
+		t.Error("it is still there")
+	}
+	// One of another kind is found by those who look.
+	attempt = filepath.Join(dir, fmt.Sprintf(".config.json.%d.1.tmp", ended.ProcessState.Pid()))
+	if err := os.WriteFile(attempt, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.Skiff("system", "check").Exits(1).Says("leftover " + filepath.Base(attempt))
+	s.Skiff("rename", "killed", "renamed").Exits(0)
+	if harness.Exists(attempt) {
+		t.Error("who writes the file next leaves it there")
+	}
+	s.Skiff("system", "check").Exits(0)
+}
