@@ -18,7 +18,7 @@ TEST_PREFIX ?= /var/tmp/skiff-run
 GOFUMPT := mvdan.cc/gofumpt@v0.12.0
 GOIMPORTS := golang.org/x/tools/cmd/goimports@v0.52.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.1.4
 VULNDB := https://vuln.go.dev
 
 # libbtrfs-dev only for go commands without our tags: containers/storage has a
