@@ -1743,6 +1743,7 @@ _skiff() {
 		;;
 	'system')
 		commands=(
+			'check:Look for damage in images, containers, volumes, networks and secrets'
 			'df:Show disk usage'
 			'events:Get real time events from the server'
 			'info:Display system-wide information'
@@ -1751,6 +1752,14 @@ _skiff() {
 		[[ $PREFIX == -* ]] || { _describe command commands; return }
 		_arguments -s \
 			'--help[Print usage]' \
+			'*:file:_files'
+		;;
+	'system check')
+		_arguments -s \
+			'--format[Print the findings as JSON (json) or through a Go template]:value:_files' \
+			'--help[Print usage]' \
+			'--quick[Do not read the contents of layers, only how long their files are]' \
+			'--repair[Mend what can be mended, and set aside what cannot]' \
 			'*:file:_files'
 		;;
 	'system df')
@@ -2219,7 +2228,7 @@ __skiff_has() {
 	'runtime') [[ ' create delete exec kill list run spec start state ' == *" $2 "* ]] ;;
 	'secret') [[ ' create exists inspect ls rm ' == *" $2 "* ]] ;;
 	'service') [[ ' create ' == *" $2 "* ]] ;;
-	'system') [[ ' df events info prune ' == *" $2 "* ]] ;;
+	'system') [[ ' check df events info prune ' == *" $2 "* ]] ;;
 	'volume') [[ ' create exists export import inspect ls prune rm ' == *" $2 "* ]] ;;
 	*) false ;;
 	esac
