@@ -2,6 +2,7 @@ package kube
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"skiff/commands/env"
 	"skiff/commands/failure"
 	"skiff/commands/flags"
+	"skiff/commands/format"
 	"skiff/commands/kube/embedded"
 	"skiff/commands/kube/plan"
 	"skiff/storage"
@@ -83,12 +85,14 @@ func describe(st *storage.Store, g *plan.Generate, refs []string) error {
 		cfg := infra.Config
 		g.Name, g.Hostname, g.Share, g.Labels = cfg.Infra.Name, cfg.Config.Hostname, cfg.Infra.Share, cfg.Config.Labels
 		g.Host = cfg.Host.NetworkMode == "host"
-		g.Ports = ports(cfg)
+		g.Ports, g.ExtraHosts, g.Sysctls = ports(cfg), cfg.Host.ExtraHosts, cfg.Host.Sysctls
+		g.DNS, g.DNSSearch, g.DNSOptions = cfg.Host.DNS, cfg.Host.DNSSearch, cfg.Host.DNSOptions
 		for _, c := range slices.Backward(all) {
 			if c.Config.Pod == cfg.ID && c.Config.Infra == nil {
 				m := member(st, c.Config)
 				m.Name = strings.TrimPrefix(m.Name, g.Name+"-")
 				g.Members = append(g.Members, m)
+				common(g, c.Config)
 			}
 		}
 		return nil
@@ -107,13 +111,36 @@ func describe(st *storage.Store, g *plan.Generate, refs []string) error {
 			if g.Kind == "Pod" {
 				g.Name += "-pod"
 			}
-			g.Labels = cfg.Config.Labels
+			g.Labels, g.Bare = cfg.Config.Labels, true
 			g.Host = cfg.Host.NetworkMode == "host"
+			g.ExtraHosts, g.Sysctls = cfg.Host.ExtraHosts, cfg.Host.Sysctls
+			g.DNS, g.DNSSearch, g.DNSOptions = cfg.Host.DNS, cfg.Host.DNSSearch, cfg.Host.DNSOptions
 		}
+		common(g, cfg)
 		g.Ports = append(g.Ports, ports(cfg)...)
 		g.Members = append(g.Members, member(st, cfg))
 	}
 	return nil
+}
+
+// common adds what a container has that Kubernetes says of the whole pod.
+func common(g *plan.Generate, cfg *container.Config) {
+	h := &cfg.Host
+	g.HostPID, g.HostIPC = g.HostPID || h.PidMode == "host", g.HostIPC || h.IpcMode == "host"
+	for _, group := range h.GroupAdd {
+		if !slices.Contains(g.Groups, group) {
+			g.Groups = append(g.Groups, group)
+		}
+	}
+	for k, v := range h.Annotations {
+		if k == plan.InitAnnotation {
+			continue
+		}
+		if g.Annotations == nil {
+			g.Annotations = map[string]string{}
+		}
+		g.Annotations[k] = v
+	}
 }
 
 func ports(cfg *container.Config) []plan.Port {
@@ -140,6 +167,7 @@ func member(st *storage.Store, cfg *container.Config) plan.Member {
 		Name: cfg.Name, Image: p.Image, WorkingDir: p.WorkingDir, User: p.User, Command: p.Entrypoint, Args: p.Cmd, Env: p.Env,
 		Tty: p.Tty, Stdin: p.OpenStdin, Privileged: h.Privileged, ReadOnly: h.ReadonlyRootfs, CapAdd: h.CapAdd, CapDrop: h.CapDrop,
 		Memory: h.Memory, Reservation: h.MemoryReserved, NanoCPUs: h.NanoCpus, Restart: h.RestartPolicy.Name, StopTimeout: p.StopTimeout,
+		CPUShares: h.CPUShares, Init: h.Annotations[plan.InitAnnotation] == "true", Unconfined: slices.Contains(h.SecurityOpt, "seccomp=unconfined"),
 	}
 	m.NoNewPrivs = slices.ContainsFunc(h.SecurityOpt, func(o string) bool {
 		return strings.HasPrefix(o, "no-new-privileges") && !strings.HasSuffix(o, "false")
@@ -174,7 +202,16 @@ func member(st *storage.Store, cfg *container.Config) plan.Member {
 		if mt.Tmpfs {
 			kind = "tmpfs"
 		}
-		m.Mounts = append(m.Mounts, plan.Mount{Kind: kind, Source: source, Target: mt.Destination, ReadOnly: !mt.RW})
+		made := plan.Mount{Kind: kind, Source: source, Target: mt.Destination, ReadOnly: !mt.RW, Subpath: mt.Subpath}
+		for _, o := range mt.Options {
+			if size, ok := strings.CutPrefix(o, "size="); ok && kind == "tmpfs" {
+				made.Size, _ = format.ParseSize(size) // checked when it was made
+			}
+		}
+		if kind == "bind" {
+			made.Type = pathType(source, h.Binds)
+		}
+		m.Mounts = append(m.Mounts, made)
 	}
 	for target := range h.Tmpfs {
 		if !slices.ContainsFunc(m.Mounts, func(o plan.Mount) bool { return o.Target == target }) {
@@ -182,4 +219,16 @@ func member(st *storage.Store, cfg *container.Config) plan.Member {
 		}
 	}
 	return m
+}
+
+// pathType is Kubernetes' type of a hostPath: -v makes a directory that is not there.
+func pathType(source string, binds []string) string {
+	info, err := os.Stat(source)
+	switch {
+	case err == nil && info.Mode().IsRegular():
+		return "File"
+	case slices.ContainsFunc(binds, func(b string) bool { return strings.HasPrefix(b, source+":") }) && (err != nil || info.IsDir()):
+		return "DirectoryOrCreate"
+	}
+	return ""
 }

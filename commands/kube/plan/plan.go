@@ -23,6 +23,20 @@ type Generate struct {
 	Share    []string          `json:"share,omitempty"`
 	Host     bool              `json:"host,omitempty"` // on this machine's network
 	Ports    []Port            `json:"ports,omitempty"`
+	// Bare says that the containers are in no pod yet.
+	Bare bool `json:"bare,omitempty"`
+	// HostPID and HostIPC: they have this machine's.
+	HostPID     bool              `json:"hostPID,omitempty"`
+	HostIPC     bool              `json:"hostIPC,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	// ExtraHosts are name:address, DNSOptions name or name:value.
+	ExtraHosts []string          `json:"extraHosts,omitempty"`
+	DNS        []string          `json:"dns,omitempty"`
+	DNSSearch  []string          `json:"dnsSearch,omitempty"`
+	DNSOptions []string          `json:"dnsOptions,omitempty"`
+	Sysctls    map[string]string `json:"sysctls,omitempty"`
+	// Groups are supplementary, numbers.
+	Groups []string `json:"groups,omitempty"`
 	// Members are the containers.
 	Members []Member `json:"members"`
 }
@@ -41,8 +55,10 @@ type Member struct {
 	Command, Args, Env            []string
 	Tty, Stdin, Privileged        bool
 	ReadOnly, NoNewPrivs          bool
+	Init, Unconfined              bool // the latter by seccomp
 	CapAdd, CapDrop               []string
 	Memory, Reservation, NanoCPUs int64
+	CPUShares                     int64
 	Restart                       string
 	StopTimeout                   *int
 	Mounts                        []Mount
@@ -59,7 +75,14 @@ type Mount struct {
 	Target   string
 	ReadOnly bool
 	Size     int64
+	Subpath  string
+	// Type is Kubernetes' of a hostPath: "", File, DirectoryOrCreate.
+	Type string
 }
+
+// InitAnnotation marks a container that runs to its end before the others of its
+// pod start.
+const InitAnnotation = "io.skiff.kube.init"
 
 // Answer is one of Plan and YAML, or Error.
 type Answer struct {

@@ -3,7 +3,9 @@ package translate
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,9 +25,11 @@ func generate(g *plan.Generate) (text string, warnings []string, err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	labels := map[string]string{"app": label(g.Name)}
-	for k, v := range g.Labels {
-		labels[k] = v
+	labels := maps.Clone(g.Labels)
+	if g.Bare || g.Kind == "Deployment" {
+		// What a Service, and the Deployment, select by.
+		labels = map[string]string{"app": label(g.Name)}
+		maps.Copy(labels, g.Labels)
 	}
 	var documents []any
 	for _, name := range b.order {
@@ -40,7 +44,7 @@ func generate(g *plan.Generate) (text string, warnings []string, err error) {
 	switch g.Kind {
 	case "", "Pod":
 		documents = append(documents, &corev1.Pod{
-			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Name: g.Name, Labels: labels}, Spec: *spec,
+			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Name: g.Name, Labels: labels, Annotations: g.Annotations}, Spec: *spec,
 		})
 	case "Deployment":
 		if spec.RestartPolicy != corev1.RestartPolicyAlways {
@@ -51,7 +55,7 @@ func generate(g *plan.Generate) (text string, warnings []string, err error) {
 			TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"}, ObjectMeta: metav1.ObjectMeta{Name: g.Name, Labels: labels},
 			Spec: appsv1.DeploymentSpec{
 				Replicas: &g.Replicas, Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": labels["app"]}},
-				Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: *spec},
+				Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: g.Annotations}, Spec: *spec},
 			},
 		})
 	default:
@@ -96,7 +100,7 @@ func (b *describer) spec(g *plan.Generate) (*corev1.PodSpec, error) {
 	if len(g.Members) == 0 {
 		return nil, errors.New("there is no container to describe")
 	}
-	s := &corev1.PodSpec{Hostname: g.Hostname, HostNetwork: g.Host}
+	s := &corev1.PodSpec{Hostname: g.Hostname, HostNetwork: g.Host, HostPID: g.HostPID, HostIPC: g.HostIPC}
 	b.pod = s
 	if s.Hostname == g.Name {
 		s.Hostname = "" // so it is without
@@ -126,7 +130,18 @@ func (b *describer) spec(g *plan.Generate) (*corev1.PodSpec, error) {
 		if err != nil {
 			return nil, fmt.Errorf("container %s: %w", m.Name, err)
 		}
-		s.Containers = append(s.Containers, *c)
+		if m.Init {
+			s.InitContainers = append(s.InitContainers, *c)
+		} else {
+			s.Containers = append(s.Containers, *c)
+		}
+	}
+	if len(s.Containers) == 0 {
+		return nil, errors.New("all containers are init containers")
+	}
+	names(g, s)
+	if err := b.security(g, s); err != nil {
+		return nil, err
 	}
 	for _, p := range g.Ports {
 		s.Containers[0].Ports = append(s.Containers[0].Ports, corev1.ContainerPort{
@@ -134,6 +149,54 @@ func (b *describer) spec(g *plan.Generate) (*corev1.PodSpec, error) {
 		})
 	}
 	return s, nil
+}
+
+// names are what the pod's containers resolve names by.
+func names(g *plan.Generate, s *corev1.PodSpec) {
+	for _, h := range g.ExtraHosts {
+		name, ip, _ := strings.Cut(h, ":")
+		if last := len(s.HostAliases) - 1; last >= 0 && s.HostAliases[last].IP == ip {
+			s.HostAliases[last].Hostnames = append(s.HostAliases[last].Hostnames, name)
+			continue
+		}
+		s.HostAliases = append(s.HostAliases, corev1.HostAlias{IP: ip, Hostnames: []string{name}})
+	}
+	if len(g.DNS)+len(g.DNSSearch)+len(g.DNSOptions) == 0 {
+		return
+	}
+	d := &corev1.PodDNSConfig{Nameservers: g.DNS, Searches: g.DNSSearch}
+	for _, o := range g.DNSOptions {
+		name, value, has := strings.Cut(o, ":")
+		option := corev1.PodDNSConfigOption{Name: name}
+		if has {
+			option.Value = &value
+		}
+		d.Options = append(d.Options, option)
+	}
+	s.DNSConfig = d
+	if len(g.DNS) > 0 {
+		s.DNSPolicy = corev1.DNSNone // these servers, and no others
+	}
+}
+
+// security is what containers of a pod have in common.
+func (b *describer) security(g *plan.Generate, s *corev1.PodSpec) error {
+	c := &corev1.PodSecurityContext{}
+	set := len(g.Sysctls)+len(g.Groups) > 0
+	for _, name := range slices.Sorted(maps.Keys(g.Sysctls)) {
+		c.Sysctls = append(c.Sysctls, corev1.Sysctl{Name: name, Value: g.Sysctls[name]})
+	}
+	for _, text := range g.Groups {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return fmt.Errorf("group %q: Kubernetes wants numbers", text)
+		}
+		c.SupplementalGroups = append(c.SupplementalGroups, n)
+	}
+	if set {
+		s.SecurityContext = c
+	}
+	return nil
 }
 
 func (b *describer) container(m *plan.Member) (*corev1.Container, error) {
@@ -160,8 +223,15 @@ func (b *describer) container(m *plan.Member) (*corev1.Container, error) {
 	if len(limits) > 0 {
 		c.Resources.Limits = limits
 	}
+	requests := corev1.ResourceList{}
 	if m.Reservation > 0 {
-		c.Resources.Requests = corev1.ResourceList{corev1.ResourceMemory: *resource.NewQuantity(m.Reservation, resource.BinarySI)}
+		requests[corev1.ResourceMemory] = *resource.NewQuantity(m.Reservation, resource.BinarySI)
+	}
+	if m.CPUShares > 0 {
+		requests[corev1.ResourceCPU] = *resource.NewMilliQuantity((m.CPUShares*1000+1023)/1024, resource.DecimalSI)
+	}
+	if len(requests) > 0 {
+		c.Resources.Requests = requests
 	}
 	if len(m.HealthCmd) > 0 {
 		c.LivenessProbe = &corev1.Probe{
@@ -214,6 +284,9 @@ func security(m *plan.Member, c *corev1.Container) error {
 	if m.NoNewPrivs {
 		s.AllowPrivilegeEscalation, set = &no, true
 	}
+	if m.Unconfined {
+		s.SeccompProfile, set = &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeUnconfined}, true
+	}
 	if len(m.CapAdd)+len(m.CapDrop) > 0 {
 		s.Capabilities, set = &corev1.Capabilities{}, true
 		for _, name := range m.CapAdd {
@@ -235,6 +308,9 @@ func (b *describer) mount(m *plan.Member, c *corev1.Container, i int, mount plan
 	case "bind":
 		v.Name = fmt.Sprintf("%s-host-%d", label(m.Name), i)
 		v.HostPath = &corev1.HostPathVolumeSource{Path: mount.Source}
+		if t := corev1.HostPathType(mount.Type); t != "" {
+			v.HostPath.Type = &t
+		}
 	case "tmpfs":
 		v.Name = fmt.Sprintf("%s-memory-%d", label(m.Name), i)
 		v.EmptyDir = &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory}
@@ -260,5 +336,5 @@ func (b *describer) mount(m *plan.Member, c *corev1.Container, i int, mount plan
 	} else {
 		b.pod.Volumes = append(b.pod.Volumes, v)
 	}
-	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: mount.Target, ReadOnly: mount.ReadOnly})
+	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: mount.Target, SubPath: mount.Subpath, ReadOnly: mount.ReadOnly})
 }

@@ -156,6 +156,9 @@ func (b *podBuilder) container(c *corev1.Container, init bool) (*plan.Container,
 	for _, k := range slices.Sorted(maps.Keys(b.meta.Annotations)) {
 		flag("annotation", k+"="+b.meta.Annotations[k])
 	}
+	if init {
+		flag("annotation", plan.InitAnnotation+"=true")
+	}
 	if c.WorkingDir != "" {
 		flag("workdir", c.WorkingDir)
 	}
@@ -323,11 +326,7 @@ func (b *podBuilder) probes(c *corev1.Container, init bool, flag func(name, valu
 	}
 	switch h := probe.ProbeHandler; {
 	case h.Exec != nil:
-		quoted := make([]string, len(h.Exec.Command))
-		for i, word := range h.Exec.Command {
-			quoted[i] = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-		}
-		flag("health-cmd", strings.Join(quoted, " "))
+		flag("health-cmd", shellLine(h.Exec.Command))
 	case h.HTTPGet != nil:
 		g := h.HTTPGet
 		host, scheme := g.Host, strings.ToLower(string(g.Scheme))
@@ -378,6 +377,18 @@ func (b *podBuilder) probes(c *corev1.Container, init bool, flag func(name, valu
 		flag("health-on-failure", "restart")
 	}
 	return nil
+}
+
+// shellLine is what a shell makes these words of; of a shell's own line just that.
+func shellLine(words []string) string {
+	if len(words) == 3 && words[1] == "-c" && (words[0] == "sh" || words[0] == "/bin/sh") {
+		return words[2]
+	}
+	quoted := make([]string, len(words))
+	for i, word := range words {
+		quoted[i] = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	}
+	return strings.Join(quoted, " ")
 }
 
 func probePort(c *corev1.Container, name string, number int32) (int32, error) {

@@ -1,0 +1,97 @@
+package container_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"skiff/tests/harness"
+)
+
+// Of kinds that people write: what generate writes of what was played plays the
+// same containers again, and is then written the same.
+func TestKube_ManifestsComeBack(t *testing.T) {
+	files, err := filepath.Glob("testdata/kube/*.yaml")
+	if err != nil || len(files) < 60 {
+		t.Fatalf("got %d manifests, %v", len(files), err)
+	}
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".yaml")
+		t.Run(name, func(t *testing.T) {
+			s := s.In(t)
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.WriteFile("first.yaml", strings.NewReplacer("IMG", img, "HOME", s.Home()).Replace(string(data)))
+			defer func() {
+				s.Skiff("kube", "down", "--force", "first.yaml")
+				s.OK("volume", "prune", "-af")
+			}()
+			s.OK("kube", "play", "--start=false", "first.yaml")
+			first := members(s)
+			pod := strings.TrimSpace(s.OK("pod", "ps", "--format", "{{.Name}}"))
+			s.OK("kube", "generate", "-f", "second.yaml", pod)
+			s.OK("kube", "down", "--force", "first.yaml")
+			s.OK("kube", "play", "--start=false", "second.yaml")
+			if second := members(s); first != second {
+				t.Errorf("%s\nof\n%s", difference(first, second), s.ReadFile("second.yaml"))
+			}
+			text := s.ReadFile("second.yaml")
+			s.OK("kube", "generate", "-f", "third.yaml", pod)
+			if again := s.ReadFile("third.yaml"); again != text {
+				t.Errorf("written again: %s", difference(text, again))
+			}
+			s.OK("kube", "down", "--force", "second.yaml")
+		})
+	}
+}
+
+// members are the pod's containers without what differs from one time to the next.
+func members(s *harness.Session) string {
+	ids := strings.Fields(s.OK("ps", "-aq", "--no-trunc"))
+	slices.Reverse(ids)
+	var all []map[string]any
+	if err := json.Unmarshal([]byte(s.OK(append([]string{"inspect"}, ids...)...)), &all); err != nil {
+		return err.Error()
+	}
+	var out strings.Builder
+	for _, c := range all {
+		for _, key := range []string{"Id", "Created", "State", "ResolvConfPath", "HostnamePath", "HostsPath", "LogPath", "NetworkSettings", "GraphDriver", "Storage", "Pod"} {
+			delete(c, key)
+		}
+		text, err := json.MarshalIndent(c, "", " ")
+		if err != nil {
+			return err.Error()
+		}
+		line := string(text)
+		for i, id := range ids {
+			line = strings.ReplaceAll(strings.ReplaceAll(line, id, fmt.Sprint("ID", i)), id[:12], fmt.Sprint("ID", i))
+		}
+		out.WriteString(line + "\n")
+	}
+	return out.String()
+}
+
+// difference lists the lines that one text has and the other has not.
+func difference(a, b string) string {
+	var out []string
+	la, lb := strings.Split(a, "\n"), strings.Split(b, "\n")
+	for _, l := range la {
+		if !slices.Contains(lb, l) {
+			out = append(out, "- "+l)
+		}
+	}
+	for _, l := range lb {
+		if !slices.Contains(la, l) {
+			out = append(out, "+ "+l)
+		}
+	}
+	return strings.Join(out, "\n")
+}
