@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
 
 	ccontainer "skiff/commands/container"
 	"skiff/commands/env"
@@ -24,6 +25,8 @@ import (
 	"skiff/runtime/lifecycle"
 	"skiff/storage"
 	"skiff/storage/container"
+	"skiff/storage/courier/client"
+	"skiff/storage/courier/message"
 	"skiff/storage/volume"
 )
 
@@ -41,7 +44,7 @@ func Commands(e *env.Env) []*cli.Command {
 // PlayCommand is `kube play` and, by another name, `play kube`.
 func PlayCommand(e *env.Env, name string) *cli.Command {
 	return &cli.Command{
-		Name: name, Usage: "Create pods and volumes from Kubernetes YAML", ArgsUsage: "[OPTIONS] FILE|-",
+		Name: name, Usage: "Create pods and volumes from Kubernetes YAML", ArgsUsage: "[OPTIONS] FILE|URL|-",
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "annotation", Usage: "Add an annotation to the containers (key=value)"},
 			&cli.StringSliceFlag{Name: "configmap", Usage: "File with ConfigMaps and Secrets that the YAML refers to"},
@@ -106,7 +109,7 @@ func extra(c *cli.Context) (args []string) {
 
 func downCommand(e *env.Env) *cli.Command {
 	return &cli.Command{
-		Name: "down", Usage: "Remove the pods that Kubernetes YAML describes", ArgsUsage: "[OPTIONS] FILE|-",
+		Name: "down", Usage: "Remove the pods that Kubernetes YAML describes", ArgsUsage: "[OPTIONS] FILE|URL|-",
 		Flags: []cli.Flag{&cli.BoolFlag{Name: "force", Usage: "Remove its volumes too"}},
 		Action: func(c *cli.Context) error {
 			p, err := planOf(c, e)
@@ -124,13 +127,13 @@ func planOf(c *cli.Context, e *env.Env) (*plan.Plan, error) {
 		return nil, err
 	}
 	name := c.Args().First()
-	text, err := read(e, name)
+	text, err := read(c.Context, e, name)
 	if err != nil {
 		return nil, failure.Local("%v", err)
 	}
 	q := plan.Question{Play: text}
 	for _, file := range c.StringSlice("configmap") {
-		more, err := read(e, file)
+		more, err := read(c.Context, e, file)
 		if err != nil {
 			return nil, failure.Local("%v", err)
 		}
@@ -150,12 +153,12 @@ func planOf(c *cli.Context, e *env.Env) (*plan.Plan, error) {
 	return a.Plan, nil
 }
 
-func read(e *env.Env, name string) ([]byte, error) {
-	if strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://") {
-		return nil, fmt.Errorf("%s: a URL is not supported: fetch it, and give it as -", name)
-	}
+func read(ctx context.Context, e *env.Env, name string) ([]byte, error) {
 	in := io.Reader(e.In)
-	if name != "-" {
+	switch {
+	case strings.HasPrefix(name, "http://"), strings.HasPrefix(name, "https://"):
+		return fetch(ctx, name)
+	case name != "-":
 		f, err := os.Open(name)
 		if err != nil {
 			return nil, err
@@ -167,6 +170,36 @@ func read(e *env.Env, name string) ([]byte, error) {
 	if err == nil && len(data) > maxInput {
 		err = fmt.Errorf("%s is larger than %d bytes", name, maxInput)
 	}
+	return data, err
+}
+
+// fetch returns what is behind a URL. It goes into memory that cannot grow: a
+// server may send without end.
+func fetch(ctx context.Context, url string) ([]byte, error) {
+	fd, err := unix.MemfdCreate("kube", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, fmt.Errorf("memfd_create: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), url)
+	defer f.Close()
+	if err := f.Truncate(maxInput); err != nil {
+		return nil, err
+	}
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_GROW); err != nil {
+		return nil, fmt.Errorf("seal: %w", err)
+	}
+	if _, err = client.Download(ctx, f, message.Download{URL: url}); err != nil {
+		if n, _ := f.Seek(0, io.SeekCurrent); n == maxInput {
+			err = fmt.Errorf("it is larger than %d bytes", maxInput)
+		}
+		return nil, fmt.Errorf("fetch %s: %w", url, err)
+	}
+	n, err := f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return nil, err
+	}
+	data := make([]byte, n)
+	_, err = io.ReadFull(io.NewSectionReader(f, 0, n), data)
 	return data, err
 }
 

@@ -3,6 +3,9 @@ package container_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,6 +54,32 @@ func TestKube_ManifestsComeBack(t *testing.T) {
 			s.OK("kube", "down", "--force", "second.yaml")
 		})
 	}
+}
+
+func TestKube_PlaysWhatIsBehindAURL(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	manifest := "apiVersion: v1\nkind: Pod\nmetadata: {name: far}\nspec:\n  containers:\n  - {name: c, image: " + img + ", imagePullPolicy: Never, command: [sleep, '1000']}\n"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/pod.yaml":
+			_, _ = io.WriteString(w, manifest)
+		case "/endless":
+			for {
+				if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+					return
+				}
+			}
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	defer server.Close()
+	s.OK("kube", "play", server.URL+"/pod.yaml")
+	s.Skiff("pod", "ps", "--format", "{{.Name}} {{.Status}}").Exits(0).Prints("far Running")
+	s.OK("kube", "down", server.URL+"/pod.yaml")
+	s.Skiff("kube", "play", server.URL+"/none").Exits(1).Complains("404")
+	s.Skiff("kube", "play", server.URL+"/endless").Exits(1).Complains("it is larger than 8388608 bytes")
 }
 
 // members are the pod's containers without what differs from one time to the next.
