@@ -68,9 +68,7 @@ func TestPages_TellWhatHappens(t *testing.T) {
 	if err != nil || len(pages) < 50 {
 		t.Fatalf("%d pages, %v", len(pages), err)
 	}
-	if guide := harness.Source("docs/guide.md"); harness.Exists(guide) {
-		pages = append(pages, guide)
-	}
+	pages = append(pages, harness.Source("docs/guide.md"), harness.Source("README.md"))
 	for _, page := range pages {
 		name := strings.TrimSuffix(filepath.Base(page), ".md")
 		t.Run(name, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	syntax "skiff/commands/systemd/unit"
 	"skiff/tests/harness"
@@ -160,4 +161,38 @@ func TestKubePlay_WaitsOnlyForWhatItStarts(t *testing.T) {
 	s.WriteFile("x.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {containers: [{name: a, image: no/such}]}\n")
 	s.Skiff("kube", "play", "--wait", "--start=false", "x.yaml").Exits(1).Complains("conflicting options: --wait and --start=false")
 	s.Skiff("kube", "play", "--wait", "--service-exit-code-propagation", "some", "x.yaml").Exits(1).Complains(`"some" is none of all, any and none`)
+}
+
+// What a unit adds to the start of a container is a word to systemd: at most 5 ms.
+// What is counted is the time of processors, which others on the machine change
+// least, and the best of many.
+func TestUnit_StartsAsFastAsRun(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	next := s.Notifications()
+	spent := func(unit bool) time.Duration {
+		t.Helper()
+		script := `X=$$ exec "$@"`
+		if unit {
+			script = `export PODMAN_SYSTEMD_UNIT=web.service; SYSTEMD_EXEC_PID=$$ exec "$@"`
+		}
+		cmd := s.Command(t.Context(), "sh", "-c", script, "sh", s.Binary(), "run", "--rm", "--replace", "--name", "web", "--network", "none", img, "true")
+		if !unit {
+			cmd.Env = append(cmd.Env, "NOTIFY_SOCKET=")
+		}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if unit {
+			next()
+		}
+		return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	}
+	run, unit := time.Hour, time.Hour
+	for range 12 {
+		run, unit = min(run, spent(false)), min(unit, spent(true))
+	}
+	if unit > run+5*time.Millisecond {
+		t.Errorf("a unit's start takes %v, run %v", unit, run)
+	}
 }
