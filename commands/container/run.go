@@ -116,6 +116,12 @@ func runRun(ctx context.Context, e *env.Env, o runOptions, start starter) error 
 	}
 	options := lifecycle.StartOptions{Ahead: ahead, Preserve: o.Preserve, Sockets: o.Sockets, NotifySocket: containersSocket(e, c), Direct: !o.Detach}
 	if !o.Detach {
+		socket, end, err := proxyNotices(e, c)
+		if err != nil {
+			return notStarted(ctx, c, err)
+		}
+		defer end()
+		options.NotifySocket = socket
 		options.Attach = o.Streams.attachment(e)
 	}
 	session, err := start(ctx, c, options)

@@ -132,7 +132,12 @@ func startAttached(ctx context.Context, e *env.Env, o startOptions, start starte
 	if err := s.give(e, &c.Config.Host); err != nil {
 		return err
 	}
-	session, err := start(ctx, c, lifecycle.StartOptions{Attach: s.attachment(e), Sockets: o.Sockets, NotifySocket: containersSocket(e, c), Direct: true})
+	socket, end, err := proxyNotices(e, c)
+	if err != nil {
+		return err
+	}
+	defer end()
+	session, err := start(ctx, c, lifecycle.StartOptions{Attach: s.attachment(e), Sockets: o.Sockets, NotifySocket: socket, Direct: true})
 	if err != nil {
 		// docker's exit code is 1 here, whatever run's would have been.
 		return &failure.Error{Text: inWords(err, o.Refs[0], c).Error(), Code: 1, Cause: err}

@@ -265,11 +265,7 @@ func (g *unitMaker) container(c *container.Container, bound string) service {
 			"ExecStop=-"+g.command("stop", "-t", strconv.Itoa(timeout), ref),
 			"ExecStopPost=-"+g.command("stop", "-t", strconv.Itoa(timeout), ref))
 	}
-	access := ""
-	if cfg.Host.SdNotify == "container" {
-		access = "all"
-	}
-	return service{name, g.finish(u, cmp.Or(g.Restart, restart), timeout, access)}
+	return service{name, g.finish(u, cmp.Or(g.Restart, restart), timeout)}
 }
 
 // unitFlags are the flags of a container in a unit, which is replaced and removed by
@@ -402,7 +398,7 @@ func (g *unitMaker) pod(infra *container.Container) ([]service, error) {
 		stop("ExecStop", "stop", "--ignore", "-t", strconv.Itoa(timeout), ref)
 		stop("ExecStopPost", "stop", "--ignore", "-t", strconv.Itoa(timeout), ref)
 	}
-	return append([]service{{name, g.finish(u, cmp.Or(g.Restart, "on-failure"), timeout, "")}}, services...), nil
+	return append([]service{{name, g.finish(u, cmp.Or(g.Restart, "on-failure"), timeout)}}, services...), nil
 }
 
 // unitText is a unit on its way: lines of its sections.
@@ -414,7 +410,7 @@ type unitText struct {
 // stopReserve is podman's: systemd's patience beyond the container's grace time.
 const stopReserve = 60
 
-func (g *unitMaker) finish(u *unitText, restart string, timeout int, access string) string {
+func (g *unitMaker) finish(u *unitText, restart string, timeout int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s.service\n", u.name)
 	if !g.NoHeader {
@@ -448,9 +444,6 @@ func (g *unitMaker) finish(u *unitText, restart string, timeout int, access stri
 		b.WriteString(line + "\n")
 	}
 	b.WriteString("Type=notify\n")
-	if access != "" {
-		b.WriteString("NotifyAccess=" + access + "\n")
-	}
 	b.WriteString("KillMode=mixed\nDelegate=yes\n\n[Install]\nWantedBy=default.target\n")
 	return b.String()
 }

@@ -14,6 +14,7 @@ import (
 	"skiff/commands/env"
 	"skiff/commands/systemd/quadlet"
 	"skiff/rootless"
+	"skiff/storage"
 )
 
 // The names that systemd calls its generators by (systemd.generator(7)).
@@ -99,6 +100,9 @@ func printUnits(w io.Writer, units []*quadlet.Unit) {
 // options are those of the user, or of the machine.
 func options(e *env.Env, user bool) quadlet.Options {
 	o := quadlet.Options{Dirs: quadlet.Dirs(e.Getenv, user, rootless.UID()), User: user, Program: "/usr/local/bin/skiff"}
+	if dir, err := storage.Locate(e.Getenv, rootless.UID()); err == nil {
+		o.Store = dir
+	}
 	// A generator is called by its link's name; the units name the program.
 	if program, err := os.Executable(); err == nil {
 		o.Program = program

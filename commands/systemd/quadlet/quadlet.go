@@ -19,6 +19,7 @@ type Options struct {
 	Dirs    []string // where the files are, see Dirs
 	User    bool     // for a user's systemd
 	Program string   // absolute path of skiff
+	Store   string   // directory of images and containers; empty where it is not known
 }
 
 // Unit is the service that one file becomes.

@@ -37,6 +37,9 @@ func (t *translation) translate() (string, error) {
 		t.head = append(t.head, "Wants=network-online.target", "After=network-online.target")
 	}
 	t.head = append(t.head, "SourcePath="+strings.ReplaceAll(t.path, "%", "%%"))
+	if t.Store != "" {
+		t.head = append(t.head, "RequiresMountsFor="+unit.Quote(unit.Directory(t.Store)))
+	}
 	t.service = append(t.service, "Environment=PODMAN_SYSTEMD_UNIT=%n", "SyslogIdentifier=%N")
 	err := t.plainFlags()
 	if err == nil {
@@ -340,9 +343,6 @@ func (t *translation) notify() error {
 		}
 		if yes {
 			t.flag("sdnotify", "container")
-			if t.file.Section("Service").Last("NotifyAccess") == "" {
-				t.service = append(t.service, "NotifyAccess=all")
-			}
 		} else {
 			t.flag("sdnotify", "conmon")
 		}

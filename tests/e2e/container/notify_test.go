@@ -83,8 +83,15 @@ func TestNotify_LetsTheContainerTell(t *testing.T) {
 	harness.Equal(t, "said by the container", next(), "READY=1")
 	s.OK("rm", "-f", "up")
 
+	// What it says comes from the front, which need not pass on all of it.
+	s.Skiff("run", "--rm", "--user", "1000", "--sdnotify", "container", "--network", "none", img, "notify", "MAINPID=1", "READY=1", "FDSTORE=1").Exits(0)
+	said = next() + "|" + next()
+	if !regexp.MustCompile(`(^|\|)READY=1($|\|)`).MatchString(said) {
+		t.Errorf("said %q", said)
+	}
+
 	s.Setenv("NOTIFY_SOCKET", "@abstract")
-	s.Skiff("run", "--rm", "--sdnotify", "container", "--network", "none", img, "args").Exits(125).
+	s.Skiff("run", "-d", "--rm", "--sdnotify", "container", "--network", "none", img, "args").Exits(125).
 		Complains("--sdnotify=container: the socket @abstract has no file that a container could be given")
 	// Without a manager it is an ordinary container.
 	s.Unsetenv("NOTIFY_SOCKET")
