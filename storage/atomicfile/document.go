@@ -123,11 +123,14 @@ func IsUnreadable(err error) bool {
 }
 
 // Missing returns the error of a file without which the directory that it belongs
-// to makes no sense, and os.ErrNotExist if that directory is gone too: things
-// appear and vanish with their directories.
+// to makes no sense, and os.ErrNotExist if that directory is gone too, or came with
+// the file since: things appear and vanish with their directories.
 func Missing(path, dir string) error {
 	if _, err := os.Lstat(dir); err != nil {
 		return err
+	}
+	if _, err := os.Lstat(path); err == nil {
+		return &os.PathError{Op: "open", Path: path, Err: os.ErrNotExist}
 	}
 	return &DamagedError{Path: path, Reason: "it is missing"}
 }

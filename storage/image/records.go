@@ -15,6 +15,7 @@ import (
 
 	"skiff/storage"
 	"skiff/storage/atomicfile"
+	"skiff/storage/lock"
 )
 
 // record is the part of containers/storage's image record that we read.
@@ -67,10 +68,13 @@ func readRecords(graph string) ([]byte, error) {
 func ReadTable(path string) ([]byte, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		if hasRecords(filepath.Dir(path)) {
-			return nil, &atomicfile.DamagedError{Path: path, Reason: "it is missing"}
+		if !hasRecords(filepath.Dir(path)) || beingWritten(path) {
+			return nil, nil
 		}
-		return nil, nil
+		data, err = os.ReadFile(path) // it may have been, until now
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, &atomicfile.DamagedError{Path: path, Reason: "it is missing"}
 	}
 	if err != nil {
 		return nil, err
@@ -83,6 +87,21 @@ func ReadTable(path string) ([]byte, error) {
 
 // CopyFile is the name of the copy of a table that the courier keeps beside it.
 const CopyFile = "skiff.copy"
+
+// WritesTables says that this process writes tables itself. It is set before
+// anything is read: such a process must not look for another writer, because to
+// close a lock's file gives up its own lock (fcntl(2)).
+var WritesTables bool
+
+// beingWritten reports whether another process has the table's lock: the first
+// thing of a store exists before its record.
+func beingWritten(path string) bool {
+	if WritesTables {
+		return false
+	}
+	holder, err := lock.RunHolder(strings.TrimSuffix(path, ".json") + ".lock")
+	return err == nil && holder != 0
+}
 
 // hasRecords reports whether a directory has what a table beside it records.
 func hasRecords(dir string) bool {

@@ -17,6 +17,7 @@ import (
 
 	"skiff/storage"
 	"skiff/storage/courier/message"
+	"skiff/storage/image"
 )
 
 // cleanupLimit is how long a cancelled courier may take to clean up. What it
@@ -28,6 +29,7 @@ func Main() int {
 	// The libraries' warnings are about states that we heal ourselves; errors
 	// come back as errors.
 	logrus.SetOutput(io.Discard)
+	image.WritesTables = true
 	requests := os.NewFile(message.RequestFD, "request")
 	replies := &replyWriter{encoder: json.NewEncoder(os.NewFile(message.ReplyFD, "reply"))}
 
