@@ -176,7 +176,7 @@ func TestSweep_LeavesTheMarkOfWhatIsBeingPublished(t *testing.T) {
 		}
 	}()
 	defer func() { close(stop); <-swept }()
-	for range 300 {
+	for range 100 {
 		c := publish(t, st, &Config{Name: "c" + NewID()}, true)
 		if _, err := os.Lstat(c.RunningLink()); err != nil {
 			t.Fatal(err)
