@@ -388,8 +388,8 @@ __skiff_command() {
 		values='--filename -f --replicas -r --type -t'
 		;;
 	'kube play')
-		flags='--annotation --configmap --down --force --help --log-driver --network --publish --replace --start --wait'
-		values='--annotation --configmap --log-driver --network --publish'
+		flags='--annotation --build --configmap --context-dir --down --force --help --log-driver --network --publish --replace --start --wait'
+		values='--annotation --configmap --context-dir --log-driver --network --publish'
 		;;
 	'manifest')
 		words='annotate create inspect push rm'
@@ -454,8 +454,8 @@ __skiff_command() {
 		flags='--help'
 		;;
 	'play kube')
-		flags='--annotation --configmap --down --force --help --log-driver --network --publish --replace --start --wait'
-		values='--annotation --configmap --log-driver --network --publish'
+		flags='--annotation --build --configmap --context-dir --down --force --help --log-driver --network --publish --replace --start --wait'
+		values='--annotation --configmap --context-dir --log-driver --network --publish'
 		;;
 	'pod')
 		words='clone create exists inspect kill logs pause prune ps restart rm start stats stop top unpause'

@@ -1203,7 +1203,9 @@ _skiff() {
 	'kube play')
 		_arguments -s \
 			'--annotation[Add an annotation to the containers (key=value)]:value:_files' \
+			'--build[Build each image of whose name there is a directory with a Containerfile or Dockerfile, also those that are there (default only those that are not)]' \
 			'--configmap[File with ConfigMaps and Secrets that the YAML refers to]:value:_files' \
+			'--context-dir[Where the directories to build are (default that of the YAML)]:value:_files' \
 			'--down[Remove what the YAML describes, as kube down does]' \
 			'--force[With --down, remove its volumes too]' \
 			'--help[Print usage]' \
@@ -1358,7 +1360,9 @@ _skiff() {
 	'play kube')
 		_arguments -s \
 			'--annotation[Add an annotation to the containers (key=value)]:value:_files' \
+			'--build[Build each image of whose name there is a directory with a Containerfile or Dockerfile, also those that are there (default only those that are not)]' \
 			'--configmap[File with ConfigMaps and Secrets that the YAML refers to]:value:_files' \
+			'--context-dir[Where the directories to build are (default that of the YAML)]:value:_files' \
 			'--down[Remove what the YAML describes, as kube down does]' \
 			'--force[With --down, remove its volumes too]' \
 			'--help[Print usage]' \

@@ -47,7 +47,9 @@ func PlayCommand(e *env.Env, name string) *cli.Command {
 		Name: name, Usage: "Create pods and volumes from Kubernetes YAML", ArgsUsage: "[OPTIONS] FILE|URL|-",
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "annotation", Usage: "Add an annotation to the containers (key=value)"},
+			&cli.BoolFlag{Name: "build", Usage: "Build each image of whose name there is a directory with a Containerfile or Dockerfile, also those that are there (default: only those that are not)"},
 			&cli.StringSliceFlag{Name: "configmap", Usage: "File with ConfigMaps and Secrets that the YAML refers to"},
+			&cli.StringFlag{Name: "context-dir", Usage: "Where the directories to build are (default: that of the YAML)"},
 			&cli.BoolFlag{Name: "down", Usage: "Remove what the YAML describes, as kube down does"},
 			&cli.BoolFlag{Name: "force", Usage: "With --down, remove its volumes too"},
 			&cli.StringFlag{Name: "log-driver", Usage: "Logging driver of the containers"},
@@ -86,6 +88,9 @@ func PlayCommand(e *env.Env, name string) *cli.Command {
 				for _, port := range ports {
 					p.Pods[0].Flags = append(p.Pods[0].Flags, "--publish="+port)
 				}
+			}
+			if err := buildImages(c, e, p); err != nil {
+				return err
 			}
 			started, err := play(c.Context, e, p, c.Bool("replace"), c.Bool("start"))
 			if err != nil || !c.Bool("wait") {

@@ -124,7 +124,8 @@ type Pod struct {
 
 // Container is one container: the arguments of `create`, the image included.
 type Container struct {
-	Name string   `json:"name"`
-	Args []string `json:"args"`
-	Init bool     `json:"init,omitempty"` // runs to its end before the others start
+	Name  string   `json:"name"`
+	Image string   `json:"image"` // which Args have, too
+	Args  []string `json:"args"`
+	Init  bool     `json:"init,omitempty"` // runs to its end before the others start
 }

@@ -141,7 +141,7 @@ func (b *podBuilder) container(c *corev1.Container, init bool) (*plan.Container,
 	if c.Name == "" || c.Image == "" {
 		return nil, errors.New("name and image must be given")
 	}
-	out := &plan.Container{Name: b.name + "-" + c.Name, Init: init}
+	out := &plan.Container{Name: b.name + "-" + c.Name, Image: c.Image, Init: init}
 	flag := func(name, value string) { out.Args = append(out.Args, "--"+name+"="+value) }
 	env, err := b.environment(c)
 	if err != nil {

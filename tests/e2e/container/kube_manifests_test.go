@@ -82,6 +82,35 @@ func TestKube_PlaysWhatIsBehindAURL(t *testing.T) {
 	s.Skiff("kube", "play", server.URL+"/endless").Exits(1).Complains("it is larger than 8388608 bytes")
 }
 
+func TestKube_BuildsWhatLiesBeside(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	s.Mkdir("made")
+	s.WriteFile("made/Containerfile", "FROM "+img+"\nRUN echo one >/which\n")
+	s.WriteFile("pod.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - {name: c, image: 'made:1', imagePullPolicy: Never, command: [sleep, '1000']}\n")
+	which := func(flags ...string) string {
+		s.OK(append(append([]string{"kube", "play", "--replace"}, flags...), "pod.yaml")...)
+		return strings.TrimSpace(s.OK("exec", "p-c", "cat", "/which"))
+	}
+	s.Skiff("kube", "play", "--build=false", "pod.yaml").Exits(1).Complains("No such image: made:1")
+	if got := which(); got != "one" {
+		t.Errorf("not there: got %q", got)
+	}
+	s.WriteFile("made/Containerfile", "FROM "+img+"\nRUN echo two >/which\n")
+	if got := which(); got != "one" {
+		t.Errorf("there: got %q", got)
+	}
+	if got := which("--build"); got != "two" {
+		t.Errorf("--build: got %q", got)
+	}
+	s.WriteFile("made/Containerfile", "FROM "+img+"\nRUN exit 3\n")
+	s.Skiff("kube", "play", "--build", "--replace", "pod.yaml").Exits(1).Complains("failed to solve")
+	if got := strings.TrimSpace(s.OK("exec", "p-c", "cat", "/which")); got != "two" {
+		t.Errorf("after a failed build: got %q", got)
+	}
+	s.OK("kube", "down", "pod.yaml")
+}
+
 // members are the pod's containers without what differs from one time to the next.
 func members(s *harness.Session) string {
 	ids := strings.Fields(s.OK("ps", "-aq", "--no-trunc"))
