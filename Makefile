@@ -197,6 +197,7 @@ test-faults: build test-needs ## kills, power cuts, failing calls, crowds: hours
 		SKIFF_CHURN=$(CHURN) SKIFF_CYCLES=$(CYCLES) SKIFF_SEED=$(SEED) \
 		$(GO) test -count=1 -v -timeout 12h ./tests/e2e/durable
 	SKIFF_BIN=$(CURDIR)/$(BIN) SKIFF_KILLS=$(KILLS) $(GO) test -count=1 -timeout 4h -run Kill ./tests/e2e/image ./tests/e2e/build
+	SKIFF_BIN=$(CURDIR)/$(BIN) SKIFF_CRAFTED=all $(GO) test -count=1 -timeout 1h -run G11 ./tests/e2e/hostile
 	SKIFF_BIN=$(CURDIR)/$(BIN) SKIFF_DAMAGES=all $(GO) test -count=1 -run Check ./tests/e2e/system
 
 # Slow, and it needs a C library that is not static.

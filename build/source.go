@@ -126,6 +126,10 @@ func (b *builder) ignorePatterns() (*patternmatcher.PatternMatcher, error) {
 	return m, err
 }
 
+// maxPatterns is how many lines a .dockerignore may have: each becomes a regular
+// expression, and each file of the context is held against all of them.
+const maxPatterns = 10_000
+
 func ignorePatterns(text []byte) (*patternmatcher.PatternMatcher, error) {
 	patterns, err := ignorefile.ReadAll(strings.NewReader(string(text)))
 	if err != nil {
@@ -133,6 +137,9 @@ func ignorePatterns(text []byte) (*patternmatcher.PatternMatcher, error) {
 	}
 	if len(patterns) == 0 {
 		return nil, nil
+	}
+	if len(patterns) > maxPatterns {
+		return nil, fmt.Errorf("invalid .dockerignore: it has %d patterns; %d are allowed", len(patterns), maxPatterns)
 	}
 	m, err := patternmatcher.New(patterns)
 	if err != nil {

@@ -298,22 +298,44 @@ func (w *work) owner(text string) (owner, error) {
 	user, group, hasGroup := strings.Cut(text, ":")
 	var err error
 	var primary int
-	if o.uid, err = strconv.Atoi(user); err != nil {
+	if o.uid, err = readID(user); errors.Is(err, errNoNumber) {
 		if o.uid, primary, err = w.tree.lookup("etc/passwd", user); err != nil {
 			return o, fmt.Errorf("invalid user index: -1: %w", err)
 		}
 		o.gid = primary
+	} else if err != nil {
+		return o, fmt.Errorf("invalid user %q: %w", user, err)
 	} else if !hasGroup {
 		o.gid = o.uid
 	}
 	if hasGroup {
-		if o.gid, err = strconv.Atoi(group); err != nil {
+		if o.gid, err = readID(group); err != nil && !errors.Is(err, errNoNumber) {
+			return o, fmt.Errorf("invalid group %q: %w", group, err)
+		} else if err != nil {
 			if o.gid, _, err = w.tree.lookup("etc/group", group); err != nil {
 				return o, fmt.Errorf("invalid group index: -1: %w", err)
 			}
 		}
 	}
 	return o, nil
+}
+
+var (
+	errNoNumber = errors.New("it is no number")
+	errNoID     = errors.New("ids are from 0 to 2147483647")
+)
+
+// readID reads the number of a user or a group. The kernel would cut a larger one
+// off, and take -1 for "leave it".
+func readID(text string) (int, error) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	switch {
+	case errors.Is(err, strconv.ErrSyntax):
+		return 0, errNoNumber
+	case err != nil || n < 0 || n > 1<<31-1:
+		return 0, errNoID
+	}
+	return int(n), nil
 }
 
 // lookup finds a name in passwd(5) or group(5) and returns its number and, of a
@@ -330,11 +352,13 @@ func (t *tree) lookup(file, name string) (id, group int, err error) {
 		if len(fields) < 3 || fields[0] != name {
 			continue
 		}
-		if id, err = strconv.Atoi(fields[2]); err != nil {
+		if id, err = readID(fields[2]); err != nil {
 			continue
 		}
 		if len(fields) > 3 {
-			group, _ = strconv.Atoi(fields[3])
+			if group, err = readID(fields[3]); errors.Is(err, errNoID) {
+				return 0, 0, fmt.Errorf("%q in /%s: %w", name, file, err)
+			}
 		}
 		return id, group, nil
 	}

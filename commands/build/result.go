@@ -77,8 +77,11 @@ func push(ctx context.Context, st *storage.Store, e *env.Env, o *options, shown 
 	return digest, nil
 }
 
-// explain prints why a build failed, as buildx does.
-func explain(w io.Writer, err error) {
+// explain prints why a build failed, as buildx does. What a Dockerfile or a step
+// says does not reach the terminal as it is.
+func explain(out io.Writer, err error) {
+	w := &strings.Builder{}
+	defer func() { fmt.Fprint(out, format.EscapeText(w.String())) }()
 	var f *build.Failure
 	if errors.As(err, &f) {
 		if f.Step != "" {

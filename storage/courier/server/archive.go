@@ -2,6 +2,7 @@ package server
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -157,11 +158,18 @@ func (a *archiveFile) read(name string) ([]byte, error) {
 	return data, nil
 }
 
+// maxParts is how many parts, members or elements, a list of an archive's images
+// may have: decoded, a part of two bytes takes a hundred.
+const maxParts = 200_000
+
 // readJSON decodes a small file in the archive.
 func (a *archiveFile) readJSON(name string, v any) error {
 	data, err := a.read(name)
 	if err != nil {
 		return err
+	}
+	if n := bytes.Count(data, []byte{','}); n > maxParts {
+		return message.Fail(message.ErrInvalid, fmt.Sprintf("invalid archive: %s has %d parts; %d are allowed", name, n, maxParts))
 	}
 	if err := json.Unmarshal(data, v); err != nil {
 		return message.Fail(message.ErrInvalid, fmt.Sprintf("invalid archive: %s: %v", name, err))

@@ -364,15 +364,26 @@ func annotatedNames(annotations map[string]string) ([]string, error) {
 	return normalizeAll([]string{name})
 }
 
-// normalizeAll returns the references in their full form, tagged.
+// maxNames is how many names an image of an archive may bring: each command that
+// looks for an image reads them all.
+const maxNames = 10_000
+
+// normalizeAll returns the references in their full form, tagged, each once.
 func normalizeAll(references []string) ([]string, error) {
 	var names []string
+	have := make(map[string]bool)
 	for _, r := range references {
 		named, err := reference.ParseNormalizedNamed(r)
 		if err != nil {
 			return nil, message.Fail(message.ErrInvalid, fmt.Sprintf("invalid tag %q", r))
 		}
-		names = append(names, reference.TagNameOnly(named).String())
+		if name := reference.TagNameOnly(named).String(); !have[name] {
+			have[name] = true
+			names = append(names, name)
+		}
+	}
+	if len(names) > maxNames {
+		return nil, message.Fail(message.ErrInvalid, fmt.Sprintf("an image has %d names; %d are allowed", len(names), maxNames))
 	}
 	return names, nil
 }

@@ -65,7 +65,7 @@ func TestA01_TheBinaryCannotBeOverwritten(t *testing.T) {
 		s.Do(nil, mine, "run", "--rm", "--network", "none", img, "/proc/self/exe", "true")
 	}
 	s.Do(nil, mine, "run", "-d", "--name", "it", "--network", "none", img, "sh", "-c", "while :; do "+attack+"; done").Succeeds()
-	for range 50 {
+	for range 180 { // 200 with those before
 		s.Do(nil, mine, "exec", "it", "true").Exits(0)
 	}
 	s.Do(nil, mine, "rm", "-f", "it").Exits(0)
@@ -82,7 +82,7 @@ func TestA02_NoDescriptorIsLeaked(t *testing.T) {
 	s.Skiff("exec", "it", "/payload", "fds").Exits(0).Prints("0 1 2")
 	secret := s.WriteFile("secret", "mine\n")
 	climb := strings.Repeat("../", 32) + secret
-	for fd := 3; fd < 24; fd++ {
+	for fd := 3; fd < 70; fd++ { // 201 tries
 		dir := fmt.Sprintf("/proc/self/fd/%d", fd)
 		for _, r := range []*harness.Result{
 			run(s, "-w", dir, img, "cat", climb), s.Skiff("exec", "-w", dir, "it", "/payload", "cat", climb),
