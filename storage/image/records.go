@@ -79,10 +79,19 @@ func ReadTable(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if text := bytes.TrimSpace(data); !bytes.HasPrefix(text, []byte{'['}) || !bytes.HasSuffix(text, []byte{']'}) {
-		return nil, &atomicfile.DamagedError{Path: path, Reason: "it is cut off"}
+	if err := CheckTable(path, data); err != nil {
+		return nil, err
 	}
 	return data, nil
+}
+
+// CheckTable returns *atomicfile.DamagedError unless data, which was read from path,
+// looks like a file of records from both ends.
+func CheckTable(path string, data []byte) error {
+	if text := bytes.TrimSpace(data); !bytes.HasPrefix(text, []byte{'['}) || !bytes.HasSuffix(text, []byte{']'}) {
+		return &atomicfile.DamagedError{Path: path, Reason: "it is cut off"}
+	}
+	return nil
 }
 
 // CopyFile is the name of the copy of a table that the courier keeps beside it.

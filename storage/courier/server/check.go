@@ -213,7 +213,7 @@ func (c *checker) salvage(t table, damaged []byte) [][]byte {
 	if copied != nil {
 		fromCopy = slices.Collect(image.Elements(copied))
 	}
-	if _, now, err := c.readTable(t); err == nil && copied != nil && head.same(now) || len(damaged) == 0 {
+	if _, now, _ := c.readTable(t); copied != nil && head.same(now) || len(damaged) == 0 {
 		return fromCopy
 	}
 	var kept [][]byte
@@ -466,8 +466,14 @@ func (c *checker) checkLeftovers(context.Context) error {
 		dir   string
 		what  string
 	}{{layerTable, c.st.Layers(), "layer"}, {imageTable, filepath.Join(c.st.Graph(), imageTable.dir), "image"}} {
-		for _, name := range list(t.dir) {
-			if len(name) != digest.SHA256.Size()*2 || c.recorded(t.table, name) {
+		// The names first: what is added behind them has its record.
+		names := list(t.dir)
+		records, err := c.records(t.table)
+		if err != nil {
+			continue // said already
+		}
+		for _, name := range names {
+			if len(name) != digest.SHA256.Size()*2 || has(records, name) {
 				continue
 			}
 			path := filepath.Join(t.dir, name)

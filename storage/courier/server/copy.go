@@ -40,14 +40,13 @@ func (s *session) copyPath(t table) string {
 }
 
 // readTable returns a table and what its file is told from its successor by. An
-// absent one is nil.
+// absent one is nil. The latter is known of a damaged one, too.
 func (s *session) readTable(t table) (data []byte, of copyHead, err error) {
-	if data, err = image.ReadTable(s.path(t)); err != nil || data == nil {
-		return nil, copyHead{}, err
-	}
 	f, err := os.Open(s.path(t))
 	if err != nil {
-		return nil, copyHead{}, err
+		// Whether it should be there is known there.
+		data, err = image.ReadTable(s.path(t))
+		return data, copyHead{}, err
 	}
 	defer f.Close()
 	var st unix.Statx_t
@@ -55,12 +54,21 @@ func (s *session) readTable(t table) (data []byte, of copyHead, err error) {
 		return nil, copyHead{}, err
 	}
 	// The file that was opened, whatever has its name by now.
-	data, err = io.ReadAll(f)
-	of = copyHead{Version: copyVersion, Inode: st.Ino, Check: crc32.ChecksumIEEE(data)}
-	if st.Mask&unix.STATX_BTIME != 0 {
-		of.Born = st.Btime.Sec*1e9 + int64(st.Btime.Nsec)
+	if data, err = io.ReadAll(f); err != nil {
+		return nil, copyHead{}, err
 	}
-	return data, of, err
+	of = headOf(&st)
+	of.Check = crc32.ChecksumIEEE(data)
+	return data, of, image.CheckTable(s.path(t), data)
+}
+
+// headOf is the head of a table's copy without its checksum.
+func headOf(st *unix.Statx_t) copyHead {
+	h := copyHead{Version: copyVersion, Inode: st.Ino}
+	if st.Mask&unix.STATX_BTIME != 0 {
+		h.Born = st.Btime.Sec*1e9 + int64(st.Btime.Nsec)
+	}
+	return h
 }
 
 // same reports whether two heads are of one file.
@@ -75,11 +83,15 @@ func (s *session) copyTables() {
 }
 
 func (s *session) copyTable(t table) (err error) {
-	data, now, err := s.readTable(t)
-	if err != nil || data == nil {
+	var st unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, s.path(t), 0, unix.STATX_INO|unix.STATX_BTIME, &st); err != nil {
 		return err
 	}
-	if head, err := readCopyHead(s.copyPath(t)); err == nil && head.same(now) || !json.Valid(data) {
+	if head, err := readCopyHead(s.copyPath(t)); err == nil && head.same(headOf(&st)) {
+		return nil
+	}
+	data, now, err := s.readTable(t)
+	if err != nil || data == nil {
 		return err
 	}
 	line, err := json.Marshal(now)
@@ -129,13 +141,19 @@ func (s *session) readCopy(t table) (copyHead, []byte) {
 // intact returns *atomicfile.DamagedError for a table that is not as it was
 // written.
 func (s *session) intact(t table) error {
+	_, err := s.soundTable(t)
+	return err
+}
+
+// soundTable is readTable of one that is as it was written, as far as is known.
+func (s *session) soundTable(t table) ([]byte, error) {
 	data, now, err := s.readTable(t)
 	if err != nil || data == nil {
-		return err
+		return nil, err
 	}
 	head, err := readCopyHead(s.copyPath(t))
-	if err != nil || !head.same(now) || head.Check == now.Check {
-		return nil // it was not copied; nothing is known
+	if err == nil && head.same(now) && head.Check != now.Check {
+		return nil, &atomicfile.DamagedError{Path: s.path(t), Reason: "its contents do not have the checksum that they were written with"}
 	}
-	return &atomicfile.DamagedError{Path: s.path(t), Reason: "its contents do not have the checksum that they were written with"}
+	return data, nil
 }

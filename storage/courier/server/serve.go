@@ -100,11 +100,8 @@ func serve(ctx context.Context, request *message.Request, report func(message.Ev
 	}
 	st := &storage.Store{Dir: request.StoreDir}
 	open := begin
-	if request.Tag != nil || request.Remove != nil || request.Prune != nil {
+	if request.Tag != nil || request.Remove != nil || request.Prune != nil || request.Check != nil {
 		open = beginRecords
-	}
-	if request.Check != nil {
-		open = beginCheck
 	}
 	s, err := open(st, report)
 	if err != nil {

@@ -42,6 +42,13 @@ func begin(st *storage.Store, report func(message.Event)) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The library takes a table that is missing for an empty one, and what it has no
+	// record of would be deleted.
+	for _, t := range []table{imageTable, layerTable} {
+		if err := s.intact(t); err != nil {
+			return nil, err
+		}
+	}
 	if s.store, err = openStore(st); err != nil {
 		return nil, err
 	}
@@ -51,20 +58,6 @@ func begin(st *storage.Store, report func(message.Event)) (*session, error) {
 // beginRecords is begin for what changes records only: opening the store costs
 // more than that.
 func beginRecords(st *storage.Store, report func(message.Event)) (*session, error) {
-	s, err := beginCheck(st, report)
-	if err != nil {
-		return nil, err
-	}
-	for _, t := range []table{imageTable, layerTable} {
-		if err := s.intact(t); err != nil {
-			return nil, err
-		}
-	}
-	return s, nil
-}
-
-// beginCheck is beginRecords for a store whose records may be damaged.
-func beginCheck(st *storage.Store, report func(message.Event)) (*session, error) {
 	if err := temp.Sweep(st); err != nil {
 		return nil, err
 	}
@@ -102,6 +95,11 @@ func (s *session) healAlone() (bool, error) {
 	}
 	defer alone.Release()
 	if s.store == nil {
+		for _, t := range []table{imageTable, layerTable} {
+			if err := s.intact(t); err != nil {
+				return false, err
+			}
+		}
 		if s.store, err = openStore(s.st); err != nil {
 			return false, err
 		}

@@ -68,7 +68,7 @@ func (s *session) path(t table) string { return filepath.Join(s.st.Graph(), t.di
 
 // records returns a table as it is at this moment; an absent one is empty.
 func (s *session) records(t table) ([]byte, error) {
-	data, err := image.ReadTable(s.path(t))
+	data, err := s.soundTable(t)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", t.name, err)
 	}

@@ -243,7 +243,7 @@ var damageTable = []damage{
 	},
 	{
 		name: "the layers' records", path: storeFile("storage/overlay-layers/layers.json"),
-		complains: "tag busybox another:1", mended: "3 records put back", after: runs("loaded"),
+		complains: "save -o saved.tar busybox", mended: "3 records put back", after: runs("loaded"),
 	},
 	{
 		name: "the configuration of an image that was pulled", path: func(s *damagedStore) string { return s.item(s.pulled, "=c2hh*") },
