@@ -194,7 +194,7 @@ SEED ?= 20261121
 test-faults: build test-needs ## kills, power cuts, failing calls, crowds: hours; see docs/reliability.md
 	@.ci/need strace
 	SKIFF_BIN=$(CURDIR)/$(BIN) SKIFF_KILLS=$(KILLS) SKIFF_CUTS=$(CUTS) SKIFF_FAULTS=$(FAULTS) \
-		SKIFF_CHURN=$(CHURN) SKIFF_CYCLES=$(CYCLES) SKIFF_SEED=$(SEED) \
+		SKIFF_CHURN=$(CHURN) SKIFF_CYCLES=$(CYCLES) SKIFF_SEED=$(SEED) SKIFF_CRAFTED=all \
 		$(GO) test -count=1 -v -timeout 12h ./tests/e2e/durable
 	SKIFF_BIN=$(CURDIR)/$(BIN) SKIFF_KILLS=$(KILLS) $(GO) test -count=1 -timeout 4h -run Kill ./tests/e2e/image ./tests/e2e/build
 	SKIFF_BIN=$(CURDIR)/$(BIN) SKIFF_CRAFTED=all $(GO) test -count=1 -timeout 1h -run G11 ./tests/e2e/hostile

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"skiff/storage"
 	"skiff/storage/temp"
@@ -20,6 +21,27 @@ var (
 	skeletonDirs  = []string{"dev", "etc", "proc", "sys"}
 	skeletonFiles = []string{".dockerenv", "etc/hostname", "etc/hosts", "etc/resolv.conf"}
 )
+
+// maxLower is how many lower layers the kernel takes for one overlay
+// (OVL_MAX_STACK in fs/overlayfs/params.h), and images may have as many.
+const maxLower = 500
+
+// withSkeleton returns lower, topmost first and relative to base unless that is
+// empty, with the skeleton below them. Where there is no room for one, mount points
+// are made in the writable layer, as they are for everything else that is mounted.
+func withSkeleton(ctx context.Context, st *storage.Store, base string, lower []string) ([]string, error) {
+	if len(lower) >= maxLower {
+		return lower, nil
+	}
+	lowest, err := skeleton(ctx, st)
+	if err == nil && base != "" {
+		lowest, err = filepath.Rel(base, lowest)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return append(slices.Clip(lower), lowest), nil
+}
 
 // skeleton returns the directory of the layer that lies below all layers of
 // every image, and makes it when it is not there. What an image lacks of the

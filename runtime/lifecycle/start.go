@@ -285,14 +285,10 @@ func overlay(ctx context.Context, c *container.Container) (*message.Overlay, err
 			return nil, fmt.Errorf("make directory of layers: %w", err)
 		}
 	}
-	lowest, err := skeleton(ctx, c.Store)
-	if err == nil {
-		lowest, err = filepath.Rel(o.Base, lowest)
-	}
-	if err != nil {
+	var err error
+	if o.Lower, err = withSkeleton(ctx, c.Store, o.Base, o.Lower); err != nil {
 		return nil, err
 	}
-	o.Lower = append(o.Lower, lowest)
 	return o, nil
 }
 

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -150,11 +149,11 @@ func stepMessages(ctx context.Context, st *storage.Store, c *container.Container
 		ID: cfg.ID, Bundle: s.Dir, UserByName: true, RootDir: filepath.Join(s.Dir, rootDir), Mountpoint: s.Work, Network: network.helper, Hub: network.hub,
 	}
 	// The layer of mount points is below them, as in every container.
-	lowest, err := skeleton(ctx, st)
+	lower, err := withSkeleton(ctx, st, "", s.Lower)
 	if err != nil {
 		return nil, err
 	}
-	if in.Overlay, err = LayersRoot(st, append(slices.Clone(s.Lower), lowest), s.Upper, s.Work, in.RootDir); err != nil {
+	if in.Overlay, err = LayersRoot(st, lower, s.Upper, s.Work, in.RootDir); err != nil {
 		return nil, err
 	}
 	if in.Filter, err = filter(c, &cfg.Host, rs.Process.Capabilities.Bounding); err != nil {

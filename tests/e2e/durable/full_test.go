@@ -1,8 +1,12 @@
 package durable_test
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"skiff/tests/harness"
 )
@@ -49,4 +53,29 @@ func TestFullDisk(t *testing.T) {
 	s.Shell("rm -f filler* tiny* more").Exits(0)
 	s.Load(harness.BusyboxImage(t))
 	s.Skiff("run", "--rm", "--network", "none", base, "echo", "again").Exits(0).Prints("again")
+}
+
+// G22: an image may have as many layers as the kernel takes; one more is refused in
+// words. Without SKIFF_CRAFTED=all it has fewer, because each is put in place.
+func TestLayers_AsManyAsTheKernelTakes(t *testing.T) {
+	s := harness.New(t)
+	count := 40
+	if os.Getenv("SKIFF_CRAFTED") == "all" {
+		count = 500
+	}
+	deep := func(n int) harness.Image {
+		i := harness.BusyboxImage(t)
+		i.Name = "deep:latest"
+		for len(i.Layers) < n {
+			i.Layers = append(i.Layers, harness.Layer{harness.File(fmt.Sprintf("layer%d", len(i.Layers)), "x")})
+		}
+		return i
+	}
+	path := deep(count).OCIArchive(t, filepath.Join(s.Dir, "deep.tar"))
+	s.Within(5*time.Minute, "load", "-q", "-i", path).Succeeds()
+	s.Skiff("run", "--rm", "--network", "none", "deep", "sh", "-c", "ls -d /layer* | wc -l; hostname >/dev/null && cat /etc/hosts | grep -c localhost").
+		Exits(0).PrintsMatch(fmt.Sprintf("%d\n[12]", count-1))
+	s.Skiff("system", "check", "--quick").Exits(0)
+	path = deep(501).OCIArchive(t, path)
+	s.Skiff("load", "-q", "-i", path).Exits(1).Complains("image has 501 layers; overlay takes at most 500")
 }
