@@ -42,34 +42,53 @@ func TestCompose_ReadsBackAsTheSameFlags(t *testing.T) {
 		{Name: "memory", Value: "67108864"},
 	}
 	for _, f := range flags {
-		c := &Container{Comment: "c", Description: "d", Name: "n %$", Image: "i", Args: []string{"sh", "-c", `echo "$A" %h; \x`, ""}, Flags: []Flag{f}, WantedBy: "default.target"}
-		_, units := generate(t, map[string]string{"x.container": c.String()})
-		if units[0].Err != nil {
-			t.Errorf("%s: %v\n%s", f.Name, units[0].Err, c)
-			continue
-		}
-		var line string
-		for l := range strings.SplitSeq(units[0].Text, "\n") {
-			if value, ok := strings.CutPrefix(l, "ExecStart="); ok {
-				line = value
-			}
-		}
-		words, err := unit.Split(line)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, w := range words {
-			words[i] = strings.NewReplacer("$$", "$", "%%", "%").Replace(w)
-		}
-		want := "--" + f.Name + "=" + f.Value
-		if f.Switch {
-			want = "--" + f.Name
-		}
-		if !slices.Contains(words, want) || !slices.Contains(words, "--name=n %$") || !slices.Equal(words[len(words)-5:], append([]string{"i"}, c.Args...)) {
-			t.Errorf("%q becomes %q, by\n%s", want, words, c)
-		}
-		if len(units[0].Warnings) > 0 {
-			t.Errorf("%q: %v", want, units[0].Warnings)
+		checkComposed(t, f)
+	}
+}
+
+func checkComposed(t *testing.T, f Flag) {
+	t.Helper()
+	c := &Container{Comment: "c", Description: "d", Name: "n %$", Image: "i", Args: []string{"sh", "-c", `echo "$A" %h; \x`, ""}, Flags: []Flag{f}, WantedBy: "default.target"}
+	_, units := generate(t, map[string]string{"x.container": c.String()})
+	if units[0].Err != nil {
+		t.Errorf("%s: %v\n%s", f.Name, units[0].Err, c)
+		return
+	}
+	var line string
+	for l := range strings.SplitSeq(units[0].Text, "\n") {
+		if value, ok := strings.CutPrefix(l, "ExecStart="); ok {
+			line = value
 		}
 	}
+	words, err := unit.Split(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, w := range words {
+		words[i] = strings.NewReplacer("$$", "$", "%%", "%").Replace(w)
+	}
+	want := "--" + f.Name + "=" + f.Value
+	if f.Switch {
+		want = "--" + f.Name
+	}
+	if !slices.Contains(words, want) || !slices.Contains(words, "--name=n %$") || !slices.Equal(words[len(words)-5:], append([]string{"i"}, c.Args...)) {
+		t.Errorf("%q becomes %q, by\n%s", want, words, c)
+	}
+	if len(units[0].Warnings) > 0 {
+		t.Errorf("%q: %v", want, units[0].Warnings)
+	}
+}
+
+// Whatever a value is, save what no argument of a program can be.
+func FuzzCompose(f *testing.F) {
+	names := []string{"env", "label", "volume", "network", "publish", "user", "health-cmd", "mount", "tmpfs", "hostname", "entrypoint"}
+	for i, value := range []string{`A="x" $y %z \`, "a=b\nc", "/a b:/c", "x.network", "#", "5:6", "a || b", "t=$$", "", "é", "end\\"} {
+		f.Add(uint8(i), value)
+	}
+	f.Fuzz(func(t *testing.T, name uint8, value string) {
+		if strings.ContainsRune(value, 0) || len(value) > 1000 {
+			t.Skip()
+		}
+		checkComposed(t, Flag{Name: names[int(name)%len(names)], Value: value})
+	})
 }

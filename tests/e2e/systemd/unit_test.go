@@ -142,6 +142,7 @@ func TestQuadlet_AManifestIsPlayedAsAService(t *testing.T) {
 	u.start()
 	s.Skiff("pod", "ps", "--format", "{{.Name}} {{.Status}}").Exits(0).Prints("app Running")
 	harness.Equal(t, "annotation", s.Inspect("app-one", `{{index .HostConfig.Annotations "io.containers.autoupdate/two"}}`), "local")
+	s.Skiff("auto-update", "--dry-run", "--format", "{{.ContainerName}} {{.Policy}} {{.Unit}} {{.Updated}}").Exits(0).Prints("app-two local app.service false")
 	harness.Equal(t, "exit code after a stop", u.stop(), 0)
 	s.Skiff("ps", "-aq").Exits(0).Prints("")
 
