@@ -2,9 +2,11 @@ package container
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -58,10 +60,10 @@ func notifyReady(ctx context.Context, e *env.Env, c *container.Container, detach
 	}
 }
 
-// watchdog tells a service manager that wants to hear regularly that all is well
-// (WatchdogSec= in systemd.service(5)) so, for as long as the container is not
+// Watchdog tells a service manager that wants to hear regularly that all is well
+// (WatchdogSec= in systemd.service(5)) so, for as long as none of the containers is
 // unhealthy. It returns at once.
-func watchdog(ctx context.Context, e *env.Env, c *container.Container) {
+func Watchdog(ctx context.Context, e *env.Env, list ...*container.Container) {
 	every, ok := watchdogTime(e)
 	if !ok {
 		return
@@ -70,8 +72,7 @@ func watchdog(ctx context.Context, e *env.Env, c *container.Container) {
 		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for {
-			s, err := c.Status()
-			if err == nil && (s.Health == nil || s.Health.Status != "unhealthy") {
+			if !slices.ContainsFunc(list, unhealthy) {
 				// Who does not listen will act on it.
 				_ = notify(e.Getenv("NOTIFY_SOCKET"), "WATCHDOG=1")
 			}
@@ -82,6 +83,16 @@ func watchdog(ctx context.Context, e *env.Env, c *container.Container) {
 			}
 		}
 	}()
+}
+
+// unhealthy also holds of a container of which nothing can be said, but not of one
+// that has ended or is gone: what then is others decide.
+func unhealthy(c *container.Container) bool {
+	s, err := c.Status()
+	if err != nil {
+		return !errors.Is(err, container.ErrNotFound)
+	}
+	return s.Running() && s.Health != nil && s.Health.Status == "unhealthy"
 }
 
 // watchdogTime is how often the manager of this very process is to hear from it:

@@ -135,7 +135,7 @@ func runRun(ctx context.Context, e *env.Env, o runOptions, start starter) error 
 	}
 	defer session.Close()
 	notifyReady(ctx, e, c, false)
-	watchdog(ctx, e, c)
+	Watchdog(ctx, e, c)
 	if o.Streams.SigProxy {
 		e.TakeSignals(ctx)
 		o.Streams.Stop = stopForUnit(ctx, e, c)

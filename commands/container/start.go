@@ -144,7 +144,7 @@ func startAttached(ctx context.Context, e *env.Env, o startOptions, start starte
 	}
 	defer session.Close()
 	notifyReady(ctx, e, c, false)
-	watchdog(ctx, e, c)
+	Watchdog(ctx, e, c)
 	e.TakeSignals(ctx)
 	s.Stop = stopForUnit(ctx, e, c)
 	return ended(s.tie(ctx, e, session))

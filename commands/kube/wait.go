@@ -33,6 +33,7 @@ func wait(ctx context.Context, e *env.Env, p *plan.Plan, list []*container.Conta
 	asked, done := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer done()
 	ccontainer.TellManager(e, fmt.Sprintf("READY=1\nSTATUS=%d containers have started", len(list)))
+	ccontainer.Watchdog(asked, e, list...)
 	codes := make([]int, len(list))
 	failed := make([]error, len(list))
 	var w sync.WaitGroup
