@@ -146,6 +146,8 @@ func TestNotify_TheWatchdogIsTheHealthCheck(t *testing.T) {
 	count("WATCHDOG=1")
 	s.OK("stop", "web")
 	_ = front.Wait() // by the signal
+	mark("gone")
+	count("gone")
 	// Not for a process that is not meant.
 	s.Setenv("WATCHDOG_PID", "1")
 	s.Skiff("run", "--rm", "--network", "none", img, "true").Exits(0)
