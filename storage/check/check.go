@@ -145,7 +145,11 @@ func (c *checker) container(id string) error {
 	}
 	for _, dir := range one.Config.Layers {
 		path := filepath.Join(c.st.Layers(), dir, "diff")
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		_, err := os.Stat(path)
+		if _, there := os.Lstat(one.Dir()); there != nil {
+			break // it was removed meanwhile, its image maybe too
+		}
+		if errors.Is(err, fs.ErrNotExist) {
 			c.report(Finding{
 				Kind: "container", Object: one.Config.Name, Path: path, Damage: "a layer below the container is missing",
 				Follows: "the container cannot be started; what it wrote is in " + filepath.Join(one.Dir(), container.UpperDir),
@@ -248,8 +252,8 @@ func (c *checker) names() error {
 		if failed != nil || named[id] {
 			continue
 		}
-		if target, err := os.Readlink(one.NameLink()); err == nil && target == id {
-			continue // it was just made
+		if one = nameless(one); one == nil {
+			continue
 		}
 		c.report(Finding{
 			Kind: "container", Object: one.Config.Name, Path: one.NameLink(), Damage: "the container's name does not lead to it",
@@ -263,6 +267,28 @@ func (c *checker) names() error {
 		})
 	}
 	return err
+}
+
+// nameless looks again at a container that was not found by its name, while nobody
+// makes, renames or removes it, and returns it if that is still so, else nil.
+func nameless(one *container.Container) *container.Container {
+	// The monitor of one that vanishes at its end takes the name away first.
+	if one.Starting() || one.Config.Host.AutoRemove {
+		return nil
+	}
+	op, err := one.TryLock()
+	if err != nil {
+		return nil // somebody is at it, or it is gone
+	}
+	defer op.Release()
+	again, err := container.Load(one.Store, one.Config.ID)
+	if err != nil {
+		return nil
+	}
+	if target, err := os.Readlink(again.NameLink()); err == nil && target == again.Config.ID {
+		return nil
+	}
+	return again
 }
 
 func (c *checker) volumes() error {

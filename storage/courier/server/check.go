@@ -31,8 +31,24 @@ const (
 type problem struct {
 	message.Finding
 	mend func(context.Context) (string, error)
-	// gone reports whether what is damaged was removed meanwhile.
+	// gone reports whether what is damaged was removed meanwhile, or is well: it may
+	// have been removed and made again while it was looked at. Nil if neither can be.
 	gone func() bool
+}
+
+// looks is how often something is seen to be damaged before it is said to be.
+const looks = 3
+
+// isGone returns a problem's gone: whether well, asked a few times, is ever true.
+func (c *checker) isGone(t table, id string, well func() bool) func() bool {
+	return func() bool {
+		for range looks - 1 {
+			if !c.recorded(t, id) || well() {
+				return true
+			}
+		}
+		return false
+	}
 }
 
 // checker looks at all images and layers of a store, and mends them.
@@ -286,16 +302,7 @@ func (c *checker) checkData(i *storedImage) {
 		if own, err := digest.Parse(key); err == nil {
 			want = own
 		}
-		data, err := os.ReadFile(path)
-		damage := ""
-		switch {
-		case errors.Is(err, os.ErrNotExist):
-			damage = "it is missing"
-		case err != nil:
-			damage = err.Error()
-		case want.Validate() == nil && digest.FromBytes(data) != want:
-			damage = "it does not have the digest " + want.String()
-		}
+		damage := dataDamage(path, want)
 		if damage == "" {
 			continue
 		}
@@ -306,9 +313,24 @@ func (c *checker) checkData(i *storedImage) {
 		c.add(problem{
 			Finding: message.Finding{Kind: "image", Object: i.name(), Path: path, Damage: damage, Follows: follows, Cure: cureImage},
 			mend:    func(ctx context.Context) (string, error) { return c.mendData(ctx, i, key, want) },
-			gone:    func() bool { return !c.recorded(imageTable, i.ID) },
+			gone:    c.isGone(imageTable, i.ID, func() bool { return dataDamage(path, want) == "" }),
 		})
 	}
+}
+
+// dataDamage says what is wrong with a file that is kept with an image, "" if nothing
+// is. A file without a known digest must only be there.
+func dataDamage(path string, want digest.Digest) string {
+	data, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return "it is missing"
+	case err != nil:
+		return err.Error()
+	case want.Validate() == nil && digest.FromBytes(data) != want:
+		return "it does not have the digest " + want.String()
+	}
+	return ""
 }
 
 // checkChain compares the layers that an image is said to have with those of its
@@ -347,7 +369,13 @@ func (c *checker) checkChain(i *storedImage) {
 			Follows: "containers of it cannot be made or started", Cure: cureImage,
 		},
 		mend: func(ctx context.Context) (string, error) { return c.fetchAgain(ctx, i) },
-		gone: func() bool { return !c.recorded(imageTable, i.ID) },
+		gone: c.isGone(imageTable, i.ID, func() bool {
+			// Removed and loaded again between the looks at the two tables.
+			return len(missing) > 0 && !slices.ContainsFunc(missing, func(id string) bool {
+				_, known := c.layers[id]
+				return known || !c.recorded(layerTable, id)
+			})
+		}),
 	})
 }
 
@@ -394,7 +422,7 @@ func (c *checker) checkContents(ctx context.Context, l image.Layer) {
 			Cure:    cureImage,
 		},
 		mend: func(ctx context.Context) (string, error) { return c.mendLayer(ctx, l) },
-		gone: func() bool { return !c.recorded(layerTable, l.ID) },
+		gone: c.isGone(layerTable, l.ID, func() bool { return ctx.Err() == nil && c.examine(ctx, l) == nil }),
 	})
 }
 
@@ -413,16 +441,7 @@ func (c *checker) imagesOn(id string) []string {
 // checkLinks looks at the short names that containers/storage keeps of layers.
 func (c *checker) checkLinks(l image.Layer) {
 	dir := filepath.Join(c.st.Layers(), l.ID)
-	link, err := os.ReadFile(filepath.Join(dir, "link"))
-	name := string(bytes.TrimSpace(link))
-	damage := ""
-	if err != nil {
-		damage = "it is missing"
-	} else if target, err := os.Readlink(filepath.Join(c.st.Layers(), "l", name)); err != nil || strings.ContainsAny(name, "/.") || target != filepath.Join("..", l.ID, "diff") {
-		damage = "it names nothing that leads to the layer"
-	} else if lower, err := os.ReadFile(filepath.Join(dir, "lower")); l.Parent != "" && (err != nil || string(lower) != c.lower(l)) {
-		damage = "the file lower beside it does not name the layers below"
-	}
+	damage := c.linkDamage(l)
 	if damage == "" {
 		return
 	}
@@ -433,8 +452,26 @@ func (c *checker) checkLinks(l image.Layer) {
 			Cure:    "`" + repairCommand + "` makes it again",
 		},
 		mend: func(context.Context) (string, error) { return c.mendLinks() },
-		gone: func() bool { return !c.recorded(layerTable, l.ID) },
+		gone: c.isGone(layerTable, l.ID, func() bool { return c.linkDamage(l) == "" }),
 	})
+}
+
+// linkDamage says what is wrong with a layer's short name, "" if nothing is.
+func (c *checker) linkDamage(l image.Layer) string {
+	dir := filepath.Join(c.st.Layers(), l.ID)
+	link, err := os.ReadFile(filepath.Join(dir, "link"))
+	if err != nil {
+		return "it is missing"
+	}
+	name := string(bytes.TrimSpace(link))
+	target, err := os.Readlink(filepath.Join(c.st.Layers(), "l", name))
+	if err != nil || strings.ContainsAny(name, "/.") || target != filepath.Join("..", l.ID, "diff") {
+		return "it names nothing that leads to the layer"
+	}
+	if lower, err := os.ReadFile(filepath.Join(dir, "lower")); l.Parent != "" && (err != nil || string(lower) != c.lower(l)) {
+		return "the file lower beside it does not name the layers below"
+	}
+	return ""
 }
 
 // lower is what containers/storage writes of the layers below, topmost first.

@@ -463,3 +463,28 @@ func TestAttempts_GoWithTheNextCommand(t *testing.T) {
 	}
 	s.Skiff("system", "check").Exits(0)
 }
+
+// A store that others work in has no damage.
+func TestCheck_WhileOthersWork(t *testing.T) {
+	s := harness.New(t)
+	image := s.LoadBusybox()
+	archive := harness.Image{Name: "other:1", Layers: []harness.Layer{{harness.File("f", "x")}}, Config: map[string]any{}}.OCIArchive(t, filepath.Join(s.Dir, "other.tar"))
+	ended := make(chan *harness.Result)
+	lines := []string{
+		"skiff load -q -i " + archive + " && skiff rmi other:1",
+		"skiff create --name a$n --network none " + image + " true && skiff rename a$n b$n && skiff rm b$n",
+		"skiff run --rm --network none " + image + " true && skiff volume create v$n && skiff volume rm v$n && skiff network create n$n && skiff network rm n$n",
+	}
+	for _, line := range lines {
+		go func() { ended <- s.Shell("for n in 1 2 3 4 5 6 7 8; do " + line + " >/dev/null || exit 1; done") }()
+	}
+	for working := len(lines); working > 0; {
+		select {
+		case r := <-ended:
+			r.Exits(0)
+			working--
+		default:
+			s.Skiff("system", "check").Exits(0).Says("no damage")
+		}
+	}
+}
