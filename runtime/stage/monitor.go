@@ -337,7 +337,6 @@ func (m *monitor) finish() {
 // to be deleted.
 func (m *monitor) remove() string {
 	trash := m.cfg.Discard
-	_ = os.Remove(m.cfg.RunningLink)
 	link := m.nameLink()
 	if owner, err := os.Readlink(link); err == nil && owner == m.cfg.ID {
 		_ = os.Remove(link)
@@ -345,6 +344,8 @@ func (m *monitor) remove() string {
 	if err := os.Rename(m.cfg.Dir, trash); err != nil {
 		return ""
 	}
+	// Not before: it is what a sweeper finds the container by.
+	_ = os.Remove(m.cfg.RunningLink)
 	m.keepShared()
 	for _, dir := range m.cfg.Trash {
 		_ = os.RemoveAll(dir)

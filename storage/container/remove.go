@@ -66,14 +66,15 @@ func (c *Container) Remove() error {
 	if err := dropName(c.Store, c.Config.Name, c.Config.ID); err != nil {
 		return err
 	}
-	if err := os.Remove(c.RunningLink()); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove container: %w", err)
-	}
 	trash := c.Trash()
 	if err := os.Rename(c.Dir(), trash); err != nil {
 		if errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("%q: %w", c.Config.ID, ErrNotFound)
 		}
+		return fmt.Errorf("remove container: %w", err)
+	}
+	// Last: until here it is what a sweeper finds the container by.
+	if err := gone(os.Remove(c.RunningLink())); err != nil {
 		return fmt.Errorf("remove container: %w", err)
 	}
 	if err := os.RemoveAll(trash); err != nil {
