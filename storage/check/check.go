@@ -115,6 +115,12 @@ func (c *checker) containers() error {
 func (c *checker) container(id string) error {
 	one, err := container.Load(c.st, id)
 	if errors.Is(err, container.ErrNotFound) {
+		if container.Lost(c.st, id) {
+			c.report(Finding{
+				Kind: "leftover", Object: id[:12], Path: filepath.Join(c.st.Containers(), id),
+				Damage: "a power cut took a container that was to vanish at its end (--rm)", Follows: "it takes space", Cure: repairs + "deletes it",
+			}, func() (string, error) { return "deleted", container.RemoveLost(c.st, id) })
+		}
 		return nil
 	}
 	if err != nil {

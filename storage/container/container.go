@@ -79,6 +79,9 @@ func Load(st *storage.Store, id string) (*Container, error) {
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%q: %w", id, ErrNotFound)
 	}
+	if atomicfile.IsDamaged(err) && lost(path) {
+		return nil, fmt.Errorf("%q: %w", id, ErrNotFound)
+	}
 	if err == nil && cfg.ID != id {
 		err = &atomicfile.DamagedError{Path: path, Reason: "it names the container " + cfg.ID}
 	}
@@ -197,7 +200,52 @@ func (c *Container) Save() error {
 	if err := atomicfile.Reclaim(c.Dir(), configFile); err != nil {
 		return fmt.Errorf("write container: %w", err)
 	}
-	return atomicfile.Write(filepath.Join(c.Dir(), configFile), data, 0o600, c.durability())
+	return atomicfile.Write(filepath.Join(c.Dir(), configFile), data, c.configMode(), c.durability())
+}
+
+// A configuration that was synced has one mode, another one the other: it may be
+// empty after a power cut, and is then known not to be damaged.
+const (
+	durableMode  = 0o600
+	volatileMode = 0o400
+)
+
+func (c *Container) configMode() os.FileMode {
+	if c.durability() == atomicfile.Durable {
+		return durableMode
+	}
+	return volatileMode
+}
+
+// lost reports whether a power cut took a configuration that was not synced: that of
+// a container that was to vanish at its end, which has come.
+func lost(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Size() == 0 && info.Mode().Perm() == volatileMode
+}
+
+// Lost reports whether a power cut took the container with the id, which was to
+// vanish at its end.
+func Lost(st *storage.Store, id string) bool {
+	return lost(filepath.Join(st.Containers(), id, configFile))
+}
+
+// RemoveLost deletes what a power cut left of a container that was to vanish at its
+// end. Its name is known by the link that leads to it only.
+func RemoveLost(st *storage.Store, id string) error {
+	c := &Container{Store: st, Config: &Config{ID: id, Name: NameOf(st, id)}}
+	op, err := c.TryLock()
+	if err != nil {
+		return nil // somebody is at it
+	}
+	defer op.Release()
+	if !Lost(st, id) || !c.deserted() {
+		return nil
+	}
+	if err := c.Remove(); !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	return nil
 }
 
 // durability: nobody misses a container that was to vanish at its end.

@@ -199,3 +199,33 @@ func TestSweep_LeavesTheMarkOfWhatIsBeingPublished(t *testing.T) {
 	}
 	t.Error("marks of the dead stay")
 }
+
+// A power cut empties the configuration of a container that was to vanish, which was
+// not synced: it has vanished.
+func TestSweep_RemovesWhatAPowerCutTook(t *testing.T) {
+	st := &storage.Store{Dir: t.TempDir()}
+	kept := publish(t, st, &Config{Name: "kept"}, false)
+	c := publish(t, st, &Config{Name: "gone", Host: Host{AutoRemove: true}}, true)
+	c.Started()
+	if err := os.Truncate(filepath.Join(c.Dir(), configFile), 0); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := List(st); err != nil || len(list) != 1 || list[0].Config.Name != "kept" {
+		t.Errorf("got %v, %v", list, err)
+	}
+	if err := Sweep(st, func() error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{c.Dir(), c.NameLink(), c.RunningLink()} {
+		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is still there: %v", path, err)
+		}
+	}
+	// One that was synced does not go without a word.
+	if err := os.Truncate(filepath.Join(kept.Dir(), configFile), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := List(st); !atomicfile.IsDamaged(err) {
+		t.Errorf("got %v", err)
+	}
+}

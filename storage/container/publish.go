@@ -56,7 +56,7 @@ func Publish(ctx context.Context, st *storage.Store, cfg *Config, starting bool)
 			return nil, fmt.Errorf("create container: %w", err)
 		}
 	}
-	if err := atomicfile.Write(filepath.Join(dir.Path, configFile), data, 0o600, made.durability()); err != nil {
+	if err := atomicfile.Write(filepath.Join(dir.Path, configFile), data, made.configMode(), made.durability()); err != nil {
 		return nil, fmt.Errorf("create container: %w", err)
 	}
 	if starting {

@@ -50,6 +50,9 @@ func Sweep(st *storage.Store, ready func() error) error {
 // sweepOne looks after one entry of Store.Running.
 func sweepOne(st *storage.Store, id string) error {
 	c, err := Load(st, id)
+	if errors.Is(err, ErrNotFound) && Lost(st, id) {
+		return RemoveLost(st, id)
+	}
 	if errors.Is(err, ErrNotFound) {
 		return dropMark(st, id)
 	}

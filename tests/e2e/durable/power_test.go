@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"skiff/storage/atomicfile"
 	"skiff/tests/harness"
 )
 
@@ -170,4 +171,33 @@ func tagged(ref string) string {
 		return ref
 	}
 	return ref + ":latest"
+}
+
+// A container that was to vanish at its end has vanished after a power cut.
+func TestPowerCut_TakesWhatWasToVanish(t *testing.T) {
+	for _, kind := range []string{"ext4", "xfs"} {
+		t.Run(kind, func(t *testing.T) {
+			harness.Requires(t, harness.Root, harness.CommandNamed("mkfs."+kind), harness.LoopDevices)
+			s := harness.New(t)
+			disk := s.Disk(kind, 400)
+			base := s.LoadBusybox()
+			if err := disk.Sync(); err != nil {
+				t.Fatal(err)
+			}
+			s.OK("run", "-d", "--rm", "--name", "gone", "--network", "none", base, "sleep", "1000")
+			// Names reach the disk, contents that nobody synced do not.
+			if err := atomicfile.SyncDir(filepath.Join(disk.Store(), "running")); err != nil {
+				t.Fatal(err)
+			}
+			if err := disk.Cut(); err != nil {
+				t.Fatal(err)
+			}
+			s.KillAll()
+			s.Alone()
+			disk.Restore()
+			s.Skiff("ps", "-aq").Exits(0).Prints("")
+			s.Skiff("run", "--rm", "--name", "gone", "--network", "none", base, "echo", "again").Exits(0).Prints("again")
+			s.Skiff("system", "check").Exits(0).Says("no damage")
+		})
+	}
 }
