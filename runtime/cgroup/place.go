@@ -64,7 +64,7 @@ func find() place {
 		}
 	case version == 1:
 		return place{kind: separate, controllers: []string{"memory", "cpu", "cpuset", "pids", "blkio"}}
-	case !rootless.Rootless():
+	case !rootless.Rootless() && ownUnit() == "":
 		return place{kind: hierarchy, controllers: controllers(mountPoint)}
 	}
 	if dir := ownUnit(); dir != "" {
@@ -125,12 +125,17 @@ func findOwnUnit() string {
 
 // isDelegated reports whether systemd leaves what is below a group to others
 // (Delegate= in systemd.resource-control(5)): systemd marks it so since version
-// 254, the system's gives it to the unit's user, and a user's, whose groups are
-// all that user's, answers when it is asked.
+// 254, and before that where only root sees it; the system's gives it to the unit's
+// user, and a user's, whose groups are all that user's, answers when it is asked.
 func isDelegated(dir string) bool {
 	mark := make([]byte, 1)
-	if n, err := unix.Getxattr(dir, "user.delegate", mark); err == nil && n == 1 {
-		return mark[0] == '1'
+	for _, name := range []string{"user.delegate", "trusted.delegate"} {
+		if n, err := unix.Getxattr(dir, name, mark); err == nil && n == 1 {
+			return mark[0] == '1'
+		}
+	}
+	if !rootless.Rootless() {
+		return false
 	}
 	var own, parent unix.Stat_t
 	if unix.Stat(dir, &own) != nil || unix.Stat(filepath.Dir(dir), &parent) != nil {
@@ -164,7 +169,7 @@ func Check(mode string) error {
 	case "", "enabled", "disabled", "no-conmon":
 		return nil
 	case "split":
-		if Version() == 2 && rootless.Rootless() && ownUnit() != "" {
+		if Version() == 2 && ownUnit() != "" {
 			return nil
 		}
 		return errors.New("split needs cgroup v2 and a unit of the user's with Delegate= to run in")
