@@ -85,6 +85,27 @@ func ReadTable(path string) ([]byte, error) {
 	return data, nil
 }
 
+// headLength is a length up to which bytes.Index is quick on every processor.
+const headLength = 32
+
+// Contains is bytes.Contains for needles of any length: of those as long as an id
+// bytes.Index computes a hash at each byte of a table.
+func Contains(data, needle []byte) bool {
+	if len(needle) <= headLength {
+		return bytes.Contains(data, needle)
+	}
+	for {
+		i := bytes.Index(data, needle[:headLength])
+		if i < 0 {
+			return false
+		}
+		if data = data[i:]; bytes.HasPrefix(data, needle) {
+			return true
+		}
+		data = data[1:]
+	}
+}
+
 // CheckTable returns *atomicfile.DamagedError unless data, which was read from path,
 // looks like a file of records from both ends.
 func CheckTable(path string, data []byte) error {

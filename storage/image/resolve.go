@@ -1,7 +1,6 @@
 package image
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -118,7 +117,7 @@ func (a *allRecords) byName(r Reference) (*Image, error) {
 	if len(a.others) > 0 {
 		needle = needle[max(0, len(needle)-len(r.suffix())-2):]
 	}
-	images, err := a.match(func(object []byte) bool { return bytes.Contains(object, needle) })
+	images, err := a.match(func(object []byte) bool { return Contains(object, needle) })
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +133,7 @@ func (a *allRecords) byName(r Reference) (*Image, error) {
 // the user is told when there is none.
 func (a *allRecords) byPrefix(prefix, familiar string) (*Image, error) {
 	needle := []byte(`"id":"` + prefix)
-	images, err := a.match(func(object []byte) bool { return bytes.Contains(object, needle) })
+	images, err := a.match(func(object []byte) bool { return Contains(object, needle) })
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,19 @@ func Field(object []byte, key string) string {
 	return ""
 }
 
+// Fields is Field for two keys at once.
+func Fields(object []byte, first, second string) (a, b string) {
+	for name, value := range members(object) {
+		switch name {
+		case first:
+			a, _ = plainString(value)
+		case second:
+			b, _ = plainString(value)
+		}
+	}
+	return a, b
+}
+
 // elements returns the values of a JSON array, each as its bytes. It trusts the
 // writer: what is not an array has no elements, and each value is checked only
 // when it is decoded.
@@ -120,4 +133,9 @@ func stringLength(data []byte) int {
 	return len(data)
 }
 
-func trimSpace(data []byte) []byte { return bytes.TrimLeft(data, " \t\r\n") }
+func trimSpace(data []byte) []byte {
+	if len(data) == 0 || data[0] > ' ' { // nearly always
+		return data
+	}
+	return bytes.TrimLeft(data, " \t\r\n")
+}

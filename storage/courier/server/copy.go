@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -50,11 +51,12 @@ func (s *session) readTable(t table) (data []byte, of copyHead, err error) {
 	}
 	defer f.Close()
 	var st unix.Statx_t
-	if err := unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_INO|unix.STATX_BTIME, &st); err != nil {
+	if err := unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_INO|unix.STATX_BTIME|unix.STATX_SIZE, &st); err != nil {
 		return nil, copyHead{}, err
 	}
 	// The file that was opened, whatever has its name by now.
-	if data, err = io.ReadAll(f); err != nil {
+	data = make([]byte, st.Size)
+	if _, err = io.ReadFull(f, data); err != nil {
 		return nil, copyHead{}, err
 	}
 	of = headOf(&st)
@@ -77,9 +79,11 @@ func (h copyHead) same(other copyHead) bool { return h.Inode == other.Inode && h
 // copyTables copies the tables that are not those that were copied last. A copy
 // that cannot be made now is made by the next courier.
 func (s *session) copyTables() {
+	var both sync.WaitGroup
 	for _, t := range []table{imageTable, layerTable} {
-		_ = s.copyTable(t)
+		both.Go(func() { _ = s.copyTable(t) })
 	}
+	both.Wait()
 }
 
 func (s *session) copyTable(t table) (err error) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	goruntime "runtime"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -93,6 +94,10 @@ func cancelOnSignal(cancel context.CancelCauseFunc) {
 	cancel(message.ErrCanceled)
 }
 
+// recordsMemory is how many bytes a request about records may use before garbage
+// is collected.
+const recordsMemory = 64 << 20
+
 // serve does what request asks for.
 func serve(ctx context.Context, request *message.Request, report func(message.Event)) (_ message.Result, err error) {
 	if result, served, err := serveWithoutStore(ctx, request); served {
@@ -102,6 +107,9 @@ func serve(ctx context.Context, request *message.Request, report func(message.Ev
 	open := begin
 	if request.Tag != nil || request.Remove != nil || request.Prune != nil || request.Check != nil {
 		open = beginRecords
+		// It lives for milliseconds; what it reads of a large store is some megabytes.
+		debug.SetGCPercent(-1)
+		debug.SetMemoryLimit(recordsMemory)
 	}
 	s, err := open(st, report)
 	if err != nil {

@@ -49,7 +49,18 @@ func (s *session) edit(t table, change func(objects [][]byte) ([][]byte, error),
 	if err != nil {
 		return err
 	}
-	edited := append(append([]byte{'['}, bytes.Join(objects, []byte{','})...), ']')
+	size := 2
+	for _, o := range objects {
+		size += len(o) + 1
+	}
+	edited := append(make([]byte, 0, size), '[')
+	for i, o := range objects {
+		if i > 0 {
+			edited = append(edited, ',')
+		}
+		edited = append(edited, o...)
+	}
+	edited = append(edited, ']')
 	if !bytes.Equal(edited, old) {
 		if err := ioutils.AtomicWriteFile(s.path(t), edited, 0o600); err != nil {
 			return fmt.Errorf("write %s: %w", t.name, err)
@@ -81,10 +92,14 @@ func (s *session) records(t table) ([]byte, error) {
 // editImages is edit of the image records that have the id or one of the names in
 // them; change returns nil to drop one.
 func (s *session) editImages(id string, names []string, change func(r *imageRecord, object []byte) ([]byte, error)) error {
+	words := [][]byte{quoted(id)}
+	for _, n := range names {
+		words = append(words, quoted(n))
+	}
 	return s.edit(imageTable, func(objects [][]byte) ([][]byte, error) {
 		kept := objects[:0]
 		for _, object := range objects {
-			if !has(object, id) && !slices.ContainsFunc(names, func(n string) bool { return has(object, n) }) {
+			if !slices.ContainsFunc(words, func(w []byte) bool { return image.Contains(object, w) }) {
 				kept = append(kept, object)
 				continue
 			}
@@ -170,9 +185,15 @@ func (r *imageRecord) withNames(names []string, platforms map[string][]string) (
 }
 
 // has reports whether a word, an id or a name, stands in a record.
-func has(object []byte, word string) bool {
-	quoted, err := json.Marshal(word)
-	return err != nil || bytes.Contains(object, quoted)
+func has(object []byte, word string) bool { return image.Contains(object, quoted(word)) }
+
+// quoted is a string as the tables have it.
+func quoted(word string) []byte {
+	text, err := json.Marshal(word)
+	if err != nil {
+		return nil // in every record, which is then looked at
+	}
+	return text
 }
 
 // imageRecord returns the record of an image as it is at this moment; nil when
@@ -288,12 +309,12 @@ func (s *session) dropLayers(ctx context.Context, top string) ([]string, error) 
 func freeLayers(layers [][]byte, top string, images []byte) []string {
 	parent, children := make(map[string]string, len(layers)), make(map[string]int, len(layers))
 	for _, object := range layers {
-		id, below := image.Field(object, "id"), image.Field(object, "parent")
+		id, below := image.Fields(object, "id", "parent")
 		parent[id] = below
 		children[below]++
 	}
 	var free []string
-	for id := top; id != "" && children[id] == 0 && !bytes.Contains(images, []byte(`"layer":"`+id+`"`)); {
+	for id := top; id != "" && children[id] == 0 && !image.Contains(images, []byte(`"layer":"`+id+`"`)); {
 		below, known := parent[id]
 		if !known {
 			break
