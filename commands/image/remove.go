@@ -118,7 +118,11 @@ func removeOne(ctx context.Context, st *storage.Store, ref string, o removeOptio
 	if want.Users, err = users(st, img.ID); err != nil {
 		return nil, err
 	}
-	images, err := image.List(st)
+	list := image.WithPlatforms
+	if len(img.Platforms) > 0 {
+		list = image.List // which of them have no name is asked below
+	}
+	images, err := list(st)
 	if err != nil {
 		return nil, err
 	}

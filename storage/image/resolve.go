@@ -38,6 +38,17 @@ func List(st *storage.Store) ([]*Image, error) {
 	return r.match(func([]byte) bool { return true })
 }
 
+// WithPlatforms is List of the images with a name that stands for several, of which
+// there are few.
+func WithPlatforms(st *storage.Store) ([]*Image, error) {
+	r, err := read(st)
+	if err != nil {
+		return nil, err
+	}
+	images, err := r.match(func(object []byte) bool { return Contains(object, []byte("platforms")) })
+	return slices.DeleteFunc(images, func(img *Image) bool { return len(img.Platforms) == 0 }), err
+}
+
 // Resolve returns the image that ref means, with its configuration: a name, a
 // name with digest, or an ID or the beginning of one. A name goes before an ID,
 // as docker has it, and the user's own store before others. Errors: ErrNotFound,
