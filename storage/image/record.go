@@ -3,8 +3,8 @@ package image
 import "time"
 
 // SyncedKey names the big data item that marks an image as whole and durable:
-// it is written last, after the contents of all layers were synced. An image
-// without it does not exist for us; the next pull deletes it.
+// it comes with the record, after the contents of all layers were synced. An image
+// without it does not exist for us; the next transfer that is alone deletes it.
 const SyncedKey = "skiff.synced"
 
 // SyncedVersion is the content of the mark that this program writes.

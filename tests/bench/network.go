@@ -169,13 +169,15 @@ func freePort() (string, error) {
 	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), nil
 }
 
-// serveHere starts iperf3 on this machine until the end.
+// serveHere starts iperf3 on this machine until the end, with whatever it starts:
+// pasta's child outlives pasta.
 func (p *place) serveHere(cmd *exec.Cmd) error {
+	cmd.SysProcAttr.Setpgid = true
 	if err := p.plain.start(cmd); err != nil {
 		return err
 	}
 	p.atEnd = append(p.atEnd, func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
 		_ = cmd.Wait()
 	})
 	return nil
@@ -291,7 +293,6 @@ func (p *place) pastaIn(port string, client func() *exec.Cmd) *way {
 		w.missing = err.Error()
 		return w
 	}
-	// Its child ends with it, by the pid namespace.
 	cmd := p.command("pasta", "--config-net", "-q", "-f", "-t", port+":"+guestPort, "-u", "none", "-T", "none", "-U", "none", "--", "iperf3", "-s")
 	if err := p.serveHere(cmd); err != nil {
 		w.missing = err.Error()

@@ -108,7 +108,7 @@ func (s *session) loadDocker(ctx context.Context, a *archiveFile, wanted wantedP
 			diffID := parsed.RootFS.DiffIDs[i]
 			layers[i] = layer{size: -1, diffID: diffID, name: diffID.String(), open: a.opener(name)}
 		}
-		one, err := s.loadImage(ctx, candidate{config: config, names: names}, parsed, layers)
+		one, err := s.loadImage(ctx, unloaded{candidate: candidate{config: config, names: names}, parsed: parsed, layers: layers})
 		if err != nil {
 			return loaded, err
 		}
@@ -162,21 +162,33 @@ func (s *session) loadPlatforms(ctx context.Context, a *archiveFile, loaded []me
 		if err != nil {
 			return err
 		}
+		var all []unloaded
 		var ids []string
 		for _, member := range members {
-			one, err := s.loadManifest(ctx, a, member, wantedPlatform{}, nil)
+			one, err := readManifest(a, member, wantedPlatform{})
 			if err != nil {
 				return err
 			}
-			ids = append(ids, one.ID)
+			all, ids = append(all, one), append(ids, one.id())
 		}
 		if len(ids) < 2 || !slices.Contains(ids, loaded[at].ID) {
 			continue
 		}
-		if err := s.moveNames(loaded[at].ID, names, ids); err != nil {
-			return err
-		}
-		if err := s.syncRecords(); err != nil {
+		err = s.retryVanished(func() error {
+			var fresh []candidate
+			for _, one := range all {
+				if s.whole(one.id()) {
+					continue
+				}
+				c, err := s.fill(ctx, one)
+				if err != nil {
+					return err
+				}
+				fresh = append(fresh, c)
+			}
+			return s.publishAll(fresh, loaded[at].ID, names, ids)
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -210,73 +222,101 @@ func (a *archiveFile) members(d digest.Digest) ([]digest.Digest, error) {
 // errOtherPlatform says that an image is not for the platform that was asked for.
 var errOtherPlatform = errors.New("image of another platform")
 
+// unloaded is an image that stands in an archive.
+type unloaded struct {
+	candidate
+	parsed *imageConfig
+	layers []layer
+}
+
+func (u *unloaded) id() string { return digest.FromBytes(u.config).Encoded() }
+
 // loadManifest loads the image whose manifest, or index, has the digest.
 func (s *session) loadManifest(ctx context.Context, a *archiveFile, d digest.Digest, wanted wantedPlatform, names []string) (message.Loaded, error) {
-	blob, err := a.readBlob(d)
+	one, err := readManifest(a, d, wanted)
 	if err != nil {
 		return message.Loaded{}, err
+	}
+	one.names = names
+	return s.loadImage(ctx, one)
+}
+
+// readManifest reads what an archive says of the image whose manifest, or index,
+// has the digest.
+func readManifest(a *archiveFile, d digest.Digest, wanted wantedPlatform) (unloaded, error) {
+	blob, err := a.readBlob(d)
+	if err != nil {
+		return unloaded{}, err
 	}
 	if mimeType := manifest.GuessMIMEType(blob); manifest.MIMETypeIsMultiImage(mimeType) {
 		instance, err := choose(blob, mimeType, wanted.platform)
 		if err != nil {
-			return message.Loaded{}, err
+			return unloaded{}, err
 		}
 		if blob, err = a.readBlob(instance); err != nil {
-			return message.Loaded{}, err
+			return unloaded{}, err
 		}
 	}
 	m, err := parseManifest(blob, "")
 	if err != nil {
-		return message.Loaded{}, err
+		return unloaded{}, err
 	}
 	config, err := a.readBlob(m.ConfigInfo().Digest)
 	if err != nil {
-		return message.Loaded{}, err
+		return unloaded{}, err
 	}
 	infos := m.LayerInfos()
 	parsed, err := parseConfig(config, len(infos))
 	if err != nil {
-		return message.Loaded{}, err
+		return unloaded{}, err
 	}
 	if !wanted.lets(parsed) {
-		return message.Loaded{}, errOtherPlatform
+		return unloaded{}, errOtherPlatform
 	}
 	layers := make([]layer, len(infos))
 	for i, info := range infos {
 		if err := checkDigest(info.Digest); err != nil {
-			return message.Loaded{}, err
+			return unloaded{}, err
 		}
 		layers[i] = layer{
 			digest: info.Digest, size: info.Size, diffID: parsed.RootFS.DiffIDs[i], name: info.Digest.String(),
 			open: a.opener(blobName(info.Digest)),
 		}
 	}
-	return s.loadImage(ctx, candidate{config: config, manifest: blob, names: names}, parsed, layers)
+	return unloaded{candidate: candidate{config: config, manifest: blob}, parsed: parsed, layers: layers}, nil
 }
 
 // loadImage puts one image into the store.
-func (s *session) loadImage(ctx context.Context, c candidate, parsed *imageConfig, layers []layer) (message.Loaded, error) {
-	id := digest.FromBytes(c.config).Encoded()
-	s.reportMoved(id, c.names)
-	if parsed.Created != nil {
-		c.created = *parsed.Created
-	}
-	err := s.retryVanished(func() (err error) {
+func (s *session) loadImage(ctx context.Context, one unloaded) (message.Loaded, error) {
+	id := one.id()
+	s.reportMoved(id, one.names)
+	err := s.retryVanished(func() error {
 		if s.whole(id) {
-			return s.rename(id, c.names)
+			return s.rename(id, one.names)
 		}
-		if c.layers, err = s.obtain(ctx, layers); err != nil {
+		c, err := s.fill(ctx, one)
+		if err != nil {
 			return err
-		}
-		if c.manifest == nil {
-			if c.manifest, err = s.manifestFor(c.config, c.layers, parsed.RootFS.DiffIDs, nil); err != nil {
-				return err
-			}
 		}
 		_, err = s.publish(ctx, c)
 		return err
 	})
-	return message.Loaded{ID: id, Names: c.names}, err
+	return message.Loaded{ID: id, Names: one.names}, err
+}
+
+// fill puts the layers of an image into the store.
+func (s *session) fill(ctx context.Context, one unloaded) (c candidate, err error) {
+	c = one.candidate
+	if one.parsed.Created != nil {
+		c.created = *one.parsed.Created
+	}
+	if c.layers, err = s.obtain(ctx, one.layers); err != nil {
+		return c, err
+	}
+	if c.manifest == nil {
+		c.manifest, err = s.manifestFor(c.config, c.layers, one.parsed.RootFS.DiffIDs, nil)
+	}
+	return c, err
 }
 
 // reportMoved tells, as docker does, which names are about to leave an image.

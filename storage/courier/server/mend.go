@@ -149,10 +149,8 @@ func (c *checker) pullFrom(ctx context.Context, named reference.Named, i *stored
 	if r.parsed.ConfigInfo().Digest.Encoded() != i.ID {
 		return errors.New("the registry has another image of that digest")
 	}
-	if err := c.fetch(ctx, r, i.Names, registry.Patience(c.want.Registries.Patience)); err != nil {
-		return err
-	}
-	return c.syncRecords()
+	publish := func(all ...candidate) error { return c.publishAll(all, i.ID, i.Names, nil) }
+	return c.fetch(ctx, r, registry.Patience(c.want.Registries.Patience), publish)
 }
 
 // setImageAside takes an image out of the store: its record and its files are put

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	cstorage "github.com/containers/storage"
+	"github.com/containers/storage/pkg/ioutils"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
 
@@ -29,58 +29,95 @@ type candidate struct {
 	names    []string // normalized references to move to the image
 }
 
-// publish makes c an image and gives it its names. Until the mark is written
-// nothing has changed for anybody; a name moves only to an image that has it.
+// publish makes c an image and gives it its names, both in one write of the table:
+// a kill leaves an image that has its names, or none.
 func (s *session) publish(ctx context.Context, c candidate) (id string, err error) {
-	configDigest := digest.FromBytes(c.config)
-	id = configDigest.Encoded()
+	id = digest.FromBytes(c.config).Encoded()
 	if err := context.Cause(ctx); err != nil {
 		return "", err
 	}
-	if !s.whole(id) {
+	if err := s.publishAll([]candidate{c}, id, c.names, nil); err != nil {
+		return "", err
+	}
+	return id, nil
+}
+
+// publishAll makes each candidate an image that is none yet and then moves names to
+// the image id, as moveNames does.
+func (s *session) publishAll(all []candidate, id string, names, platforms []string) error {
+	var fresh []*recordedImage
+	for i := range all {
+		made, err := all[i].record()
+		if err != nil {
+			return err
+		}
+		if !s.whole(made.ID) {
+			fresh = append(fresh, made)
+		}
+	}
+	if len(fresh) > 0 {
 		// Files first, then the record that promises them: a power cut between
 		// the two must not leave an image of empty files.
 		if err := s.sync(); err != nil {
-			return "", err
-		}
-		if err := s.record(id, configDigest, c); err != nil {
-			return "", err
+			return err
 		}
 	}
-	if err := s.name(id, c.names); err != nil {
-		return "", err
+	if err := s.moveNames(id, names, platforms, fresh...); err != nil {
+		return fmt.Errorf("record image %s: %w", id, err)
 	}
-	return id, s.syncRecords()
+	return s.syncRecords()
 }
 
-// record writes the image's record; the mark is its last item.
-func (s *session) record(id string, configDigest digest.Digest, c candidate) error {
+// recordedImage is an image's record and what is kept with it.
+type recordedImage struct {
+	cstorage.Image
+	data map[string][]byte // by the names of the library's big data
+}
+
+// record makes the image's record, still without names.
+func (c *candidate) record() (*recordedImage, error) {
 	metadata, err := json.Marshal(image.Metadata{Layers: c.layers.ids, Size: c.layers.size, Created: c.created, Tagged: time.Now().UTC()})
 	if err != nil {
+		return nil, err
+	}
+	configDigest, manifestDigest := digest.FromBytes(c.config), digest.FromBytes(c.manifest)
+	r := &recordedImage{
+		Image: cstorage.Image{
+			ID: configDigest.Encoded(), Digest: manifestDigest, TopLayer: c.layers.top(), Metadata: string(metadata), Created: c.created,
+			BigDataSizes: make(map[string]int64), BigDataDigests: make(map[string]digest.Digest),
+		},
+		data: make(map[string][]byte),
+	}
+	if r.Created.IsZero() {
+		r.Created = time.Now().UTC()
+	}
+	r.keep(configDigest.String(), c.config)
+	r.keep(cstorage.ImageDigestBigDataKey, c.manifest)
+	r.keep(manifestKey(manifestDigest), c.manifest)
+	if c.index != nil {
+		r.keep(manifestKey(digest.FromBytes(c.index)), c.index)
+	}
+	r.keep(image.SyncedKey, []byte(image.SyncedVersion))
+	return r, nil
+}
+
+func (r *recordedImage) keep(key string, data []byte) {
+	if _, twice := r.data[key]; !twice {
+		r.BigDataNames = append(r.BigDataNames, key)
+	}
+	r.data[key], r.BigDataSizes[key], r.BigDataDigests[key] = data, int64(len(data)), digest.FromBytes(data)
+}
+
+// writeData writes the files that are kept with the image, each durably. Requires
+// the lock of the table of images.
+func (r *recordedImage) writeData(graph string) error {
+	if err := os.MkdirAll(filepath.Join(graph, imageTable.dir, r.ID), 0o700); err != nil {
 		return err
 	}
-	manifestDigest := digest.FromBytes(c.manifest)
-	data := []cstorage.ImageBigDataOption{
-		{Key: configDigest.String(), Data: c.config, Digest: configDigest},
-		{Key: cstorage.ImageDigestBigDataKey, Data: c.manifest, Digest: manifestDigest},
-		{Key: manifestKey(manifestDigest), Data: c.manifest, Digest: manifestDigest},
-	}
-	if c.index != nil {
-		d := digest.FromBytes(c.index)
-		data = append(data, cstorage.ImageBigDataOption{Key: manifestKey(d), Data: c.index, Digest: d})
-	}
-	mark := []byte(image.SyncedVersion)
-	data = append(data, cstorage.ImageBigDataOption{Key: image.SyncedKey, Data: mark, Digest: digest.FromBytes(mark)})
-	_, err = s.store.CreateImage(id, nil, c.layers.top(), string(metadata), &cstorage.ImageOptions{
-		CreationDate: c.created,
-		Digest:       manifestDigest,
-		BigData:      data,
-	})
-	if errors.Is(err, cstorage.ErrDuplicateID) && s.whole(id) {
-		return nil // another transfer was faster
-	}
-	if err != nil {
-		return fmt.Errorf("record image %s: %w", id, err)
+	for key, data := range r.data {
+		if err := ioutils.AtomicWriteFile(image.DataFile(graph, r.ID, key), data, 0o600); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -94,17 +131,6 @@ func manifestKey(d digest.Digest) string {
 func (s *session) whole(id string) bool {
 	img, err := s.store.Image(id)
 	return err == nil && img.ID == id && slices.Contains(img.BigDataNames, image.SyncedKey)
-}
-
-// name moves names to the image.
-func (s *session) name(id string, names []string) error {
-	if len(names) == 0 {
-		return nil
-	}
-	if err := s.moveNames(id, names, nil); err != nil {
-		return fmt.Errorf("name image %s: %w", id, err)
-	}
-	return nil
 }
 
 // sync makes everything in the store's file system outlive a power cut.
@@ -137,9 +163,4 @@ func (s *session) named(id string, names []string) bool {
 }
 
 // rename moves names to an image that exists already, durably.
-func (s *session) rename(id string, names []string) error {
-	if err := s.name(id, names); err != nil {
-		return err
-	}
-	return s.syncRecords()
-}
+func (s *session) rename(id string, names []string) error { return s.publishAll(nil, id, names, nil) }

@@ -12,6 +12,7 @@ import (
 	"github.com/containers/image/v5/manifest"
 	"github.com/containers/image/v5/types"
 	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
 	"skiff/storage/courier/message"
@@ -127,7 +128,8 @@ func (s *session) pullOne(ctx context.Context, named reference.Named, from []sou
 			err = s.rename(id, names)
 		}
 	} else {
-		err = s.retryVanished(func() error { return s.fetch(ctx, r, names, registry.Patience(want.Registries.Patience)) })
+		publish := func(c ...candidate) error { return s.publishAll(c, id, names, nil) }
+		err = s.retryVanished(func() error { return s.fetch(ctx, r, registry.Patience(want.Registries.Patience), publish) })
 	}
 	if err != nil {
 		return message.Result{}, pullFailure(named, err)
@@ -151,35 +153,53 @@ func (s *session) keepList(id string, r *remote) error {
 // pullBeside fetches an image for another platform than that of the one that has
 // the name, which stays with it.
 func (s *session) pullBeside(ctx context.Context, r *remote, id, holder, name string, want *message.Pull) (message.Result, error) {
-	if !s.whole(id) {
-		err := s.retryVanished(func() error { return s.fetch(ctx, r, nil, registry.Patience(want.Registries.Patience)) })
+	publish := func(c ...candidate) error {
+		platforms, err := s.platformsBeside(holder, name, id, c)
 		if err != nil {
-			return message.Result{}, err
+			return err
 		}
+		return s.publishAll(c, holder, []string{name}, platforms)
 	}
+	var err error
+	if s.whole(id) {
+		err = publish()
+	} else {
+		err = s.retryVanished(func() error { return s.fetch(ctx, r, registry.Patience(want.Registries.Patience), publish) })
+	}
+	if err != nil {
+		return message.Result{}, err
+	}
+	return message.Result{ID: id, Digest: r.digest.String(), Changed: true}, nil
+}
+
+// platformsBeside returns the IDs of the images that the name of holder stands for
+// with the image id among them, which may be the only one of fresh.
+func (s *session) platformsBeside(holder, name, id string, fresh []candidate) ([]string, error) {
 	record, err := s.imageRecord(holder)
 	if err != nil {
-		return message.Result{}, err
+		return nil, err
 	}
 	if record == nil {
-		return message.Result{}, noSuchImage(holder)
+		return nil, noSuchImage(holder)
 	}
-	fresh, err := s.platformOf(id)
+	var added *ispec.Platform
+	if len(fresh) == 0 {
+		added, err = s.platformOf(id)
+	} else {
+		added, err = platformIn(fresh[0].config)
+	}
 	if err != nil {
-		return message.Result{}, err
+		return nil, err
 	}
 	platforms := []string{holder}
 	for _, other := range record.standsFor(name) {
 		p, err := s.platformOf(other)
-		if other == holder || err != nil || p.OS == fresh.OS && p.Architecture == fresh.Architecture && p.Variant == fresh.Variant {
+		if other == holder || err != nil || p.OS == added.OS && p.Architecture == added.Architecture && p.Variant == added.Variant {
 			continue // gone, or replaced
 		}
 		platforms = append(platforms, other)
 	}
-	if err := s.moveNames(holder, []string{name}, append(platforms, id)); err != nil {
-		return message.Result{}, err
-	}
-	return message.Result{ID: id, Digest: r.digest.String(), Changed: true}, s.syncRecords()
+	return append(platforms, id), nil
 }
 
 // reportPlatform tells, as docker does, that an image is not for the platform
@@ -273,8 +293,9 @@ func manifestType(blob []byte, said string) string {
 	return said
 }
 
-// fetch transfers layers and configuration and publishes the image.
-func (s *session) fetch(ctx context.Context, r *remote, names []string, patience registry.Patience) error {
+// fetch transfers layers and configuration and has the image published, or nothing
+// where another pull was faster.
+func (s *session) fetch(ctx context.Context, r *remote, patience registry.Patience, publish func(...candidate) error) error {
 	f := &fetcher{sources: r.sources, patience: patience, report: s.report}
 	info := r.parsed.ConfigInfo()
 	id := info.Digest.Encoded()
@@ -282,8 +303,8 @@ func (s *session) fetch(ctx context.Context, r *remote, names []string, patience
 	if err != nil {
 		return err
 	}
-	if config == nil { // another pull was faster
-		return s.rename(id, names)
+	if config == nil {
+		return publish()
 	}
 	infos := r.parsed.LayerInfos()
 	parsed, err := parseConfig(config, len(infos))
@@ -303,11 +324,14 @@ func (s *session) fetch(ctx context.Context, r *remote, names []string, patience
 	if err != nil {
 		return err
 	}
-	c := candidate{config: config, manifest: r.manifest, index: r.index, layers: have, names: names}
+	c := candidate{config: config, manifest: r.manifest, index: r.index, layers: have}
 	if parsed.Created != nil {
 		c.created = *parsed.Created
 	}
-	if _, err = s.publish(ctx, c); err == nil {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	if err = publish(c); err == nil {
 		s.forgetPartial(info.Digest.Encoded())
 	}
 	return err

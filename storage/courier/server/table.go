@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	cstorage "github.com/containers/storage"
 	"github.com/containers/storage/pkg/ioutils"
 	"github.com/containers/storage/pkg/lockfile"
 
@@ -35,7 +36,7 @@ var (
 // it returns as they are. after, which may be nil, runs while the table is still
 // locked. The file is synced, its directory is not.
 func (s *session) edit(t table, change func(objects [][]byte) ([][]byte, error), after func() error) error {
-	held, err := lockfile.GetLockFile(filepath.Join(s.st.Graph(), t.dir, t.name+".lock"))
+	held, err := lockfile.GetLockFile(s.lockPath(t))
 	if err != nil {
 		return fmt.Errorf("lock %s: %w", t.name, err)
 	}
@@ -77,6 +78,10 @@ func (s *session) edit(t table, change func(objects [][]byte) ([][]byte, error),
 
 func (s *session) path(t table) string { return filepath.Join(s.st.Graph(), t.dir, t.name+".json") }
 
+func (s *session) lockPath(t table) string {
+	return filepath.Join(s.st.Graph(), t.dir, t.name+".lock")
+}
+
 // records returns a table as it is at this moment; an absent one is empty.
 func (s *session) records(t table) ([]byte, error) {
 	data, err := s.soundTable(t)
@@ -89,33 +94,31 @@ func (s *session) records(t table) ([]byte, error) {
 	return data, nil
 }
 
-// editImages is edit of the image records that have the id or one of the names in
-// them; change returns nil to drop one.
-func (s *session) editImages(id string, names []string, change func(r *imageRecord, object []byte) ([]byte, error)) error {
+// editImages changes the image records that have the id or one of the names in them;
+// change returns nil to drop one.
+func editImages(objects [][]byte, id string, names []string, change func(r *imageRecord, object []byte) ([]byte, error)) ([][]byte, error) {
 	words := [][]byte{quoted(id)}
 	for _, n := range names {
 		words = append(words, quoted(n))
 	}
-	return s.edit(imageTable, func(objects [][]byte) ([][]byte, error) {
-		kept := objects[:0]
-		for _, object := range objects {
-			if !slices.ContainsFunc(words, func(w []byte) bool { return image.Contains(object, w) }) {
-				kept = append(kept, object)
-				continue
-			}
-			r, err := parseImageRecord(object)
-			if err != nil {
-				return nil, err
-			}
-			if object, err = change(r, object); err != nil {
-				return nil, err
-			}
-			if object != nil {
-				kept = append(kept, object)
-			}
+	kept := objects[:0]
+	for _, object := range objects {
+		if !slices.ContainsFunc(words, func(w []byte) bool { return image.Contains(object, w) }) {
+			kept = append(kept, object)
+			continue
 		}
-		return kept, nil
-	}, nil)
+		r, err := parseImageRecord(object)
+		if err != nil {
+			return nil, err
+		}
+		if object, err = change(r, object); err != nil {
+			return nil, err
+		}
+		if object != nil {
+			kept = append(kept, object)
+		}
+	}
+	return kept, nil
 }
 
 // imageRecord is the part of an image's record that is changed here; the rest
@@ -220,10 +223,23 @@ func (s *session) imageRecord(id string) (*imageRecord, error) {
 
 // moveNames gives the names to the image id and takes them from any other. They
 // stand for the images platforms then, one of each platform, or with nil for id
-// alone.
-func (s *session) moveNames(id string, names, platforms []string) error {
+// alone. Images that are fresh are added in the same write. cstorage.ErrLayerUnknown
+// says that a layer of one of them was removed meanwhile.
+func (s *session) moveNames(id string, names, platforms []string, fresh ...*recordedImage) error {
+	if len(fresh) > 0 {
+		// Who removes layers looks under this lock for images that stand on them.
+		held, err := lockfile.GetLockFile(s.lockPath(layerTable))
+		if err != nil {
+			return fmt.Errorf("lock %s: %w", layerTable.name, err)
+		}
+		held.RLock()
+		defer held.Unlock()
+		if err := s.haveLayers(fresh); err != nil {
+			return err
+		}
+	}
 	found := false
-	err := s.editImages(id, names, func(r *imageRecord, object []byte) ([]byte, error) {
+	name := func(r *imageRecord, object []byte) ([]byte, error) {
 		left := slices.DeleteFunc(slices.Clone(r.names), func(n string) bool { return slices.Contains(names, n) })
 		stand := maps.Clone(r.metadata.Platforms)
 		for _, name := range names {
@@ -245,16 +261,75 @@ func (s *session) moveNames(id string, names, platforms []string) error {
 			return object, nil
 		}
 		return r.withNames(left, stand)
-	})
+	}
+	err := s.edit(imageTable, func(objects [][]byte) ([][]byte, error) {
+		objects, err := s.addImages(objects, fresh)
+		if err != nil {
+			return nil, err
+		}
+		return editImages(objects, id, names, name)
+	}, nil)
 	if err == nil && !found {
 		err = noSuchImage(id)
 	}
 	return err
 }
 
+// haveLayers returns cstorage.ErrLayerUnknown if a layer that one of the images
+// stands on is not there.
+func (s *session) haveLayers(images []*recordedImage) error {
+	layers, err := s.records(layerTable)
+	if err != nil {
+		return err
+	}
+	for _, img := range images {
+		if img.TopLayer != "" && !image.Contains(layers, []byte(`"id":"`+img.TopLayer+`"`)) {
+			return fmt.Errorf("layer %s: %w", img.TopLayer, cstorage.ErrLayerUnknown)
+		}
+	}
+	return nil
+}
+
+// addImages adds the records of fresh images, and what is kept with them. One that
+// is there with our mark stays as it is: another transfer was faster.
+func (s *session) addImages(objects [][]byte, fresh []*recordedImage) ([][]byte, error) {
+	for _, img := range fresh {
+		there := false
+		var err error
+		objects, err = editImages(objects, img.ID, nil, func(r *imageRecord, object []byte) ([]byte, error) {
+			if r.id == img.ID && !r.whole {
+				return nil, nil
+			}
+			there = there || r.id == img.ID
+			return object, nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		if there {
+			continue
+		}
+		// Who finds files of an image and no table takes it for lost.
+		if _, err := os.Stat(s.path(imageTable)); errors.Is(err, os.ErrNotExist) {
+			if err := ioutils.AtomicWriteFile(s.path(imageTable), []byte("[]"), 0o600); err != nil {
+				return nil, err
+			}
+		}
+		if err := img.writeData(s.st.Graph()); err != nil {
+			return nil, err
+		}
+		object, err := json.Marshal(img.Image)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, object)
+	}
+	return objects, nil
+}
+
 // dropNames takes names from the image id, and the image with them if gone.
 func (s *session) dropNames(id string, names []string, gone bool) error {
-	err := s.editImages(id, nil, func(r *imageRecord, object []byte) ([]byte, error) {
+	change := func(r *imageRecord, object []byte) ([]byte, error) {
 		switch {
 		case r.id != id:
 			return object, nil
@@ -262,21 +337,19 @@ func (s *session) dropNames(id string, names []string, gone bool) error {
 			return nil, nil
 		}
 		return r.withNames(slices.DeleteFunc(r.names, func(n string) bool { return slices.Contains(names, n) }), maps.Clone(r.metadata.Platforms))
-	})
-	if err == nil && gone {
-		err = os.RemoveAll(filepath.Join(s.st.Graph(), imageTable.dir, id))
 	}
-	return err
+	return s.edit(imageTable, func(objects [][]byte) ([][]byte, error) { return editImages(objects, id, nil, change) }, func() error {
+		if !gone {
+			return nil
+		}
+		return os.RemoveAll(filepath.Join(s.st.Graph(), imageTable.dir, id))
+	})
 }
 
 // dropLayers deletes the layers from top downwards that no image and no other
 // layer stands on, and returns their ids, topmost first. What a build stands on is
 // left to who heals the store later.
 func (s *session) dropLayers(ctx context.Context, top string) ([]string, error) {
-	images, err := s.records(imageTable)
-	if err != nil {
-		return nil, err
-	}
 	held, err := temp.Held(s.st)
 	if err != nil {
 		return nil, err
@@ -284,8 +357,12 @@ func (s *session) dropLayers(ctx context.Context, top string) ([]string, error) 
 	var gone []string
 	waits := false
 	err = s.edit(layerTable, func(objects [][]byte) ([][]byte, error) {
-		// Found out under the table's lock: somebody may be putting a layer on top
-		// of one right now.
+		// Found out under the table's lock: somebody may be putting a layer, or an
+		// image, on top of one right now.
+		images, err := s.records(imageTable)
+		if err != nil {
+			return nil, err
+		}
 		gone = freeLayers(objects, top, images)
 		if at := slices.IndexFunc(gone, func(id string) bool { return held[id] }); at >= 0 {
 			gone, waits = gone[:at], true

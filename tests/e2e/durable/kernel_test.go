@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -135,5 +136,40 @@ func complaint(t *testing.T, code int, stderr string) {
 	}
 	if code != 0 && !regexp.MustCompile(`[a-z]+ .*: |[a-z]{3,} [a-z]{2,} `).MatchString(stderr) {
 		t.Errorf("exit code %d without a reason in words: %q", code, stderr)
+	}
+}
+
+// Killed at its nth rename, which is where a command makes things true, a command
+// leaves what was before or what should be: the moments that a kill at a random time
+// rarely meets. SKIFF_FAULTS has all of them tried, SKIFF_VERB picks one command.
+func TestKernel_KilledAtEachRename(t *testing.T) {
+	harness.Requires(t, harness.Root, harness.CommandNamed("strace"))
+	s := harness.New(t)
+	only := onlyVerb()
+	step := 5
+	if os.Getenv("SKIFF_FAULTS") != "" {
+		step = 1
+	}
+	for _, v := range everyVerb(t, s) {
+		if only != "" && only != v.name || !slices.Contains([]string{"pull", "load", "build", "commit", "rmi"}, v.name) {
+			continue
+		}
+		killed := 0
+		for nth := 1; ; nth += step {
+			v.prepare(s)
+			code, stderr := injected(s, v.line, fmt.Sprintf("inject=rename,renameat,renameat2:signal=KILL:when=%d", nth))
+			next(s, v, code == 0)
+			if t.Failed() {
+				t.Fatalf("%s, killed at rename %d; exit code %d\n%s", v.name, nth, code, stderr)
+			}
+			if code == 0 {
+				break
+			}
+			killed++
+		}
+		t.Logf("%s: killed at %d renames", v.name, killed)
+		if killed == 0 {
+			t.Errorf("%s was never killed", v.name)
+		}
 	}
 }

@@ -127,6 +127,9 @@ func next(s *harness.Session, v verb, done bool) {
 	s.OK("ps", "-a")
 	s.OK("images", "-a")
 	s.Skiff("run", "--rm", "--network", "none", "--pull", "never", "busybox", "echo", "alive").Exits(0).Prints("alive")
+	if nameless := s.OK("images", "-q", "--filter", "dangling=true"); nameless != "" {
+		s.T.Errorf("images that never had a name: %s", nameless)
+	}
 	if done {
 		v.done(s)
 	}
