@@ -172,7 +172,7 @@ func TestGenerate_RefusesALoopAndTwoOfOneName(t *testing.T) {
 // Every key is translated, refused or warned of; none vanishes.
 func TestRules_NoKeyIsSilent(t *testing.T) {
 	code := ""
-	for _, file := range []string{"translate.go", "pod.go", "quadlet.go", "source.go"} {
+	for _, file := range []string{"translate.go", "container.go", "resource.go", "pod.go", "quadlet.go", "source.go"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
