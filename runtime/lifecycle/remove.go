@@ -11,6 +11,7 @@ import (
 
 	"skiff/rootless"
 	"skiff/storage/container"
+	"skiff/storage/container/state"
 	"skiff/storage/volume"
 )
 
@@ -66,7 +67,8 @@ func Remove(ctx context.Context, c *container.Container, o RemoveOptions) error 
 //
 // Requires the op lock, exclusive.
 func end(ctx context.Context, c *container.Container, force bool) error {
-	for {
+	var seen state.State
+	for first, wait := true, shortWait; ; first, wait = false, wait.next() {
 		holder, err := c.Holder()
 		if err != nil {
 			return err
@@ -78,29 +80,38 @@ func end(ctx context.Context, c *container.Container, force bool) error {
 		if holder == 0 {
 			return container.Reap(st)
 		}
-		// Nobody else starts it while we have the op lock: without a process it is
-		// just ending.
 		if !force && st.Restarting {
 			return fmt.Errorf("cannot remove container %q: %w", c.Config.Name, ErrRestarting)
 		}
 		if !force && st.Pid != 0 {
 			return fmt.Errorf("cannot remove container %q: %w", c.Config.Name, ErrRunning)
 		}
-		noteEnd(c)
-		fd, err := container.OpenProcess(st)
-		if err != nil {
-			return err
-		}
-		if fd >= 0 {
-			emitKill(c, unix.SIGKILL)
-			err = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
-			unix.Close(fd)
-			if err != nil && !errors.Is(err, unix.ESRCH) {
-				return fmt.Errorf("kill: %w", err)
+		// A monitor without a process is ending, or starting still: whoever wanted
+		// that was killed, because we have the op lock.
+		if first || st.Pid != seen.Pid || st.Restarting != seen.Restarting {
+			if err := kill(c, st); err != nil {
+				return err
 			}
 		}
-		if err := waitReleased(ctx, c); err != nil {
+		seen = st
+		if err := wait.pass(ctx); err != nil {
 			return err
 		}
 	}
+}
+
+// kill kills the container's process, if it has one, and has its monitor not start
+// it again.
+func kill(c *container.Container, st state.State) error {
+	noteEnd(c)
+	fd, err := container.OpenProcess(st)
+	if err != nil || fd < 0 {
+		return err
+	}
+	defer unix.Close(fd)
+	emitKill(c, unix.SIGKILL)
+	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("kill: %w", err)
+	}
+	return nil
 }

@@ -81,6 +81,25 @@ func networkUses(c *container.Container) (uses []message.NetworkUse) {
 // the next command, and is nobody's failure.
 func sweep(st *storage.Store) { _ = container.Sweep(st, rootless.Await) }
 
+// settled returns who holds the container, 0 for nobody, and its state, once these
+// belong together: a monitor without a process is ending, or starting still, for
+// somebody who was killed.
+//
+// Requires the op lock, exclusive.
+func settled(ctx context.Context, c *container.Container) (holder int, st state.State, err error) {
+	for wait := shortWait; ; wait = wait.next() {
+		if holder, err = c.Holder(); err != nil {
+			return 0, st, err
+		}
+		if st, err = c.State(); err != nil || holder == 0 || st.Pid != 0 || st.Restarting {
+			return holder, st, err
+		}
+		if err := wait.pass(ctx); err != nil {
+			return 0, st, err
+		}
+	}
+}
+
 // Start starts a created or stopped container under a monitor of its own and
 // returns once its process was executed. Already running: nil, nil for no
 // attachment, else a session on the running process. A failure before that is
@@ -96,11 +115,7 @@ func Start(ctx context.Context, c *container.Container, o StartOptions) (Session
 	}
 	defer op.Release()
 	defer c.Started()
-	holder, err := c.Holder()
-	if err != nil {
-		return nil, startError(err)
-	}
-	st, err := c.State()
+	holder, st, err := settled(ctx, c)
 	if err != nil {
 		return nil, startError(err)
 	}
@@ -109,13 +124,8 @@ func Start(ctx context.Context, c *container.Container, o StartOptions) (Session
 		return nil, nil
 	case holder != 0 && st.Pid != 0:
 		return Attach(ctx, c, *o.Attach)
-	case holder != 0 && st.Restarting:
-		return nil, nil // it comes by itself
 	case holder != 0:
-		// Nobody else starts it: a monitor without a container is just ending.
-		if err := waitReleased(ctx, c); err != nil {
-			return nil, startError(err)
-		}
+		return nil, nil // it comes by itself
 	case st.Pid != 0:
 		// A monitor was killed and its container lives on.
 		if err := container.Reap(st); err != nil {

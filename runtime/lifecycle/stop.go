@@ -86,8 +86,14 @@ func Stop(ctx context.Context, c *container.Container, sig syscall.Signal, timeo
 	fd, err := openInit(c)
 	if errors.Is(err, ErrNotRunning) {
 		if st, err := c.Status(); err == nil && st.State == "restarting" {
-			noteEnd(c)
-			return waitReleased(ctx, c)
+			if noteEnd(c) {
+				return waitReleased(ctx, c)
+			}
+			// It has come again meanwhile, or is gone.
+			if err := shortWait.pass(ctx); err != nil {
+				return err
+			}
+			return Stop(ctx, c, sig, timeout)
 		}
 		return nil
 	}
@@ -227,16 +233,32 @@ func waitProcess(ctx context.Context, fd int, grace time.Duration) (ended bool, 
 
 // waitReleased waits until the monitor has published the end.
 func waitReleased(ctx context.Context, c *container.Container) error {
-	for step := 200 * time.Microsecond; ; step = min(2*step, 20*time.Millisecond) {
+	for wait := shortWait; ; wait = wait.next() {
 		holder, err := c.Holder()
 		if err != nil || holder == 0 {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(step):
+		if err := wait.pass(ctx); err != nil {
+			return err
 		}
+	}
+}
+
+// interval is how long somebody waits who looks again and again.
+type interval time.Duration
+
+// shortWait is the first of these waits: what is waited for takes about as long.
+const shortWait = interval(200 * time.Microsecond)
+
+func (i interval) next() interval { return min(2*i, interval(20*time.Millisecond)) }
+
+// pass waits, unless the context ends before.
+func (i interval) pass(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(time.Duration(i)):
+		return nil
 	}
 }
 

@@ -52,6 +52,17 @@ func (s *Session) KillRoles(role string) int {
 	return killed
 }
 
+// HasProcess reports whether a process with that command line runs below a
+// session's commands.
+func (s *Session) HasProcess(line string) bool {
+	for _, p := range family() {
+		if p.line == line && p.state != "Z" {
+			return true
+		}
+	}
+	return false
+}
+
 // KillAll kills everything that a session's commands have started, as the end of
 // the machine would, but that the kernel lives on and writes what it was given.
 func (s *Session) KillAll() { killDescendants() }

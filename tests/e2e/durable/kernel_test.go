@@ -173,3 +173,32 @@ func TestKernel_KilledAtEachRename(t *testing.T) {
 		}
 	}
 }
+
+// A front that is killed while its monitor is between the lock and the record of
+// the start leaves a container that starts all the same; who wants to remove or start
+// it meanwhile waits for that, not for its end.
+func TestKernel_FrontIsKilledBeforeTheStartIsRecorded(t *testing.T) {
+	harness.Requires(t, harness.Root, harness.CommandNamed("strace"))
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	for n, line := range [][]string{{"rm", "-f"}, {"start"}} {
+		guest := fmt.Sprintf("sleep 43%d", n)
+		name := fmt.Sprintf("late%d", n)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			injected(s, append([]string{"run", "-d", "--network", "none", "--name", name, img}, strings.Fields(guest)...),
+				"inject=rename,renameat,renameat2:delay_enter=700000")
+		}()
+		s.Eventually("the container's process to run", func() bool { return s.HasProcess(guest) })
+		if s.KillRoles(s.Binary()+" run") != 1 {
+			t.Error("the front was not there any more: the record came too early")
+		}
+		s.OK(append(line, name)...)
+		if line[0] == "start" {
+			harness.Equal(t, "state", s.Inspect(name, "{{.State.Status}}"), "running")
+			s.OK("rm", "-f", name)
+		}
+		<-ended
+	}
+}
