@@ -26,6 +26,7 @@ var verbs = map[string]func(args []string) error{
 	"exit":     exit,
 	"fds":      fds,
 	"frame":    frame,
+	"hear":     hear,
 	"id":       id,
 	"lookup":   lookup,
 	"lookups":  lookups,

@@ -64,6 +64,25 @@ func serve(args []string) error {
 	return <-failed
 }
 
+// hear prints each datagram that comes to an address, with who sent it, and answers
+// it: hear ADDRESS.
+func hear(args []string) error {
+	conn, err := net.ListenPacket("udp", args[0])
+	if err != nil {
+		return err
+	}
+	fmt.Println("hearing")
+	buf := make([]byte, 1<<16)
+	for {
+		n, from, err := conn.ReadFrom(buf)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%s said %s\n", from, buf[:n])
+		_, _ = conn.WriteTo([]byte("heard"), from)
+	}
+}
+
 // notify tells the service manager at NOTIFY_SOCKET words, one a line.
 func notify(args []string) error {
 	conn, err := net.Dial("unixgram", os.Getenv("NOTIFY_SOCKET"))

@@ -55,6 +55,73 @@ func advertisement(from, to, target netip.Addr, at net.HardwareAddr) []byte {
 	return icmp6(from, to, append(append(body, 2, 1), at...))
 }
 
+// datagram is UDP over IPv4 with a header checksum and none of its own (RFC 768).
+func datagram(from, to netip.AddrPort, words string) []byte {
+	b := []byte{0x45, 0, 0, byte(28 + len(words)), 0, 0, 0, 0, 64, 17, 0, 0}
+	b = append(append(b, from.Addr().AsSlice()...), to.Addr().AsSlice()...)
+	sum := uint32(0)
+	for i := 0; i < len(b); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(b[i:]))
+	}
+	sum = sum>>16 + sum&0xffff
+	binary.BigEndian.PutUint16(b[10:], ^uint16(sum+sum>>16))
+	b = binary.BigEndian.AppendUint16(b, from.Port())
+	b = binary.BigEndian.AppendUint16(b, to.Port())
+	b = binary.BigEndian.AppendUint16(b, uint16(8+len(words)))
+	return append(append(b, 0, 0), words...)
+}
+
+// Nobody answers in the resolver's place: who asks for a name is sent from many
+// ports to one address, and a datagram that says to be from there and comes from a
+// neighbour does not arrive.
+func TestNetwork_NobodyAnswersForTheResolver(t *testing.T) {
+	s := harness.New(t)
+	program, err := os.ReadFile(harness.Payload(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	img := s.Load(harness.Image{
+		Name:   "tools:latest",
+		Layers: []harness.Layer{harness.Busybox(t), {harness.Program("payload", string(program))}},
+		Config: map[string]any{"Env": []string{"PATH=/bin"}},
+	})
+	s.OK("network", "create", "--subnet", "10.77.8.0/24", "lan")
+	mac := func(last byte) net.HardwareAddr { return net.HardwareAddr{2, 0, 0, 0, 0, last} }
+	four := func(n byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 77, 8, n}) }
+	for i, name := range []string{"victim", "thief"} {
+		n := byte(i + 2)
+		s.OK("run", "-d", "--name", name, "--network", "lan", "--mac-address", mac(n).String(), "--ip", four(n).String(), img, "/payload", "hear", ":4353")
+	}
+	to := netip.AddrPortFrom(four(2), 4353)
+	gateway := net.HardwareAddr{}
+	s.Skiff("exec", "thief", "ping", "-c1", "-W3", four(1).String()).Exits(0)
+	for _, word := range strings.Fields(s.OK("exec", "thief", "ip", "neigh", "show", four(1).String())) {
+		if a, err := net.ParseMAC(word); err == nil {
+			gateway = a
+		}
+	}
+	if len(gateway) == 0 {
+		t.Fatal("the gateway has no hardware address")
+	}
+	frames := []string{"/payload", "frame", "eth0"}
+	for _, as := range []struct {
+		from net.HardwareAddr
+		addr netip.Addr
+	}{
+		{mac(3), four(1)}, {gateway, four(1)}, {mac(3), four(9)}, {mac(3), netip.MustParseAddr("127.0.0.11")}, {mac(3), netip.MustParseAddr("9.9.9.9")},
+	} {
+		frames = append(frames, ethernet(mac(2), as.from, 0x0800, datagram(netip.AddrPortFrom(as.addr, 53), to, "forged")))
+	}
+	// The same by the same way under its own address arrives, or none of it proves a thing.
+	frames = append(frames, ethernet(mac(2), mac(3), 0x0800, datagram(netip.AddrPortFrom(four(3), 53), to, "honest")))
+	s.OK(append([]string{"exec", "thief"}, frames...)...)
+	s.Eventually("what was honest to arrive", func() bool { return strings.Contains(s.OK("logs", "victim"), "honest") })
+	if heard := s.OK("logs", "victim"); strings.Contains(heard, "forged") {
+		t.Errorf("the victim heard\n%s", heard)
+	}
+	s.OK("rm", "-f", "victim", "thief")
+}
+
 // A container with the right to send raw frames, as every one has, does not get
 // what is for its neighbour.
 func TestNetwork_RawFramesDoNotSpeakForAnother(t *testing.T) {
