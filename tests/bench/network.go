@@ -172,6 +172,9 @@ func freePort() (string, error) {
 // serveHere starts iperf3 on this machine until the end, with whatever it starts:
 // pasta's child outlives pasta.
 func (p *place) serveHere(cmd *exec.Cmd) error {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
 	cmd.SysProcAttr.Setpgid = true
 	if err := p.plain.start(cmd); err != nil {
 		return err

@@ -32,6 +32,7 @@ var verbs = map[string]func(args []string) error{
 	"lookups":  lookups,
 	"notify":   notify,
 	"say":      say,
+	"segments": segments,
 	"send":     send,
 	"serve":    serve,
 	"sleep":    sleep,

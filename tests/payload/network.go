@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -291,6 +293,38 @@ func talk(args []string) error {
 		fmt.Print(string(back))
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// segments prints how many bytes of a TCP stream over IPv4 leave an interface as one
+// packet, 0 where the kernel does not say: segments INTERFACE.
+func segments(args []string) error {
+	link, err := net.InterfaceByName(args[0])
+	if err != nil {
+		return err
+	}
+	table, err := syscall.NetlinkRIB(unix.RTM_GETLINK, unix.AF_UNSPEC)
+	if err != nil {
+		return err
+	}
+	messages, err := syscall.ParseNetlinkMessage(table)
+	if err != nil {
+		return err
+	}
+	for _, m := range messages {
+		if m.Header.Type != unix.RTM_NEWLINK || int(binary.NativeEndian.Uint32(m.Data[4:])) != link.Index {
+			continue
+		}
+		attributes, err := syscall.ParseNetlinkRouteAttr(&m)
+		if err != nil {
+			return err
+		}
+		for _, a := range attributes {
+			if a.Attr.Type == unix.IFLA_GSO_IPV4_MAX_SIZE {
+				return printed(strconv.Itoa(int(binary.NativeEndian.Uint32(a.Value))))
+			}
+		}
+	}
+	return printed("0")
 }
 
 // send sends its standard input to an address and prints the answer.

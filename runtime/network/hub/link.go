@@ -201,6 +201,11 @@ func ipNet(p netip.Prefix) *net.IPNet {
 // vethName is the end of an endpoint's pair on the bridge.
 func vethName(e *network.Endpoint) string { return "veth" + e.ID[:10] }
 
+// segmentSize is how many bytes of a TCP stream over IPv4 cross a bridge as one
+// packet, where the kernel lets them be more than 64 KiB (BIG TCP, Linux 6.3;
+// docs/decisions/0021). Older kernels ignore it.
+const segmentSize = 192 << 10
+
 // plug connects the container's namespace to the bridge as e says.
 // Requires mu.
 func (h *Hub) plug(m *member, b *bridge, e *network.Endpoint) error {
@@ -209,7 +214,7 @@ func (h *Hub) plug(m *member, b *bridge, e *network.Endpoint) error {
 		return err
 	}
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.MasterIndex, attrs.Flags = vethName(e), b.link.Index, net.FlagUp
+	attrs.Name, attrs.MasterIndex, attrs.Flags, attrs.GSOIPv4MaxSize = vethName(e), b.link.Index, net.FlagUp, segmentSize
 	veth := netlink.NewVeth(attrs)
 	veth.PeerName, veth.PeerHardwareAddr, veth.PeerNamespace = e.Interface, mac, netlink.NsFd(m.netns)
 	if mtu := mtuOf(b.network); mtu > 0 {
@@ -291,6 +296,8 @@ func (m *member) configure(e *network.Endpoint) error {
 			return fmt.Errorf("address %s: %w", e.Interface, err)
 		}
 	}
+	// Without it everything works, slower.
+	_ = m.links.LinkSetGSOIPv4MaxSize(link, segmentSize)
 	if err := m.links.LinkSetUp(link); err != nil {
 		return fmt.Errorf("bring up %s: %w", e.Interface, err)
 	}

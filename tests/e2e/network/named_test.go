@@ -2,6 +2,7 @@ package network_test
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -124,6 +125,21 @@ func TestNetwork_NamesAddressesIsolation(t *testing.T) {
 	s.OK("stop", "-t", "0", "web", "db")
 	s.OK("network", "rm", "n1")
 	s.Skiff("start", "web").Exits(1).Complains("network n1 not found")
+}
+
+// TCP crosses a bridge in larger packets than the wire has, where the kernel lets it.
+func TestNetwork_LargeSegments(t *testing.T) {
+	s := harness.New(t)
+	program, err := os.ReadFile(harness.Payload(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	img := s.Load(harness.Image{Name: "tools:latest", Layers: []harness.Layer{{harness.Program("payload", string(program))}}})
+	got := s.OK("run", "--rm", img, "/payload", "segments", "eth0")
+	if got == "0" {
+		t.Skip("this kernel (before 6.3) has no packets of more than 64 KiB")
+	}
+	harness.Equal(t, "bytes in a packet", got, "196608")
 }
 
 func TestNetwork_ConnectWhileRunning(t *testing.T) {
