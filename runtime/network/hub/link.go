@@ -248,6 +248,11 @@ func (h *Hub) plug(m *member, b *bridge, e *network.Endpoint) error {
 	if err != nil {
 		return errors.Join(err, h.links.LinkDel(veth))
 	}
+	if b.used == 0 {
+		// For what this process itself sends, by the published ports. A bridge can no
+		// more than its ports, and before the first one not even that.
+		_ = h.links.LinkSetGSOIPv4MaxSize(b.link, segmentSize)
+	}
 	b.used++
 	return nil
 }
