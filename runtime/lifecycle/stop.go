@@ -15,6 +15,7 @@ import (
 
 	"skiff/runtime/stage/message"
 	"skiff/storage/container"
+	"skiff/storage/reserve"
 )
 
 // defaultGrace is docker's time between the stop signal and the kill.
@@ -106,7 +107,7 @@ func Stop(ctx context.Context, c *container.Container, sig syscall.Signal, timeo
 	} else if held, err := c.TryLock(); err == nil {
 		err = recordStop(c)
 		held.Release()
-		if err != nil && !errors.Is(err, unix.ENOSPC) {
+		if err != nil && !reserve.IsFull(err) {
 			return err
 		}
 	}

@@ -341,7 +341,14 @@ func (m *monitor) remove() string {
 	if owner, err := os.Readlink(link); err == nil && owner == m.cfg.ID {
 		_ = os.Remove(link)
 	}
-	if err := os.Rename(m.cfg.Dir, trash); err != nil {
+	err := os.Rename(m.cfg.Dir, trash)
+	if errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.ENOSPC) {
+		// Some file systems take even that only where there is room, and what the
+		// container wrote is of no use to anybody now.
+		_ = os.RemoveAll(filepath.Join(m.cfg.Dir, "upper"))
+		err = os.Rename(m.cfg.Dir, trash)
+	}
+	if err != nil {
 		return ""
 	}
 	// Not before: it is what a sweeper finds the container by.

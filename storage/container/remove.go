@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"skiff/storage/reserve"
 )
 
 // Trash is where the container's directory is moved to vanish in one step; what
@@ -67,7 +69,11 @@ func (c *Container) Remove() error {
 		return err
 	}
 	trash := c.Trash()
-	if err := os.Rename(c.Dir(), trash); err != nil {
+	used, err := reserve.Discard(c.Store, c.Dir(), trash, UpperDir)
+	if used {
+		defer reserve.Fill(c.Store)
+	}
+	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("%q: %w", c.Config.ID, ErrNotFound)
 		}

@@ -132,9 +132,12 @@ func (l *Lock) Release() {
 
 func open(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
-	if errors.Is(err, unix.EROFS) || errors.Is(err, unix.ENOSPC) {
+	if errors.Is(err, unix.EROFS) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		// A shared reader of a read-only or full store still may lock what exists.
-		f, err = os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+		full := err
+		if f, err = os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0); errors.Is(err, os.ErrNotExist) {
+			err = full
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open lock: %w", err)

@@ -21,6 +21,7 @@ import (
 	"skiff/storage"
 	"skiff/storage/atomicfile"
 	"skiff/storage/event"
+	"skiff/storage/reserve"
 	"skiff/storage/temp"
 )
 
@@ -231,7 +232,11 @@ func Remove(st *storage.Store, name string) error {
 	if err := os.MkdirAll(st.Temp(), 0o700); err != nil {
 		return fmt.Errorf("remove volume %s: %w", name, err)
 	}
-	if err := os.Rename(filepath.Join(st.Volumes(), name), gone); err != nil {
+	used, err := reserve.Discard(st, filepath.Join(st.Volumes(), name), gone, dataDir)
+	if used {
+		defer reserve.Fill(st)
+	}
+	if err != nil {
 		if errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("%q: %w", name, ErrNotFound)
 		}

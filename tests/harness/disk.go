@@ -29,11 +29,12 @@ type Disk struct {
 }
 
 // Disk puts the session's home onto a file system of its own, of a kind
-// (ext4, xfs) and a size in MiB, for as long as the test lasts. The mount is
+// (ext4, xfs, btrfs), a size in MiB and with options of mkfs, for as long as the
+// test lasts. The mount is
 // in a namespace that only the session's commands see: a copy of it in that of
 // somebody else's container would keep the file system from being unmounted.
 // The test must have asked for Root, LoopDevices and mkfs.KIND.
-func (s *Session) Disk(kind string, size int) *Disk {
+func (s *Session) Disk(kind string, size int, options ...string) *Disk {
 	s.T.Helper()
 	d := &Disk{t: s.T, session: s, kind: kind, file: filepath.Join(diskDir(s.T), kind+".img")}
 	f, err := os.Create(d.file)
@@ -44,7 +45,7 @@ func (s *Session) Disk(kind string, size int) *Disk {
 	if err != nil {
 		s.T.Fatal(err)
 	}
-	d.run("mkfs."+kind, "-q", d.file)
+	d.run(append(append([]string{"mkfs." + kind, "-q"}, options...), d.file)...)
 	s.InMountNamespace("true")
 	s.T.Cleanup(func() {
 		s.removeContainers() // while their store can be seen

@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
 
 	"skiff/storage/courier/message"
 	"skiff/storage/courier/registry"
+	"skiff/storage/reserve"
 )
 
 // copyBuffer is how much of a blob is taken from the network at once.
@@ -119,7 +119,7 @@ func (f *fetcher) take(ctx context.Context, p *partial, b blob, body io.Reader, 
 		}
 		if n > 0 {
 			if _, err := p.Write(buffer[:n]); err != nil {
-				if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+				if reserve.IsFull(err) {
 					// Whoever frees space must find it freed.
 					err = errors.Join(err, p.restart())
 				}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"skiff/storage/image"
+	"skiff/storage/reserve"
 	"skiff/storage/temp"
 )
 
@@ -34,7 +35,7 @@ func (s *session) heal() error {
 	if err := s.emptyStaging(); err != nil {
 		return fmt.Errorf("heal store: %w", err)
 	}
-	s.useReserve()
+	reserve.UseIfFull(s.st)
 	images, err := s.store.Images()
 	if err != nil {
 		return fmt.Errorf("heal store: %w", err)

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ import (
 
 	"skiff/storage/courier/message"
 	"skiff/storage/courier/registry"
+	"skiff/storage/reserve"
 )
 
 // remote is an image as the registry offers it.
@@ -63,7 +63,7 @@ func (s *session) pull(ctx context.Context, want *message.Pull) (_ message.Resul
 // isFull reports whether err says that the disk is full. What the processes that
 // unpack layers say is text by the time it comes here.
 func isFull(err error) bool {
-	return err != nil && (errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) ||
+	return err != nil && (reserve.IsFull(err) ||
 		strings.Contains(err.Error(), unix.ENOSPC.Error()) || strings.Contains(err.Error(), unix.EDQUOT.Error()))
 }
 

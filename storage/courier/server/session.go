@@ -11,11 +11,11 @@ import (
 	cstorage "github.com/containers/storage"
 	"github.com/containers/storage/pkg/unshare"
 	"github.com/containers/storage/types"
-	"golang.org/x/sys/unix"
 
 	"skiff/storage"
 	"skiff/storage/courier/message"
 	"skiff/storage/lock"
+	"skiff/storage/reserve"
 	"skiff/storage/temp"
 )
 
@@ -69,7 +69,7 @@ func beginRecords(st *storage.Store, report func(message.Event)) (*session, erro
 // that put in place. While another transfer is alive, or while the kernel refuses,
 // that is not possible; then the directory that stays tells the next command.
 func (s *session) end(failure error) error {
-	defer s.fillReserve()
+	defer reserve.Fill(s.st)
 	s.copyTables()
 	s.transfer.Release()
 	if s.transfer == nil || failure == nil {
@@ -105,7 +105,7 @@ func (s *session) healAlone() (bool, error) {
 		}
 	}
 	defer s.copyTables()
-	return true, s.heal()
+	return true, reserve.Retry(s.st, s.heal)
 }
 
 // beginTransfer makes this process one that adds layers, after deleting what
@@ -140,12 +140,12 @@ func (s *session) spreadLayers() {
 // full disk, too. If it dies half way, the next command deletes the rest. It
 // lasts until the end of the session.
 func (s *session) beginRemoval(ctx context.Context) (err error) {
-	s.useReserve()
+	reserve.UseIfFull(s.st)
 	if s.transfer, err = lock.Shared(ctx, filepath.Join(s.st.Dir, transferLock)); err != nil {
 		return err
 	}
 	s.temp, err = temp.MakeTransfer(ctx, s.st)
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+	if reserve.IsFull(err) {
 		err = nil // it only serves whoever dies
 	}
 	return err

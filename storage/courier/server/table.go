@@ -16,6 +16,7 @@ import (
 	"github.com/containers/storage/pkg/lockfile"
 
 	"skiff/storage/image"
+	"skiff/storage/reserve"
 	"skiff/storage/temp"
 )
 
@@ -63,7 +64,8 @@ func (s *session) edit(t table, change func(objects [][]byte) ([][]byte, error),
 	}
 	edited = append(edited, ']')
 	if !bytes.Equal(edited, old) {
-		if err := ioutils.AtomicWriteFile(s.path(t), edited, 0o600); err != nil {
+		write := func() error { return ioutils.AtomicWriteFile(s.path(t), edited, 0o600) }
+		if err := reserve.Retry(s.st, write); err != nil {
 			return fmt.Errorf("write %s: %w", t.name, err)
 		}
 		if _, err := held.RecordWrite(); err != nil {
