@@ -84,10 +84,10 @@ static int non_empty(const char *path) {
 // await_maps waits until both id maps are written: a program that is executed
 // before has no ids, and with them loses its capabilities (capabilities(7)).
 // The other ends of mapped are the mappers'; they are the sign, the maps the
-// proof.
-static int await_maps(int mapped) {
+// proof. Whose maps they are has gone when parent is not our parent any more,
+// which it may not have been from the first: asking for it here would be too late.
+static int await_maps(int mapped, int parent) {
 	char c;
-	int parent = getppid();
 	while (read(mapped, &c, 1) < 0 && errno == EINTR)
 		;
 	while (!non_empty("/proc/self/uid_map") || !non_empty("/proc/self/gid_map")) {
@@ -99,12 +99,12 @@ static int await_maps(int mapped) {
 }
 
 // become_stage is the child's: the same as lifecycle.spawnStage does.
-static void become_stage(int program, int sock, int mapped, char *hint) {
+static void become_stage(int program, int sock, int mapped, int parent, char *hint) {
 	char path[32];
 	char *argv[] = {"skiff:monitor", hint, 0};
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	prctl(PR_SET_TIMERSLACK, SKIFF_TIMER_SLACK, 0, 0, 0);
-	if (mapped >= 0 && await_maps(mapped))
+	if (mapped >= 0 && await_maps(mapped, parent))
 		_exit(127);
 	snprintf(path, sizeof path, "/proc/self/fd/%d", program);
 	if (null >= 0 && setsid() >= 0 && dup2(null, 0) == 0 && dup2(null, 1) == 1 && dup2(null, 2) == 2 &&
@@ -156,9 +156,9 @@ void skiff_start_early(const char *store, int mapped) {
 		return;
 	if (!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock)) {
 		int high = fcntl(sock[1], F_DUPFD_CLOEXEC, HIGH_FD);
-		int pid = high < 0 ? -1 : fork();
+		int self = getpid(), pid = high < 0 ? -1 : fork();
 		if (!pid)
-			become_stage(program, high, mapped, hint + 1);
+			become_stage(program, high, mapped, self, hint + 1);
 		close(sock[1]);
 		if (high >= 0)
 			close(high);

@@ -105,6 +105,16 @@ func (s *Session) Setenv(key, value string) {
 	s.Env = append(s.Env, key+"="+value)
 }
 
+// Getenv is a variable of the commands that follow.
+func (s *Session) Getenv(key string) string {
+	for _, e := range s.Env {
+		if value, ok := strings.CutPrefix(e, key+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
 // Unsetenv drops a variable from the commands that follow.
 func (s *Session) Unsetenv(key string) {
 	kept := s.Env[:0:0]

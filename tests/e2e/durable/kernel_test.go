@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -201,4 +203,60 @@ func TestKernel_FrontIsKilledBeforeTheStartIsRecorded(t *testing.T) {
 		}
 		<-ended
 	}
+}
+
+// A front that dies before the stage that it has just forked knows whose child it is
+// leaves no process that waits for it for ever.
+func TestKernel_FrontKilledBeforeItsChildLooks(t *testing.T) {
+	harness.Requires(t, harness.Root, harness.Subids, harness.CommandNamed("strace"))
+	s := harness.New(t)
+	s.OK("tag", s.LoadBusybox(), "busybox")
+	line := []string{"run", "--rm", "--network", "none", "busybox", "true"}
+	s.OK(line...) // leaves word what to start early
+	// Mappers that outlive the front and map nothing.
+	path := s.Getenv("PATH")
+	for _, mapper := range []string{"newuidmap", "newgidmap"} {
+		s.WriteFile("slow/"+mapper, "#!/bin/sh\nexec sleep 1\n")
+		s.Shell("chmod +x slow/" + mapper).Exits(0)
+	}
+	s.Setenv("PATH", filepath.Join(s.Home(), "slow")+":"+path)
+	done := make(chan string)
+	go func() {
+		// The child's first getppid comes after the front's death.
+		code, stderr := injected(s, line, "inject=getppid:delay_enter=800000:when=1")
+		done <- fmt.Sprintf("exit code %d, %s", code, stderr)
+	}()
+	var front int
+	s.Eventually("the front has forked", func() bool {
+		front = tracee(s, line)
+		data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", front, front))
+		return len(strings.Fields(string(data))) == 3
+	})
+	if err := syscall.Kill(front, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	s.Setenv("PATH", path)
+	t.Log(<-done)
+	s.Alone()
+}
+
+// tracee is the process that strace started as skiff with a command line; 0 when
+// there is none yet.
+func tracee(s *harness.Session, line []string) int {
+	want := strings.Join(append([]string{s.Binary()}, line...), "\x00") + "\x00"
+	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range lines {
+		if data, err := os.ReadFile(path); err != nil || string(data) != want {
+			continue
+		}
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		stat, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "stat"))
+		var parent int
+		_, after, _ := strings.Cut(string(stat), ") ")
+		_, _ = fmt.Sscanf(after, "%1s %d", new(string), &parent)
+		if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", parent)); err == nil && string(name) == "strace\n" {
+			return pid
+		}
+	}
+	return 0
 }
