@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"syscall"
 	"time"
@@ -9,29 +10,30 @@ import (
 
 // Kill runs skiff with args, kills it and all that it started after a time, and
 // returns when the last of them is gone. It reports whether the kill came before
-// the command's own end.
-func (s *Session) Kill(after time.Duration, args ...string) bool {
+// the command's own end, and how it ended.
+func (s *Session) Kill(after time.Duration, args ...string) (killed bool, story string) {
 	s.T.Helper()
 	cmd := s.Command(context.Background(), append([]string{suite.binary}, args...)...)
+	words := s.Listen()
+	defer words.Close()
+	words.To(cmd)
+	begin := time.Now()
 	if err := cmd.Start(); err != nil {
 		s.T.Fatal(err)
 	}
-	ended := make(chan struct{})
-	go func() {
-		// Being killed is how it is meant to end.
-		_ = cmd.Wait()
-		close(ended)
-	}()
-	killed := false
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }() // being killed is how it is meant to end
+	var err error
 	select {
-	case <-ended:
+	case err = <-ended:
 	case <-time.After(after):
 		killed = true
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		<-ended
+		err = <-ended
 	}
+	took := time.Since(begin)
 	s.Alone()
-	return killed
+	return killed, fmt.Sprintf("%s: to be killed after %v, killed %v, ended after %v: %v\n%v", strings.Join(args, " "), after, killed, took, err, words)
 }
 
 // Alone waits until nothing runs any more that a killed command had started.

@@ -51,7 +51,7 @@ func TestBuild_Killed(t *testing.T) {
 	points := rand.New(rand.NewPCG(6, 6)) //nolint:gosec // the same points each time
 	killed := 0
 	for range n {
-		if s.Kill(time.Duration(points.IntN(300))*time.Millisecond, "build", "-q", "--no-cache", "--network", "none", "-t", "app", dir) {
+		if before, _ := s.Kill(time.Duration(points.IntN(300))*time.Millisecond, "build", "-q", "--no-cache", "--network", "none", "-t", "app", dir); before {
 			killed++
 		}
 	}

@@ -61,18 +61,31 @@ func TestKill_EveryVerb(t *testing.T) {
 			if v.monitored {
 				mode = random.IntN(killModes)
 			}
-			v.prepare(s)
 			after := time.Duration(random.Int64N(int64(limit)))
-			done, took := killMode(s, v.line, after, mode)
-			if done {
-				succeeded++
-				limit = (3*limit + took) / 4
-			} else if took < 3*time.Second && random.IntN(4) == 0 {
-				limit = limit * 6 / 5
-			}
-			next(s, v, done)
+			func() {
+				story := func() string { return "while it was prepared" }
+				defer s.Keep(func() string { return fmt.Sprintf("%s, kill %d (%s): %s", v.name, n, modeNames[mode], story()) })
+				v.prepare(s)
+				done, took, words := killMode(s, v.line, after, mode)
+				defer words.Close()
+				table := s.ImageTable()
+				story = func() string {
+					told := fmt.Sprintf("to be killed after %v, ended after %v, done: %v\n%v", after, took, done, words)
+					if now := s.ImageTable(); now != table {
+						told += fmt.Sprintf("\nthe table of images was %q, now it is %q", table, now)
+					}
+					return told
+				}
+				if done {
+					succeeded++
+					limit = (3*limit + took) / 4
+				} else if took < 3*time.Second && random.IntN(4) == 0 {
+					limit = limit * 6 / 5
+				}
+				next(s, v, done)
+			}()
 			if t.Failed() {
-				t.Fatalf("%s, kill %d (%s) %v after its start, done: %v", v.name, n, modeNames[mode], after, done)
+				t.FailNow()
 			}
 		}
 		t.Logf("%s: %d kills, %d of them after it had succeeded", v.name, rounds, succeeded)
@@ -83,12 +96,14 @@ func TestKill_EveryVerb(t *testing.T) {
 func onlyVerb() string { return os.Getenv("SKIFF_VERB") }
 
 // killMode runs a command and kills it in a mode after a while. It reports whether
-// the command had succeeded.
-func killMode(s *harness.Session, line []string, after time.Duration, mode int) (done bool, took time.Duration) {
+// the command had succeeded, how long it took and what it said.
+func killMode(s *harness.Session, line []string, after time.Duration, mode int) (done bool, took time.Duration, words *harness.Words) {
 	s.T.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	cmd := s.Command(ctx, append([]string{s.Binary()}, line...)...)
+	words = s.Listen()
+	words.To(cmd)
 	begin := time.Now()
 	if err := cmd.Start(); err != nil {
 		s.T.Fatal(err)
@@ -101,7 +116,7 @@ func killMode(s *harness.Session, line []string, after time.Duration, mode int) 
 		if mode == killAll {
 			s.KillAll()
 		}
-		return err == nil, time.Since(begin)
+		return err == nil, time.Since(begin), words
 	case <-time.After(after):
 	}
 	switch mode {
@@ -118,7 +133,7 @@ func killMode(s *harness.Session, line []string, after time.Duration, mode int) 
 	if ctx.Err() != nil {
 		s.T.Errorf("%v: no end within a minute after the kill", line)
 	}
-	return err == nil, time.Since(begin)
+	return err == nil, time.Since(begin), words
 }
 
 // next are the commands after a kill, and what has to be true after them.

@@ -1,10 +1,12 @@
 package image_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,18 +62,25 @@ func TestPull_KilledLeavesNothing(t *testing.T) {
 	random := rand.New(rand.NewPCG(killSeed, 1))
 	for n := range kills(t) {
 		after := time.Duration(random.Int64N(int64(whole)))
-		if !s.Kill(after, "pull", "-q", ref) {
-			s.OK("rmi", ref)
-			continue
-		}
-		s.Skiff(next[n%len(next)]...)
-		if s.Skiff("images", "-q").Exits(0).Stdout != "" {
-			// Killed after it was named, before it said so.
-			s.OK("rmi", ref)
-		}
-		if left := leftovers(s); len(left) > 0 {
-			t.Fatalf("kill %d after %v, then %v: left %v", n, after, next[n%len(next)], left)
-		}
+		func() {
+			killed, story := s.Kill(after, "pull", "-q", ref)
+			table, then, listed := s.ImageTable(), next[n%len(next)], ""
+			defer s.Keep(func() string {
+				return fmt.Sprintf("kill %d: %s\nthe table of images was %q, then %v, listed %q; now it is %q", n, story, table, then, listed, s.ImageTable())
+			})
+			if !killed {
+				s.OK("rmi", ref)
+				return
+			}
+			s.Skiff(then...)
+			if listed = s.OK("images", "--no-trunc"); strings.Contains(listed, "sha256:") {
+				// Killed after it was named, before it said so.
+				s.OK("rmi", ref)
+			}
+			if left := leftovers(s); len(left) > 0 {
+				t.Fatalf("left %v", left)
+			}
+		}()
 	}
 	s.OK("pull", "-q", ref)
 	s.Skiff("run", "--rm", "--network", "none", ref, "sh", "-c", "cat /noise* | wc -c").Exits(0).Prints("25165824")
