@@ -88,8 +88,7 @@ func create(ctx context.Context, e *env.Env, g *globals, o *bundle.CreateOptions
 	if err != nil {
 		return nil, nil, err
 	}
-	if c.Limited() {
-		const text = "resource limits are not applied: no cgroup is made"
+	if text := c.Unmet(); text != "" {
 		if g.log.path == "" {
 			fmt.Fprintln(e.Err, "WARNING: "+text)
 		}

@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"skiff/rootless"
+	"skiff/runtime/cgroup"
 	"skiff/runtime/embedded"
 	"skiff/runtime/launch"
 	"skiff/runtime/seccomp"
@@ -60,6 +63,7 @@ func Create(root StateRoot, o *CreateOptions) (_ *Container, _ *os.File, err err
 	defer held.Release()
 	defer func() {
 		if err != nil {
+			stage.LeaveCgroups(c.Cgroups)
 			err = errors.Join(err, os.RemoveAll(c.dir))
 			root.tidy()
 		}
@@ -155,10 +159,14 @@ func (r StateRoot) tidy() { _ = os.Remove(string(r)) }
 
 // launch leads the container's process to where it waits for Start.
 func (c *Container) launch(b *Bundle, o *CreateOptions) (*os.File, error) {
+	if err := c.confine(b.Spec.Linux); err != nil {
+		return nil, err
+	}
 	l, err := c.messages(b, o)
 	if err != nil {
 		return nil, err
 	}
+	l.Cgroups = c.Cgroups
 	fifo, err := unix.Open(filepath.Join(c.dir, startFIFO), unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", startFIFO, err)
@@ -196,6 +204,31 @@ func (c *Container) launch(b *Bundle, o *CreateOptions) (*os.File, error) {
 	return console, nil
 }
 
+// confine makes the container's control groups. They are recorded before there is
+// anything in them, so that who deletes it finds them.
+func (c *Container) confine(s *rspec.Linux) error {
+	if s == nil {
+		return nil
+	}
+	g, unmet, err := cgroup.ForSpec(c.ID, s.CgroupsPath, s.Resources)
+	switch {
+	case err != nil:
+		return err
+	case g == nil && cgroup.Limits(s.Resources):
+		c.unmet = "resource limits are not applied: no cgroup is made"
+	case len(unmet) > 0:
+		c.unmet = "resource limits are not applied that this kernel does not know: " + strings.Join(unmet, ", ")
+	}
+	if !slices.ContainsFunc(s.Namespaces, func(n rspec.LinuxNamespace) bool { return n.Type == rspec.MountNamespace }) {
+		c.unmet = strings.TrimPrefix(c.unmet+"; ", "; ") + "without a mount namespace of its own a container has no mounts, devices, sysctls, masked or read-only paths"
+	}
+	if g == nil {
+		return nil
+	}
+	c.Cgroups = g.Dirs
+	return c.write()
+}
+
 func (c *Container) messages(b *Bundle, o *CreateOptions) (*message.Launch, error) {
 	s := b.Spec
 	if rootless.Rootless() {
@@ -205,6 +238,7 @@ func (c *Container) messages(b *Bundle, o *CreateOptions) (*message.Launch, erro
 	}
 	in := &launch.Input{
 		ID: c.ID, Bundle: b.Dir, RootDir: b.Root, StartFIFO: true, Orphan: true, KeepFDs: o.KeepFDs,
+		OwnCgroup: len(c.Cgroups) > 0, MountNamespace: fmt.Sprintf("/proc/%d/ns/mnt", os.Getppid()),
 		Size: message.Size{Rows: o.Rows, Cols: o.Cols},
 	}
 	var err error
@@ -276,15 +310,6 @@ func WritePIDFile(path string, pid int) error {
 	return atomicfile.Write(path, []byte(strconv.Itoa(pid)), 0o644, atomicfile.Volatile)
 }
 
-// Limited reports whether the configuration asks for resource limits, of which
-// none is applied.
-func (c *Container) Limited() bool {
-	s, err := c.spec()
-	if err != nil || s.Linux == nil || s.Linux.Resources == nil {
-		return false
-	}
-	r := *s.Linux.Resources
-	r.Devices = nil // kept by the namespace: what is not there cannot be opened
-	data, err := json.Marshal(r)
-	return err == nil && string(data) != "{}"
-}
+// Unmet says what the configuration asks for and is not applied, and why; empty when
+// all is.
+func (c *Container) Unmet() string { return c.unmet }

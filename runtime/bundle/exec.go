@@ -89,5 +89,5 @@ func (c *Container) Exec(p *rspec.Process, o *ExecOptions) (pid int, console *os
 	for i, f := range o.Stdio {
 		stdio[i] = f.Fd()
 	}
-	return (&enter.Target{Cache: o.Cache, Pidfd: pidfd, Pid: c.Pid}).Start(m, stdio)
+	return (&enter.Target{Cache: o.Cache, Pidfd: pidfd, Pid: c.Pid, Cgroups: c.Cgroups}).Start(m, stdio)
 }

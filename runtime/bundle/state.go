@@ -54,12 +54,15 @@ type record struct {
 	Pid      int    `json:"pid"`
 	PidStart uint64 `json:"pidStart"` // clock ticks after boot, proc(5)
 	BootID   string `json:"bootId"`
+	// Cgroups are the directories of its control groups.
+	Cgroups []string `json:"cgroups,omitempty"`
 }
 
 // Container is one container of a state root.
 type Container struct {
 	dir string
 	record
+	unmet string // see Unmet
 }
 
 // State is the specification's state of a container with what runc adds

@@ -12,6 +12,7 @@ import (
 	rspec "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"skiff/runtime/stage"
 	"skiff/storage/lock"
 )
 
@@ -81,6 +82,7 @@ func (c *Container) Delete(ctx context.Context, force bool) (warnings []error, e
 	if err := os.Rename(c.dir, gone); err != nil {
 		return nil, err
 	}
+	stage.LeaveCgroups(c.Cgroups)
 	if err := os.RemoveAll(gone); err != nil {
 		return nil, err
 	}

@@ -22,6 +22,9 @@ import (
 type Target struct {
 	Cache      string // keeps the stage program
 	Pidfd, Pid int    // of the container's first process
+	// Cgroups are the container's control groups, which the process joins; a monitor
+	// knows them itself.
+	Cgroups []string
 	// Monitor is a connection to the container's monitor, which is to be the
 	// process's parent and tells its end there; nil makes it a child of ours.
 	Monitor *message.Conn
@@ -45,7 +48,9 @@ func (t *Target) Start(p *message.Process, stdio [3]uintptr) (child int, console
 	if err != nil {
 		return 0, nil, err
 	}
-	err = ours.SendConfig(message.ExecConfig, message.Exec{Process: *p, Wait: t.Monitor != nil}, append([]int{t.Pidfd}, t.Given...)...)
+	if err = stage.EnterCgroups(t.Cgroups, child); err == nil {
+		err = ours.SendConfig(message.ExecConfig, message.Exec{Process: *p, Wait: t.Monitor != nil}, append([]int{t.Pidfd}, t.Given...)...)
+	}
 	if err == nil {
 		err = ours.Send(message.SeccompFilter, p.Seccomp)
 	}

@@ -41,6 +41,9 @@ type Input struct {
 	KeepFDs    int
 	Given      int // see message.Process.Given
 	Size       message.Size
+	// MountNamespace is that of the caller, for a container without one of its own,
+	// where we have left it.
+	MountNamespace string
 	// OwnCgroup says that init is put into a control group of its own, which its
 	// cgroup namespace shall begin at.
 	OwnCgroup bool
@@ -63,7 +66,7 @@ func Messages(s *rspec.Spec, in *Input) (*message.Launch, error) {
 		Masked: s.Linux.MaskedPaths, Readonly: s.Linux.ReadonlyPaths, NetworkWanted: in.Network != nil || in.Hub != nil,
 		ReadonlyRoot: s.Root != nil && s.Root.Readonly, DefaultDevices: true,
 	}
-	if err := addNamespaces(s, l, init); err != nil {
+	if err := addNamespaces(s, in, l, init); err != nil {
 		return nil, err
 	}
 	if in.OwnCgroup && l.CloneFlags&unix.CLONE_NEWCGROUP != 0 {
@@ -104,13 +107,15 @@ func Messages(s *rspec.Spec, in *Input) (*message.Launch, error) {
 	return l, nil
 }
 
-func addNamespaces(s *rspec.Spec, l *message.Launch, init *message.Init) error {
+func addNamespaces(s *rspec.Spec, in *Input, l *message.Launch, init *message.Init) error {
 	var mount []message.Namespace
+	uts := false
 	for _, ns := range s.Linux.Namespaces {
 		flag, ok := spec.NamespaceFlag(ns.Type)
 		if !ok {
 			return fmt.Errorf("namespace %q is not supported", ns.Type)
 		}
+		uts = uts || flag == unix.CLONE_NEWUTS
 		switch {
 		case ns.Path == "":
 			l.CloneFlags |= uintptr(flag)
@@ -126,7 +131,16 @@ func addNamespaces(s *rspec.Spec, l *message.Launch, init *message.Init) error {
 	// Last, because the others' paths are this namespace's.
 	init.Join = append(init.Join, mount...)
 	if l.CloneFlags&unix.CLONE_NEWNS == 0 && len(mount) == 0 {
-		return errors.New("a container without a mount namespace of its own is not supported")
+		if init.Root == "" || s.Process.Terminal {
+			return errors.New("a container without a mount namespace of its own has a directory as its root, and no terminal")
+		}
+		init.Chroot = true
+		if in.MountNamespace != "" {
+			init.Join = append(init.Join, message.Namespace{Flag: unix.CLONE_NEWNS, Path: in.MountNamespace})
+		}
+	}
+	if !uts && (s.Hostname != "" || s.Domainname != "") {
+		return errors.New("a container without a UTS namespace of its own cannot have a hostname")
 	}
 	if l.CloneFlags&unix.CLONE_NEWUSER != 0 {
 		l.UIDMap, l.GIDMap = idMaps(s.Linux.UIDMappings), idMaps(s.Linux.GIDMappings)

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// enterCgroups moves a process that does nothing yet.
-func enterCgroups(dirs []string, pid int) error {
+// EnterCgroups moves a process that does nothing yet.
+func EnterCgroups(dirs []string, pid int) error {
 	for _, dir := range dirs {
 		f, err := os.OpenFile(filepath.Join(dir, "cgroup.procs"), os.O_WRONLY, 0)
 		if err == nil {
@@ -28,9 +28,9 @@ func enterCgroups(dirs []string, pid int) error {
 	return nil
 }
 
-// leaveCgroups ends what is left in the container's control groups and removes
+// LeaveCgroups ends what is left in the container's control groups and removes
 // them, with what the container made below.
-func leaveCgroups(dirs []string) {
+func LeaveCgroups(dirs []string) {
 	for _, dir := range dirs {
 		// Absent on version 1 and before Linux 5.14; what is left there is only
 		// what has no pid namespace of the container's.

@@ -43,7 +43,7 @@ func (r *relay) admit(m *monitor, c *client, body []byte) {
 	pid, pidfd, err := in.Spawn()
 	if err == nil {
 		// It still waits for its configuration.
-		if err = enterCgroups(m.cfg.Cgroups, pid); err != nil {
+		if err = EnterCgroups(m.cfg.Cgroups, pid); err != nil {
 			_ = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0)
 			(&guest{pid: pid, pidfd: pidfd}).end()
 		}

@@ -165,7 +165,7 @@ func (h *health) spawn(m *monitor, conn message.Conn, out int) (pid, pidfd int, 
 	if pid, pidfd, err = in.Spawn(); err != nil {
 		return 0, -1, err
 	}
-	if err = enterCgroups(m.cfg.Cgroups, pid); err != nil {
+	if err = EnterCgroups(m.cfg.Cgroups, pid); err != nil {
 		_ = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0)
 		(&guest{pid: pid, pidfd: pidfd}).end()
 		return 0, -1, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -85,16 +86,17 @@ func runInit(parent message.Conn, cfg *message.Init, fds []int) error {
 	if err := runHooks(cfg.CreateHooks, cfg.State, "creating"); err != nil {
 		return fmt.Errorf("createContainer hook: %w", err)
 	}
-	if err := protectRoot(cfg, root); err != nil {
-		return err
-	}
 	if err := awaitNetwork(parent, cfg); err != nil {
 		return err
 	}
-	if err := root.Pivot(); err != nil {
-		return err
+	descriptors := -1
+	if cfg.StartFIFO {
+		// Looked up now: the container need not have a /proc.
+		if descriptors, err = unix.Open("/proc/self/fd", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+			return fmt.Errorf("open descriptors: %w", err)
+		}
 	}
-	if err := shareRoot(cfg.RootPropagation); err != nil {
+	if err := enterRoot(cfg, root); err != nil {
 		return err
 	}
 	if err := setNames(cfg); err != nil {
@@ -115,7 +117,7 @@ func runInit(parent message.Conn, cfg *message.Init, fds []int) error {
 		}
 		return finish(cfg, term, parent.FD)
 	}
-	fifo, err := awaitFIFO(parent, p.KeepFDs, fds)
+	fifo, err := awaitFIFO(parent, p.KeepFDs, fds[len(fds)-1], descriptors)
 	if err != nil {
 		return err
 	}
@@ -196,6 +198,9 @@ func join(list []message.Namespace) error {
 
 // makeRoot mounts the root and everything in it.
 func makeRoot(cfg *message.Init, fds []int) (*rootfs.Root, error) {
+	if cfg.Chroot {
+		return rootfs.Open(cfg.Root)
+	}
 	// Slave first: what we mount stays ours, what the host mounts may still
 	// arrive where a bind asks for it.
 	if err := unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
@@ -268,6 +273,20 @@ func openTerminal(parent message.Conn, root *rootfs.Root, p *message.Process) (i
 	return slave, nil
 }
 
+// enterRoot makes the root that of this process, protected as it shall be.
+func enterRoot(cfg *message.Init, root *rootfs.Root) error {
+	if cfg.Chroot {
+		return root.Chroot()
+	}
+	if err := protectRoot(cfg, root); err != nil {
+		return err
+	}
+	if err := root.Pivot(); err != nil {
+		return err
+	}
+	return shareRoot(cfg.RootPropagation)
+}
+
 // protectRoot does what must come after all mounts and before the pivot.
 func protectRoot(cfg *message.Init, root *rootfs.Root) error {
 	if err := setSysctls(root, cfg.Sysctl); err != nil {
@@ -323,9 +342,11 @@ func setNames(cfg *message.Init) error {
 }
 
 // awaitFIFO waits for the OCI command line's start to open the other end of the
-// FIFO, and returns ours. The descriptor was opened with O_PATH before the
-// pivot; create waits for its connection to close.
-func awaitFIFO(parent message.Conn, keep int, fds []int) (int, error) {
+// FIFO, and returns ours. It was opened with O_PATH before the pivot, and is opened
+// again by its name in the directory descriptors; create waits for its connection
+// to close.
+func awaitFIFO(parent message.Conn, keep, fifo, descriptors int) (int, error) {
+	defer unix.Close(descriptors)
 	if err := parent.Close(); err != nil {
 		return -1, err
 	}
@@ -335,10 +356,10 @@ func awaitFIFO(parent message.Conn, keep int, fds []int) (int, error) {
 			return -1, fmt.Errorf("move descriptor: %w", err)
 		}
 	}
-	path := fmt.Sprintf("/proc/self/fd/%d", fds[len(fds)-1])
-	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	name := strconv.Itoa(fifo)
+	fd, err := unix.Openat(descriptors, name, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	for errors.Is(err, unix.EINTR) {
-		fd, err = unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		fd, err = unix.Openat(descriptors, name, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	}
 	if err != nil {
 		return -1, fmt.Errorf("open start fifo: %w", err)

@@ -65,7 +65,7 @@ func tryLaunch(l *message.Launch, c *child, stdio [3]uintptr, given []int) (_ *c
 			c.abandon()
 		}
 	}()
-	if err := enterCgroups(l.Cgroups, c.pid); err != nil {
+	if err := EnterCgroups(l.Cgroups, c.pid); err != nil {
 		return nil, err
 	}
 	fds := given

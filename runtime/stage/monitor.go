@@ -306,7 +306,7 @@ func (m *monitor) collect() {
 
 // finish publishes the end of the container and tells whoever is attached.
 func (m *monitor) finish() {
-	leaveCgroups(m.cfg.Cgroups)
+	LeaveCgroups(m.cfg.Cgroups)
 	unix.Close(m.listen)
 	_ = m.log.Close()
 	m.state.Restarting = false

@@ -266,6 +266,7 @@ type Init struct {
 	// Root is the directory to be the root when no mount comes with the message:
 	// a bundle's, or where fuse-overlayfs mounted.
 	Root            string
+	Chroot          bool // nothing is mounted: the mount namespace is the caller's
 	Join            []Namespace
 	NetworkWanted   bool
 	HooksWanted     bool // the parent has hooks to run once the root is there

@@ -51,6 +51,27 @@ func FromDir(dir string) (*Root, error) {
 	return r, err
 }
 
+// Open returns the directory dir as the root, where nothing may be mounted.
+func Open(dir string) (*Root, error) {
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open root %s: %w", dir, err)
+	}
+	return &Root{fd}, nil
+}
+
+// Chroot makes the root the process's root in the mount namespace that it is in,
+// and closes r. Who has CAP_SYS_CHROOT can leave it.
+func (r *Root) Chroot() error {
+	if err := unix.Fchdir(r.fd); err != nil {
+		return fmt.Errorf("enter root: %w", err)
+	}
+	if err := unix.Chroot("."); err != nil {
+		return fmt.Errorf("chroot: %w", err)
+	}
+	return unix.Close(r.fd)
+}
+
 // SetPropagation sets the root mount's propagation (MS_SHARED and so on).
 func (r *Root) SetPropagation(flags uintptr) error {
 	attr := unix.MountAttr{Propagation: uint64(flags &^ unix.MS_REC)}
