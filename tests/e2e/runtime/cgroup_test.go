@@ -67,11 +67,34 @@ func limit(t *testing.T, pid, controller, one, two string) string {
 	return ""
 }
 
+// mayLimit skips the test where root may not use a controller: in a container, for
+// one, or where it is not there.
+func mayLimit(t *testing.T, controller string) {
+	t.Helper()
+	const mountPoint = "/sys/fs/cgroup"
+	probe := filepath.Join(mountPoint, controller, fmt.Sprintf("skiff-probe-%d", os.Getpid()))
+	var err error
+	if harness.Exists(mountPoint + "/cgroup.subtree_control") {
+		if err = os.WriteFile(mountPoint+"/cgroup.subtree_control", []byte("+"+controller), 0o600); err == nil {
+			probe = filepath.Join(mountPoint, filepath.Base(probe))
+		}
+	}
+	if err == nil {
+		err = os.Mkdir(probe, 0o755)
+	}
+	if err != nil {
+		t.Skipf("no control group of %s to be had: %v", controller, err)
+	}
+	if err := os.Remove(probe); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRuntime_LimitsAsRoot(t *testing.T) {
 	harness.Requires(t, harness.Root)
 	s := harness.New(t)
-	if !harness.Exists("/sys/fs/cgroup/pids/cgroup.procs") && !harness.Exists("/sys/fs/cgroup/cgroup.subtree_control") {
-		t.Skip("no control groups that count processes")
+	for _, controller := range []string{"pids", "memory", "cpuset"} {
+		mayLimit(t, controller)
 	}
 	dir := bundle(s, "sleep", "1000")
 	name := fmt.Sprintf("/skiff-test-%d", os.Getpid())
