@@ -174,6 +174,8 @@ _skiff() {
 			'--pids-limit[Tune container pids limit (set -1 for unlimited)]:value:_files' \
 			'--platform[Set platform if server is multi-platform capable]:value:_files' \
 			'--pod[Pod to join, with its network, ipc and names]:value:_files' \
+			'--post-start[Hook to run in the container when it has started a command line, or JSON as Kubernetes has it]:value:_files' \
+			'--pre-stop[Hook to run in the container before its stop signal, within the grace time]:value:_files' \
 			'--preserve-fds[Number of descriptors, from 3 on, that the process gets beside its standard streams]:value:_files' \
 			'--privileged[Give extended privileges to this container]' \
 			'--publish[Publish a containers port(s) to the host]:value:_files' \
@@ -660,6 +662,8 @@ _skiff() {
 			'--pids-limit[Tune container pids limit (set -1 for unlimited)]:value:_files' \
 			'--platform[Set platform if server is multi-platform capable]:value:_files' \
 			'--pod[Pod to join, with its network, ipc and names]:value:_files' \
+			'--post-start[Hook to run in the container when it has started a command line, or JSON as Kubernetes has it]:value:_files' \
+			'--pre-stop[Hook to run in the container before its stop signal, within the grace time]:value:_files' \
 			'--privileged[Give extended privileges to this container]' \
 			'--publish[Publish a containers port(s) to the host]:value:_files' \
 			'--publish-all[Publish all exposed ports to random ports]' \
@@ -881,6 +885,8 @@ _skiff() {
 			'--pids-limit[Tune container pids limit (set -1 for unlimited)]:value:_files' \
 			'--platform[Set platform if server is multi-platform capable]:value:_files' \
 			'--pod[Pod to join, with its network, ipc and names]:value:_files' \
+			'--post-start[Hook to run in the container when it has started a command line, or JSON as Kubernetes has it]:value:_files' \
+			'--pre-stop[Hook to run in the container before its stop signal, within the grace time]:value:_files' \
 			'--preserve-fds[Number of descriptors, from 3 on, that the process gets beside its standard streams]:value:_files' \
 			'--privileged[Give extended privileges to this container]' \
 			'--publish[Publish a containers port(s) to the host]:value:_files' \
@@ -1966,6 +1972,8 @@ _skiff() {
 			'--pids-limit[Tune container pids limit (set -1 for unlimited)]:value:_files' \
 			'--platform[Set platform if server is multi-platform capable]:value:_files' \
 			'--pod[Pod to join, with its network, ipc and names]:value:_files' \
+			'--post-start[Hook to run in the container when it has started a command line, or JSON as Kubernetes has it]:value:_files' \
+			'--pre-stop[Hook to run in the container before its stop signal, within the grace time]:value:_files' \
 			'--privileged[Give extended privileges to this container]' \
 			'--publish[Publish a containers port(s) to the host]:value:_files' \
 			'--publish-all[Publish all exposed ports to random ports]' \

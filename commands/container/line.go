@@ -3,6 +3,7 @@ package container
 import (
 	"bytes"
 	"encoding/csv"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -15,6 +16,7 @@ import (
 
 	"skiff/storage"
 	"skiff/storage/container"
+	"skiff/storage/container/hook"
 	"skiff/storage/image"
 )
 
@@ -221,6 +223,19 @@ func (b *liner) health() {
 		b.check(own, from)
 	}
 	b.text("health-on-failure", b.cfg.Host.HealthOnFailure, "")
+	if l := b.cfg.Host.Lifecycle; l != nil {
+		b.hook("post-start", l.PostStart)
+		b.hook("pre-stop", l.PreStop)
+	}
+}
+
+func (b *liner) hook(flag string, h *hook.Handler) {
+	if h == nil {
+		return
+	}
+	if data, err := json.Marshal(h); err == nil {
+		b.add(flag, string(data))
+	}
 }
 
 func equalHealth(a, b *container.Healthcheck) bool {

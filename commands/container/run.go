@@ -130,6 +130,7 @@ func runRun(ctx context.Context, e *env.Env, o runOptions, start starter) error 
 	}
 	if o.Detach {
 		_, err := fmt.Fprintln(e.Out, c.Config.ID)
+		WarnPostStart(ctx, e, c)
 		notifyReady(ctx, e, c, true)
 		return err
 	}

@@ -89,6 +89,7 @@ func startAll(ctx context.Context, e *env.Env, o startOptions, start starter) er
 			failed, names = append(failed, inWords(err, ref, c)), append(names, ref)
 			continue
 		}
+		WarnPostStart(ctx, e, c)
 		notifyReady(ctx, e, c, true)
 		if _, err := fmt.Fprintln(e.Out, ref); err != nil {
 			return err
@@ -102,6 +103,14 @@ func startAll(ctx context.Context, e *env.Env, o startOptions, start starter) er
 		text = "Error: " + text
 	}
 	return append(failed, &failure.Error{Text: text, Code: 1, Local: true})
+}
+
+// WarnPostStart waits for the end of a started container's PostStart hook, and says
+// if that did not go well: the container runs, or is stopped by now.
+func WarnPostStart(ctx context.Context, e *env.Env, c *container.Container) {
+	if err := lifecycle.AwaitPostStart(ctx, c); err != nil {
+		fmt.Fprintf(e.Err, "WARNING: container %s: %v\n", c.Config.Name, err)
+	}
 }
 
 // refusePaused is docker's answer to starting what is paused.

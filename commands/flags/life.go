@@ -13,6 +13,7 @@ import (
 	"skiff/commands/failure"
 	"skiff/runtime/lifecycle"
 	"skiff/storage/container"
+	"skiff/storage/container/hook"
 )
 
 // LifeFlags are the flags about how a container's life goes on: restart, stop,
@@ -29,6 +30,8 @@ func LifeFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "no-healthcheck", Usage: "Disable any container-specified HEALTHCHECK"},
 		&cli.StringFlag{Name: "log-driver", Usage: "Logging driver for the container"},
 		&cli.StringSliceFlag{Name: "log-opt", Usage: "Log driver options"},
+		&cli.StringFlag{Name: "post-start", Usage: "Hook to run in the container when it has started: a command line, or JSON as Kubernetes has it"},
+		&cli.StringFlag{Name: "pre-stop", Usage: "Hook to run in the container before its stop signal, within the grace time"},
 		&cli.StringFlag{Name: "restart", Value: "no", Usage: "Restart policy to apply when a container exits"},
 		&cli.StringFlag{Name: "stop-signal", Usage: "Signal to stop the container"},
 		&cli.IntFlag{Name: "timeout", Usage: "Seconds after which the container is killed"},
@@ -56,6 +59,9 @@ func Life(c *cli.Context, p *container.Process, h *container.Host) (warnings []s
 	if p.Healthcheck, err = health(c); err != nil {
 		return nil, err
 	}
+	if h.Lifecycle, err = hooks(c); err != nil {
+		return nil, err
+	}
 	if h.HealthOnFailure = c.String("health-on-failure"); !slices.Contains([]string{"", "none", "kill", "restart", "stop"}, h.HealthOnFailure) {
 		return nil, fmt.Errorf("invalid action %q for --health-on-failure: one of none, kill, restart and stop", h.HealthOnFailure)
 	}
@@ -67,6 +73,27 @@ func Life(c *cli.Context, p *container.Process, h *container.Host) (warnings []s
 	}
 	h.LogConfig, err = logConfig(c.String("log-driver"), c.StringSlice("log-opt"))
 	return warnings, err
+}
+
+// hooks returns nil when nothing was said about hooks.
+func hooks(c *cli.Context) (*hook.Lifecycle, error) {
+	l := &hook.Lifecycle{}
+	for _, h := range []struct {
+		flag string
+		to   **hook.Handler
+	}{{"post-start", &l.PostStart}, {"pre-stop", &l.PreStop}} {
+		if !c.IsSet(h.flag) {
+			continue
+		}
+		var err error
+		if *h.to, err = hook.Parse(c.String(h.flag)); err != nil {
+			return nil, fmt.Errorf("invalid hook for --%s: %w", h.flag, err)
+		}
+	}
+	if *l == (hook.Lifecycle{}) {
+		return nil, nil
+	}
+	return l, nil
 }
 
 // ParseRestart reads the value of --restart: policy[:most retries].

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"skiff/commands/kube/plan"
 	"skiff/storage"
 	"skiff/storage/container"
+	"skiff/storage/container/hook"
 	"skiff/storage/image"
 )
 
@@ -193,6 +195,9 @@ func member(st *storage.Store, cfg *container.Config) plan.Member {
 		m.HealthSeconds = [3]int32{int32(p.Healthcheck.Interval.Seconds()), int32(p.Healthcheck.Timeout.Seconds()), int32(p.Healthcheck.StartPeriod.Seconds())}
 		m.HealthRetries = int32(p.Healthcheck.Retries)
 	}
+	if l := h.Lifecycle; l != nil {
+		m.PostStart, m.PreStop = hookJSON(l.PostStart), hookJSON(l.PreStop)
+	}
 	for _, mt := range cfg.Mounts {
 		source := mt.Source
 		if mt.Type == "volume" {
@@ -219,6 +224,17 @@ func member(st *storage.Store, cfg *container.Config) plan.Member {
 		}
 	}
 	return m
+}
+
+func hookJSON(h *hook.Handler) json.RawMessage {
+	if h == nil {
+		return nil
+	}
+	data, err := json.Marshal(h)
+	if err != nil {
+		return nil // strings and numbers
+	}
+	return data
 }
 
 // pathType is Kubernetes' type of a hostPath: -v makes a directory that is not there.

@@ -221,7 +221,7 @@ func play(ctx context.Context, e *env.Env, p *plan.Plan, replace, start bool) (m
 		case err == nil && !replace:
 			return nil, failure.Engine(nil, "pod %s is there already: remove it (skiff kube down), or use --replace", p.Pods[i].Name)
 		case err == nil:
-			err = pod.Remove(ctx, st, p.Pods[i].Name)
+			err = end(ctx, st, p.Pods[i].Name)
 		case errors.Is(err, container.ErrNotFound):
 			err = nil
 		}
@@ -309,8 +309,19 @@ func members(ctx context.Context, e *env.Env, planned *plan.Pod, start bool) (id
 		if _, err := lifecycle.Start(ctx, c, lifecycle.StartOptions{}); err != nil {
 			return nil, nil, fmt.Errorf("container %s: %w", c.Config.Name, err)
 		}
+		// As the kubelet: the next waits for it.
+		ccontainer.WarnPostStart(ctx, e, c)
 	}
 	return ids, main, nil
+}
+
+// end stops a pod as its containers want it, with their hooks, signals and grace
+// times, and removes it.
+func end(ctx context.Context, st *storage.Store, name string) error {
+	if err := pod.Stop(ctx, st, name); err != nil {
+		return err
+	}
+	return pod.Remove(ctx, st, name)
 }
 
 // makeVolume makes a volume unless it is there; one that goes with its pod is made
@@ -382,7 +393,7 @@ func down(ctx context.Context, e *env.Env, p *plan.Plan, force bool) error {
 			continue
 		}
 		if err == nil {
-			err = pod.Remove(ctx, st, p.Pods[i].Name)
+			err = end(ctx, st, p.Pods[i].Name)
 		}
 		if err != nil {
 			failed = append(failed, err)

@@ -12,7 +12,6 @@ import (
 	"skiff/commands/env"
 	"skiff/commands/failure"
 	"skiff/commands/kube/plan"
-	"skiff/commands/pod"
 	"skiff/runtime/lifecycle"
 	"skiff/storage/container"
 )
@@ -52,15 +51,6 @@ func wait(ctx context.Context, e *env.Env, p *plan.Plan, list []*container.Conta
 	var err error
 	if !stopped {
 		err = errors.Join(failed...)
-	}
-	st, openErr := e.Store()
-	if openErr != nil {
-		return errors.Join(err, openErr)
-	}
-	for i := range p.Pods {
-		if gone := pod.Stop(ctx, st, p.Pods[i].Name); !errors.Is(gone, container.ErrNotFound) {
-			err = errors.Join(err, gone)
-		}
 	}
 	if err = errors.Join(err, down(ctx, e, p, false)); err != nil || stopped {
 		return err

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"time"
 
-	"skiff/rootless"
 	"skiff/runtime/stage/message"
 	"skiff/storage/container"
 )
@@ -25,22 +24,15 @@ func healthConfig(c *container.Container) (*message.Health, error) {
 		return nil, nil
 	}
 	check := c.Config.Config.Healthcheck
-	p, err := execProcess(c, &ExecOptions{Args: args})
+	work, err := execWork(c, args)
 	if err != nil {
 		return nil, err
 	}
 	h := &message.Health{
-		Process: *p, Filter: p.Seccomp,
+		Work:     *work,
 		Interval: cmp.Or(check.Interval, healthInterval), Timeout: cmp.Or(check.Timeout, healthTimeout),
 		StartPeriod: check.StartPeriod, StartInterval: cmp.Or(check.StartInterval, healthStartInterval),
 		Retries: cmp.Or(check.Retries, healthRetries), OnFailure: c.Config.Host.HealthOnFailure,
-		StopSignal: int(StopSignal(c.Config)), StopTimeout: defaultGrace,
-	}
-	if s := c.Config.Config.StopTimeout; s != nil {
-		h.StopTimeout = time.Duration(*s) * time.Second
-	}
-	if mode := c.Config.Host.UsernsMode; mode != "" && mode != "host" {
-		h.Joiner = rootless.RoleJoin
 	}
 	return h, nil
 }

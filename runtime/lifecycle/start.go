@@ -248,6 +248,9 @@ func monitorConfig(ctx context.Context, c *container.Container, network network,
 	if m.Health, err = healthConfig(c); err != nil {
 		return nil, err
 	}
+	if err := lifeConfig(c, m); err != nil {
+		return nil, err
+	}
 	m.Timeout = time.Duration(cfg.Host.Timeout) * time.Second
 	if m.AutoRemove {
 		m.Trash = c.AnonymousVolumes()
@@ -373,10 +376,10 @@ func startMonitor(c *container.Container, m *message.Monitor, ahead *Ahead) (Ses
 	return newStream(conn, c), nil
 }
 
-// sendMonitor sends the configuration, with what a health check needs.
+// sendMonitor sends the configuration, with what the monitor's own work needs.
 func sendMonitor(conn message.Conn, m *message.Monitor) error {
 	given := preserved(m.Given)
-	if m.Health == nil || m.Health.Joiner == "" {
+	if m.Joiner == "" {
 		return conn.SendConfig(message.MonitorConfig, m, given...)
 	}
 	self, err := os.Open("/proc/self/exe")

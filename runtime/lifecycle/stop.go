@@ -81,8 +81,9 @@ func openInit(c *container.Container) (int, error) {
 }
 
 // Stop sends the container's stop signal (sig overrides unless 0), waits up to
-// timeout (nil: the container's or 10 s; negative: for ever), then kills. A
-// container that is not running is a success.
+// timeout (nil: the container's or 10 s; negative: for ever), then kills. The
+// container's PreStop hook, if it has one, comes before the signal and takes of
+// that time. A container that is not running is a success.
 func Stop(ctx context.Context, c *container.Container, sig syscall.Signal, timeout *time.Duration) error {
 	fd, err := openInit(c)
 	if errors.Is(err, ErrNotRunning) {
@@ -114,12 +115,12 @@ func Stop(ctx context.Context, c *container.Container, sig syscall.Signal, timeo
 	if sig == 0 {
 		sig = StopSignal(c.Config)
 	}
-	grace := defaultGrace
-	if s := c.Config.Config.StopTimeout; s != nil {
-		grace = time.Duration(*s) * time.Second
-	}
+	grace := graceOf(c.Config)
 	if timeout != nil {
 		grace = *timeout
+	}
+	if grace, err = preStop(ctx, c, grace); err != nil {
+		return err
 	}
 	emitKill(c, sig)
 	if err := unix.PidfdSendSignal(fd, sig, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {

@@ -49,6 +49,9 @@ type monitor struct {
 	once   bool
 	killAt time.Time
 	health health
+	life   life
+	tasks  []*task
+	joiner int // a program that enters a nested user namespace, -1 without one
 	// kept are the descriptors for the container's process, which gets them
 	// again when it is started again.
 	kept []int
@@ -64,9 +67,9 @@ func monitorMain(front message.Conn) int {
 	if err != nil {
 		return 125
 	}
-	m.health = health{cfg: m.cfg.Health, joiner: -1}
-	if len(fds) > m.cfg.Given {
-		m.health.joiner = fds[0]
+	m.health, m.life = health{cfg: m.cfg.Health}, newLife(&m.cfg)
+	if m.joiner = -1; len(fds) > m.cfg.Given {
+		m.joiner = fds[0]
 		fds = fds[1:]
 	}
 	m.kept = fds
@@ -247,6 +250,7 @@ func (m *monitor) recordStart() error {
 	}
 	m.started()
 	m.health.begin(m.cfg.Dir)
+	m.life.begin(m)
 	if m.killAt = (time.Time{}); m.cfg.Timeout > 0 {
 		m.killAt = m.state.StartedAt.Add(m.cfg.Timeout)
 	}
@@ -289,6 +293,7 @@ func (m *monitor) noteOOM() {
 // there for it.
 func (m *monitor) collect() {
 	m.relay.dismiss()
+	m.life.over(m)
 	code := wait(m.child.pid)
 	m.child.release()
 	m.noteOOM()

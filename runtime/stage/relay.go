@@ -48,6 +48,7 @@ type client struct {
 	fd     int
 	attach *message.Attach // nil until it said what it wants
 	guest  *guest          // what it had started instead
+	hook   string          // or the hook whose end it waits for
 	in     []byte          // an incomplete message
 	fds    []int           // that came with it
 	out    []byte          // not yet taken
@@ -97,7 +98,9 @@ func (r *relay) run(m *monitor) {
 			r.service(m, c)
 		}
 		r.bury(m)
+		m.tendTasks()
 		m.health.tend(m)
+		m.life.tend(m)
 		m.expire()
 		r.feed()
 		if r.mayRead() || ended {
@@ -153,14 +156,11 @@ func (r *relay) wait(m *monitor) bool {
 	if !r.settled {
 		timeout = settleAfter
 	}
-	add(m.health.output(), unix.POLLIN)
-	timeout = m.health.timeout(timeout)
-	if !m.killAt.IsZero() {
-		left := int(max(time.Until(m.killAt), 0).Milliseconds()) + 1
-		if timeout < 0 || left < timeout {
-			timeout = left
-		}
+	for _, t := range m.tasks {
+		add(t.out, unix.POLLIN)
+		timeout = sooner(timeout, t.until)
 	}
+	timeout = sooner(m.life.timeout(m, m.health.timeout(timeout)), m.killAt)
 	n, err := unix.Poll(r.polls, timeout)
 	if err == nil && !r.settled && (n == 0 || r.moved > settleBytes) {
 		r.settled = true
@@ -315,6 +315,8 @@ func (r *relay) handle(m *monitor, c *client, t message.Type, body []byte) {
 		}
 	case message.ExecWanted:
 		r.admit(m, c, body)
+	case message.HookWanted:
+		m.life.wanted(m, c, body)
 	case message.EndWanted:
 		m.noteEnd(c)
 	case message.PolicyChanged:

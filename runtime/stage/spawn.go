@@ -17,6 +17,8 @@ type Inside struct {
 	Program int
 	Args    []string
 	Files   []uintptr // as syscall.ProcAttr has them
+	// NetOnly joins no namespace but the network's: the container does not see it.
+	NetOnly bool
 }
 
 // Spawn starts a process in the container's namespaces, save the mount namespace
@@ -47,7 +49,7 @@ func (in *Inside) spawn() (pid, pidfd int, err error) {
 		{"uts", unix.CLONE_NEWUTS},
 		{"cgroup", unix.CLONE_NEWCGROUP},
 	} {
-		if in.Foreign(ns.name) {
+		if (!in.NetOnly || ns.name == "net") && in.Foreign(ns.name) {
 			flags |= ns.flag
 		}
 	}

@@ -25,6 +25,7 @@ const (
 	RoleExec    Role = "skiff:exec"
 	RoleCreate  Role = "skiff:create"
 	RoleStep    Role = "skiff:step"
+	RoleFetch   Role = "skiff:fetch"
 )
 
 // controlFD is the descriptor that every role finds its parent's socket on.
@@ -45,6 +46,8 @@ func main(r Role) func(message.Conn) int {
 		return createMain
 	case RoleStep:
 		return stepMain
+	case RoleFetch:
+		return fetchMain
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"skiff/storage/container/hook"
 )
 
 // Version is the format of config.json that this program writes.
@@ -220,6 +222,8 @@ type Host struct {
 	// HealthOnFailure is what an unhealthy container gets: none (or empty), kill,
 	// restart, stop.
 	HealthOnFailure string `json:"HealthcheckOnFailureAction,omitempty"`
+	// Lifecycle is what runs in the container after its start and before its stop.
+	Lifecycle *hook.Lifecycle `json:"Lifecycle,omitempty"`
 	// CgroupMode is --cgroups: enabled (or empty), split, disabled, no-conmon.
 	CgroupMode    string            `json:"CgroupMode,omitempty"`
 	Ulimits       []Ulimit          `json:"Ulimits"`

@@ -2,6 +2,8 @@
 // that answers. Standard library only: both programs link it.
 package plan
 
+import "encoding/json"
+
 // Question asks for one translation.
 type Question struct {
 	// Play is YAML of one or more documents, ConfigMaps more of them that only
@@ -63,6 +65,9 @@ type Member struct {
 	StopTimeout                   *int
 	Mounts                        []Mount
 	HealthCmd                     []string
+	// PostStart and PreStop are hooks in Kubernetes' JSON, nil without.
+	PostStart json.RawMessage `json:",omitempty"`
+	PreStop   json.RawMessage `json:",omitempty"`
 	// HealthSeconds are interval, timeout, start period; HealthRetries failures.
 	HealthSeconds [3]int32
 	HealthRetries int32

@@ -16,6 +16,8 @@ var containerFields = []string{
 	"livenessProbe.exec", "livenessProbe.httpGet", "livenessProbe.tcpSocket", "livenessProbe.initialDelaySeconds",
 	"livenessProbe.periodSeconds", "livenessProbe.timeoutSeconds", "livenessProbe.failureThreshold", "livenessProbe.successThreshold",
 	"readinessProbe", "startupProbe", // warned about
+	"lifecycle.postStart.exec", "lifecycle.postStart.httpGet", "lifecycle.postStart.sleep",
+	"lifecycle.preStop.exec", "lifecycle.preStop.httpGet", "lifecycle.preStop.sleep",
 	"securityContext.allowPrivilegeEscalation", "securityContext.capabilities", "securityContext.privileged",
 	"securityContext.readOnlyRootFilesystem", "securityContext.runAsUser", "securityContext.runAsGroup", "securityContext.runAsNonRoot",
 	"securityContext.seccompProfile",

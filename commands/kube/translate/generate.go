@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -238,6 +239,25 @@ func (b *describer) container(m *plan.Member) (*corev1.Container, error) {
 			ProbeHandler:  corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: m.HealthCmd}},
 			PeriodSeconds: m.HealthSeconds[0], TimeoutSeconds: m.HealthSeconds[1], InitialDelaySeconds: m.HealthSeconds[2], FailureThreshold: m.HealthRetries,
 		}
+	}
+	for _, h := range []struct {
+		data json.RawMessage
+		to   func(l *corev1.Lifecycle, h *corev1.LifecycleHandler)
+	}{
+		{m.PostStart, func(l *corev1.Lifecycle, h *corev1.LifecycleHandler) { l.PostStart = h }},
+		{m.PreStop, func(l *corev1.Lifecycle, h *corev1.LifecycleHandler) { l.PreStop = h }},
+	} {
+		if h.data == nil {
+			continue
+		}
+		handler := &corev1.LifecycleHandler{}
+		if err := json.Unmarshal(h.data, handler); err != nil {
+			return nil, fmt.Errorf("lifecycle: %w", err)
+		}
+		if c.Lifecycle == nil {
+			c.Lifecycle = &corev1.Lifecycle{}
+		}
+		h.to(c.Lifecycle, handler)
 	}
 	for i, mount := range m.Mounts {
 		b.mount(m, c, i, mount)

@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,8 +11,10 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"skiff/commands/kube/plan"
+	"skiff/storage/container/hook"
 )
 
 // pod plans one pod.
@@ -204,6 +207,9 @@ func (b *podBuilder) container(c *corev1.Container, init bool) (*plan.Container,
 	if err := b.probes(c, init, flag); err != nil {
 		return nil, err
 	}
+	if err := b.hooks(c, init, flag); err != nil {
+		return nil, err
+	}
 	for i, m := range c.VolumeMounts {
 		if err := b.mount(&c.VolumeMounts[i], flag); err != nil {
 			return nil, fmt.Errorf("volumeMounts[%s]: %w", m.Name, err)
@@ -379,6 +385,42 @@ func (b *podBuilder) probes(c *corev1.Container, init bool, flag func(name, valu
 	return nil
 }
 
+// hooks are flags of create's, in Kubernetes' own JSON.
+func (b *podBuilder) hooks(c *corev1.Container, init bool, flag func(name, value string)) error {
+	l := c.Lifecycle
+	if l == nil {
+		return nil
+	}
+	if init {
+		return errors.New("lifecycle: an init container has no hooks")
+	}
+	for _, h := range []struct {
+		name, flag string
+		handler    *corev1.LifecycleHandler
+	}{{"postStart", "post-start", l.PostStart}, {"preStop", "pre-stop", l.PreStop}} {
+		if h.handler == nil {
+			continue
+		}
+		own := h.handler.DeepCopy()
+		if g := own.HTTPGet; g != nil {
+			port, err := probePort(c, g.Port.StrVal, g.Port.IntVal)
+			if err != nil {
+				return fmt.Errorf("lifecycle.%s.httpGet.port: %w", h.name, err)
+			}
+			g.Port = intstr.FromInt32(port)
+		}
+		data, err := json.Marshal(own)
+		if err != nil {
+			return err
+		}
+		if _, err := hook.Parse(string(data)); err != nil {
+			return fmt.Errorf("lifecycle.%s: %w", h.name, err)
+		}
+		flag(h.flag, string(data))
+	}
+	return nil
+}
+
 // shellLine is what a shell makes these words of; of a shell's own line just that.
 func shellLine(words []string) string {
 	if len(words) == 3 && words[1] == "-c" && (words[0] == "sh" || words[0] == "/bin/sh") {
@@ -400,7 +442,7 @@ func probePort(c *corev1.Container, name string, number int32) (int32, error) {
 			return p.ContainerPort, nil
 		}
 	}
-	return 0, fmt.Errorf("livenessProbe: no port of the container is called %q", name)
+	return 0, fmt.Errorf("no port of the container is called %q", name)
 }
 
 // mountable is a volume of a pod: the beginning of --mount.

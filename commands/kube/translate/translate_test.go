@@ -26,6 +26,7 @@ func TestPlay_Arguments(t *testing.T) {
 		"user":        {simple("    securityContext: {runAsUser: 5, runAsGroup: 6, readOnlyRootFilesystem: true, privileged: true}\n"), "--restart=always --user=5:6 --privileged=true --read-only=true img"},
 		"pod's user":  {simple("  securityContext: {runAsUser: 5, supplementalGroups: [7]}\n"), "--restart=always --user=5 --group-add=7 img"},
 		"probe":       {simple("    ports: [{name: web, containerPort: 80}]\n    livenessProbe: {tcpSocket: {port: web}, failureThreshold: 2}\n"), "--restart=always --health-cmd=nc -z '127.0.0.1' 80 --health-interval=10s --health-timeout=1s --health-retries=2 --health-on-failure=restart img"},
+		"hooks":       {simple("    ports: [{name: web, containerPort: 80}]\n    lifecycle: {postStart: {exec: {command: [a, b c]}}, preStop: {httpGet: {port: web, path: /x}}}\n"), `--restart=always --post-start={"exec":{"command":["a","b c"]}} --pre-stop={"httpGet":{"path":"/x","port":80}} img`},
 		"host's path": {simple("    volumeMounts: [{name: v, mountPath: /m, readOnly: true, subPath: a}]\n  volumes: [{name: v, hostPath: {path: /h}}]\n"), "--restart=always --mount=type=bind,source=/h/a,destination=/m,readonly img"},
 		"memory":      {simple("    volumeMounts: [{name: v, mountPath: /m}]\n  volumes: [{name: v, emptyDir: {medium: Memory, sizeLimit: 1Mi}}]\n"), "--restart=always --mount=type=tmpfs,destination=/m,tmpfs-size=1048576 img"},
 	} {

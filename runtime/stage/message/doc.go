@@ -24,5 +24,6 @@
 // Exited the other. Later clients connect to the control socket and say
 // AttachWanted first, or ExecWanted: the process that the monitor then starts has
 // its streams and its configuration (Exec, by a socket of its own) from the
-// client, and only its end is told there.
+// client, and only its end is told there; or HookWanted, which HookDone answers when
+// the hook has ended.
 package message

@@ -34,6 +34,9 @@ const (
 	EndNoted                      // empty
 	PolicyChanged                 // Restart
 	ExecWanted                    // Spawn, with descriptors: the program, then the process's own
+	FetchConfig                   // Fetch
+	HookWanted                    // HookRun
+	HookDone                      // HookEnd
 )
 
 // What is said to the network program.
@@ -113,9 +116,17 @@ type Monitor struct {
 	Cgroups []string
 	OOM     string
 	Restart Restart
-	// Health is the container's check, nil without. The first descriptor that
-	// comes along is the program that Health.Joiner is a role of, if there is one.
-	Health *Health
+	// Health is the container's check, nil without; PostStart and PreStop are what
+	// runs in it after its start and before it is asked to stop, nil for nothing.
+	Health             *Health
+	PostStart, PreStop *Work
+	// Joiner is argv[0] of the program that enters a nested user namespace, which
+	// is then the first descriptor that comes along; empty where there is none.
+	Joiner string
+	// StopSignal asks the container to end; after Grace, negative for ever, it is
+	// killed.
+	StopSignal int
+	Grace      time.Duration
 	// Given is how many descriptors come along for the container's process.
 	Given int
 	// Timeout ends the container, 0 never (--timeout).
@@ -148,16 +159,44 @@ type Restart struct {
 
 // Health says how a container's health is checked.
 type Health struct {
-	Process                                       Process
-	Filter                                        []byte // for it, see Process.Seccomp
+	Work                                          Work
 	Interval, Timeout, StartPeriod, StartInterval time.Duration
 	Retries                                       int
 	OnFailure                                     string // none or empty, kill, restart, stop
-	StopSignal                                    int
-	StopTimeout                                   time.Duration
-	// Joiner is argv[0] of the program that enters a nested user namespace; empty
-	// where there is none.
-	Joiner string
+}
+
+// Work is what the monitor itself does in the container: it fetches, else sleeps,
+// else executes Process.
+type Work struct {
+	Process Process
+	Filter  []byte // for it, see Process.Seccomp
+	Fetch   *Fetch
+	Sleep   time.Duration
+}
+
+// Fetch is one exchange over TCP in the container's network namespace. It succeeds
+// when Request, HTTP/1.1, is answered with a status of 200 to 399, or with
+// AnyStatus at all; without a Request when there is a connection.
+type Fetch struct {
+	IP        []byte // 4 bytes or 16
+	Port      int
+	Request   []byte
+	AnyStatus bool
+}
+
+// The names of the hooks of a container's life: Kubernetes'.
+const (
+	PostStart = "postStart"
+	PreStop   = "preStop"
+)
+
+// HookRun asks for the end of a hook: that of PostStart has begun with the
+// container, PreStop begins unless it runs already.
+type HookRun struct{ Name string }
+
+// HookEnd tells how a hook has ended: Failed is empty when it went well.
+type HookEnd struct {
+	Failed string `json:",omitempty"`
 }
 
 // Log says where a container's output is kept.

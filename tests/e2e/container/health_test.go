@@ -65,7 +65,7 @@ func TestHealth_StartsAndFails(t *testing.T) {
 func TestHealth_ActsOnAnUnhealthyContainer(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadBusybox()
-	bad := []string{"--health-cmd", "test -e /well", "--health-interval", "100ms", "--health-retries", "1", img, "sleep", "1000"}
+	bad := []string{"--stop-timeout", "0", "--health-cmd", "test -e /well", "--health-interval", "100ms", "--health-retries", "1", img, "sleep", "1000"}
 	s.OK(append([]string{"run", "-d", "--name", "kill", "--health-on-failure", "kill"}, bad...)...)
 	s.Eventually("it is killed", func() bool { return s.Inspect("kill", "{{.State.Status}} {{.State.ExitCode}}") == "exited 137" })
 	s.OK(append([]string{"run", "-d", "--name", "again", "--health-on-failure", "restart"}, bad...)...)

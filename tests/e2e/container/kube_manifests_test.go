@@ -59,7 +59,7 @@ func TestKube_ManifestsComeBack(t *testing.T) {
 func TestKube_PlaysWhatIsBehindAURL(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadBusybox()
-	manifest := "apiVersion: v1\nkind: Pod\nmetadata: {name: far}\nspec:\n  containers:\n  - {name: c, image: " + img + ", imagePullPolicy: Never, command: [sleep, '1000']}\n"
+	manifest := "apiVersion: v1\nkind: Pod\nmetadata: {name: far}\nspec:\n  terminationGracePeriodSeconds: 0\n  containers:\n  - {name: c, image: " + img + ", imagePullPolicy: Never, command: [sleep, '1000']}\n"
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/pod.yaml":
@@ -87,7 +87,7 @@ func TestKube_BuildsWhatLiesBeside(t *testing.T) {
 	img := s.LoadBusybox()
 	s.Mkdir("made")
 	s.WriteFile("made/Containerfile", "FROM "+img+"\nRUN echo one >/which\n")
-	s.WriteFile("pod.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - {name: c, image: 'made:1', imagePullPolicy: Never, command: [sleep, '1000']}\n")
+	s.WriteFile("pod.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  terminationGracePeriodSeconds: 0\n  containers:\n  - {name: c, image: 'made:1', imagePullPolicy: Never, command: [sleep, '1000']}\n")
 	which := func(flags ...string) string {
 		s.OK(append(append([]string{"kube", "play", "--replace"}, flags...), "pod.yaml")...)
 		return strings.TrimSpace(s.OK("exec", "p-c", "cat", "/which"))

@@ -142,11 +142,15 @@ func TestKube_RefusesWhatItCannotDo(t *testing.T) {
 		"apiVersion: v1\nkind: Ingress": "kinds that are understood are",
 		pod("    imagee: x\n"):          `unknown field "spec.containers[0].imagee"`,
 		pod("    ports: 7\n"):           "cannot unmarshal number",
-		pod("    lifecycle: {preStop: {exec: {command: [x]}}}\n"):                        "spec.containers[0].lifecycle is not supported",
-		pod("  priorityClassName: x\n"):                                                  "spec.priorityClassName is not supported",
-		pod("    volumeMounts: [{name: none, mountPath: /x}]\n"):                         "the pod has no volume of that name",
-		pod("    env: [{name: A, valueFrom: {secretKeyRef: {name: nosuch, key: k}}}]\n"): "Secret nosuch has no key k, or is not there",
-		pod("  volumes: [{name: v, nfs: {server: s, path: /}}]\n"):                       "spec.volumes[0].nfs is not supported",
+		pod("    lifecycle: {preStop: {tcpSocket: {port: 1}}}\n"):                                          "spec.containers[0].lifecycle.preStop.tcpSocket is not supported",
+		pod("    lifecycle: {preStop: {exec: {}}}\n"):                                                      "container c: lifecycle.preStop: exec.command is empty",
+		pod("    lifecycle: {preStop: {httpGet: {port: web}}}\n"):                                          `lifecycle.preStop.httpGet.port: no port of the container is called "web"`,
+		pod("    lifecycle: {postStart: {httpGet: {port: 80, scheme: HTTPS}}}\n"):                          `lifecycle.postStart: httpGet.scheme "HTTPS" is not supported`,
+		pod("  initContainers:\n  - {name: i, image: x, lifecycle: {postStart: {sleep: {seconds: 1}}}}\n"): "container i: lifecycle: an init container has no hooks",
+		pod("  priorityClassName: x\n"):                                                                    "spec.priorityClassName is not supported",
+		pod("    volumeMounts: [{name: none, mountPath: /x}]\n"):                                           "the pod has no volume of that name",
+		pod("    env: [{name: A, valueFrom: {secretKeyRef: {name: nosuch, key: k}}}]\n"):                   "Secret nosuch has no key k, or is not there",
+		pod("  volumes: [{name: v, nfs: {server: s, path: /}}]\n"):                                         "spec.volumes[0].nfs is not supported",
 		pod("    ports: [{containerPort: 1, hostPort: 5}]\n  - name: d\n    image: x\n    ports: [{containerPort: 2, hostPort: 5}, {containerPort: 1, hostPort: 5}]\n"): "port 5:1 is published by pod p and by pod p",
 		pod("  - name: c\n    image: x\n"): "container p-c is there twice",
 		pod("") + "---\n" + pod(""):        "pod p is there twice",
@@ -165,7 +169,7 @@ func TestKube_DeploymentsAndStandardInput(t *testing.T) {
 	s := harness.New(t)
 	image := s.LoadBusybox()
 	text := "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  replicas: 2\n  selector: {matchLabels: {app: web}}\n  template:\n    metadata: {labels: {app: web}}\n" +
-		"    spec:\n      containers:\n      - name: c\n        image: " + image + "\n        command: [sleep, '1000']\n---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80}]}\n"
+		"    spec:\n      terminationGracePeriodSeconds: 0\n      containers:\n      - name: c\n        image: " + image + "\n        command: [sleep, '1000']\n---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80}]}\n"
 	r := s.SkiffInput(strings.NewReader(text), "kube", "play", "-").Exits(0)
 	r.Complains("WARNING: Service web has no effect on one machine")
 	harness.Equal(t, "pods", s.OK("pod", "ps", "--format", "{{.Name}} {{.Status}}"), "web-pod-1 Running\nweb-pod-0 Running")
