@@ -258,6 +258,8 @@ var flagsElsewhere = map[string]string{
 	"preserve-fds": "TestPreserve_PassesDescriptors",
 	"rootfs":       "TestRootfs_*",
 	"pod":          "TestPod_*",
+	"post-start":   "TestHook_*",
+	"pre-stop":     "TestHook_*",
 }
 
 // Every flag that run and create have stands in one of the tables.
