@@ -143,6 +143,11 @@ _skiff() {
 			'--health-retries[Consecutive failures needed to report unhealthy]:value:_files' \
 			'--health-start-interval[Time between running the check during the start period (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-start-period[Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)]:value:_files' \
+			'--health-startup-cmd[Command to run to check that the container has come up, before health-cmd is]:value:_files' \
+			'--health-startup-interval[Time between running the startup check (ms|s|m|h) (default 30s)]:value:_files' \
+			'--health-startup-retries[Consecutive failures of the startup check after which the container is restarted (default 0 never)]:value:_files' \
+			'--health-startup-success[Consecutive successes that end the startup (default 1)]:value:_files' \
+			'--health-startup-timeout[Maximum time to allow one startup check to run (ms|s|m|h) (default 30s)]:value:_files' \
 			'--health-timeout[Maximum time to allow one check to run (ms|s|m|h) (default 0s)]:value:_files' \
 			'--help[Print usage]' \
 			'--hostname[Container host name]:value:_files' \
@@ -631,6 +636,11 @@ _skiff() {
 			'--health-retries[Consecutive failures needed to report unhealthy]:value:_files' \
 			'--health-start-interval[Time between running the check during the start period (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-start-period[Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)]:value:_files' \
+			'--health-startup-cmd[Command to run to check that the container has come up, before health-cmd is]:value:_files' \
+			'--health-startup-interval[Time between running the startup check (ms|s|m|h) (default 30s)]:value:_files' \
+			'--health-startup-retries[Consecutive failures of the startup check after which the container is restarted (default 0 never)]:value:_files' \
+			'--health-startup-success[Consecutive successes that end the startup (default 1)]:value:_files' \
+			'--health-startup-timeout[Maximum time to allow one startup check to run (ms|s|m|h) (default 30s)]:value:_files' \
 			'--health-timeout[Maximum time to allow one check to run (ms|s|m|h) (default 0s)]:value:_files' \
 			'--help[Print usage]' \
 			'--hostname[Container host name]:value:_files' \
@@ -854,6 +864,11 @@ _skiff() {
 			'--health-retries[Consecutive failures needed to report unhealthy]:value:_files' \
 			'--health-start-interval[Time between running the check during the start period (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-start-period[Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)]:value:_files' \
+			'--health-startup-cmd[Command to run to check that the container has come up, before health-cmd is]:value:_files' \
+			'--health-startup-interval[Time between running the startup check (ms|s|m|h) (default 30s)]:value:_files' \
+			'--health-startup-retries[Consecutive failures of the startup check after which the container is restarted (default 0 never)]:value:_files' \
+			'--health-startup-success[Consecutive successes that end the startup (default 1)]:value:_files' \
+			'--health-startup-timeout[Maximum time to allow one startup check to run (ms|s|m|h) (default 30s)]:value:_files' \
 			'--health-timeout[Maximum time to allow one check to run (ms|s|m|h) (default 0s)]:value:_files' \
 			'--help[Print usage]' \
 			'--hostname[Container host name]:value:_files' \
@@ -1941,6 +1956,11 @@ _skiff() {
 			'--health-retries[Consecutive failures needed to report unhealthy]:value:_files' \
 			'--health-start-interval[Time between running the check during the start period (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-start-period[Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)]:value:_files' \
+			'--health-startup-cmd[Command to run to check that the container has come up, before health-cmd is]:value:_files' \
+			'--health-startup-interval[Time between running the startup check (ms|s|m|h) (default 30s)]:value:_files' \
+			'--health-startup-retries[Consecutive failures of the startup check after which the container is restarted (default 0 never)]:value:_files' \
+			'--health-startup-success[Consecutive successes that end the startup (default 1)]:value:_files' \
+			'--health-startup-timeout[Maximum time to allow one startup check to run (ms|s|m|h) (default 30s)]:value:_files' \
 			'--health-timeout[Maximum time to allow one check to run (ms|s|m|h) (default 0s)]:value:_files' \
 			'--help[Print usage]' \
 			'--hostname[Container host name]:value:_files' \

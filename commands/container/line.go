@@ -222,10 +222,33 @@ func (b *liner) health() {
 		}
 		b.check(own, from)
 	}
+	if s := b.cfg.Config.StartupCheck; s != nil {
+		b.startup(s)
+	}
 	b.text("health-on-failure", b.cfg.Host.HealthOnFailure, "")
 	if l := b.cfg.Host.Lifecycle; l != nil {
 		b.hook("post-start", l.PostStart)
 		b.hook("pre-stop", l.PreStop)
+	}
+}
+
+func (b *liner) startup(s *container.StartupCheck) {
+	b.add("health-startup-cmd", s.Test[len(s.Test)-1])
+	for _, d := range []struct {
+		name string
+		own  time.Duration
+	}{{"health-startup-interval", s.Interval}, {"health-startup-timeout", s.Timeout}} {
+		if d.own != 0 {
+			b.add(d.name, d.own.String())
+		}
+	}
+	for _, n := range []struct {
+		name string
+		own  int
+	}{{"health-startup-retries", s.Retries}, {"health-startup-success", s.Successes}} {
+		if n.own != 0 {
+			b.add(n.name, strconv.Itoa(n.own))
+		}
 	}
 }
 

@@ -199,7 +199,7 @@ func OfContainer(c *container.Container, s container.Status, sizes *Sizes) Conta
 // health is what the checks said. Who does not run is not healthy: docker calls
 // that unhealthy, and scripts that wait for a container's health read it.
 func health(c *container.Container, s container.Status) *rstate.Health {
-	if s.Health != nil || c.Config.Config.Healthcheck.Command(nil) == nil || s.Recorded.StartedAt.IsZero() {
+	if s.Health != nil || !c.Config.Config.Checked() || s.Recorded.StartedAt.IsZero() {
 		return s.Health
 	}
 	h := rstate.ReadHealth(c.Dir())

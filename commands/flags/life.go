@@ -26,6 +26,11 @@ func LifeFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "health-start-interval", Usage: "Time between running the check during the start period (ms|s|m|h) (default 0s)"},
 		&cli.DurationFlag{Name: "health-start-period", Usage: "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)"},
 		&cli.StringFlag{Name: "health-on-failure", Usage: "What to do with an unhealthy container: none, kill, restart, stop"},
+		&cli.StringFlag{Name: "health-startup-cmd", Usage: "Command to run to check that the container has come up, before health-cmd is"},
+		&cli.DurationFlag{Name: "health-startup-interval", Usage: "Time between running the startup check (ms|s|m|h) (default 30s)"},
+		&cli.IntFlag{Name: "health-startup-retries", Usage: "Consecutive failures of the startup check after which the container is restarted (default 0: never)"},
+		&cli.IntFlag{Name: "health-startup-success", Usage: "Consecutive successes that end the startup (default 1)"},
+		&cli.DurationFlag{Name: "health-startup-timeout", Usage: "Maximum time to allow one startup check to run (ms|s|m|h) (default 30s)"},
 		&cli.DurationFlag{Name: "health-timeout", Usage: "Maximum time to allow one check to run (ms|s|m|h) (default 0s)"},
 		&cli.BoolFlag{Name: "no-healthcheck", Usage: "Disable any container-specified HEALTHCHECK"},
 		&cli.StringFlag{Name: "log-driver", Usage: "Logging driver for the container"},
@@ -59,6 +64,9 @@ func Life(c *cli.Context, p *container.Process, h *container.Host) (warnings []s
 	if p.Healthcheck, err = health(c); err != nil {
 		return nil, err
 	}
+	if p.StartupCheck, err = startup(c); err != nil {
+		return nil, err
+	}
 	if h.Lifecycle, err = hooks(c); err != nil {
 		return nil, err
 	}
@@ -73,6 +81,32 @@ func Life(c *cli.Context, p *container.Process, h *container.Host) (warnings []s
 	}
 	h.LogConfig, err = logConfig(c.String("log-driver"), c.StringSlice("log-opt"))
 	return warnings, err
+}
+
+// startup returns nil when nothing was said about the startup.
+func startup(c *cli.Context) (*container.StartupCheck, error) {
+	cmd := c.String("health-startup-cmd")
+	check := &container.StartupCheck{
+		Test: []string{"CMD-SHELL", cmd}, Interval: c.Duration("health-startup-interval"), Timeout: c.Duration("health-startup-timeout"),
+		Retries: c.Int("health-startup-retries"), Successes: c.Int("health-startup-success"),
+	}
+	said := check.Interval != 0 || check.Timeout != 0 || check.Retries != 0 || check.Successes != 0
+	switch {
+	case cmd == "" && said:
+		return nil, errors.New("--health-startup-* options need --health-startup-cmd")
+	case cmd == "":
+		return nil, nil
+	case c.Bool("no-healthcheck"):
+		return nil, errors.New("--no-healthcheck conflicts with --health-* options")
+	case check.Retries < 0 || check.Successes < 0:
+		return nil, errors.New("--health-startup-retries and --health-startup-success cannot be negative")
+	}
+	for flag, d := range map[string]time.Duration{"interval": check.Interval, "timeout": check.Timeout} {
+		if d < 0 || d > 0 && d < time.Millisecond {
+			return nil, fmt.Errorf("--health-startup-%s cannot be less than 1ms", flag)
+		}
+	}
+	return check, nil
 }
 
 // hooks returns nil when nothing was said about hooks.

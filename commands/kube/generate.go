@@ -194,6 +194,11 @@ func member(st *storage.Store, cfg *container.Config) plan.Member {
 		m.HealthCmd = check
 		m.HealthSeconds = [3]int32{int32(p.Healthcheck.Interval.Seconds()), int32(p.Healthcheck.Timeout.Seconds()), int32(p.Healthcheck.StartPeriod.Seconds())}
 		m.HealthRetries = int32(p.Healthcheck.Retries)
+		m.Ready = h.HealthOnFailure == "" || h.HealthOnFailure == "none"
+	}
+	if check := p.StartupCheck.Command(p.Shell); check != nil {
+		m.Startup, m.StartupRetries = check, int32(p.StartupCheck.Retries)
+		m.StartupSeconds = [2]int32{int32(p.StartupCheck.Interval.Seconds()), int32(p.StartupCheck.Timeout.Seconds())}
 	}
 	if l := h.Lifecycle; l != nil {
 		m.PostStart, m.PreStop = hookJSON(l.PostStart), hookJSON(l.PreStop)

@@ -19,20 +19,32 @@ const (
 // healthConfig is what the monitor needs to check the container's health, nil
 // without a check.
 func healthConfig(c *container.Container) (*message.Health, error) {
-	args := c.Config.Config.Healthcheck.Command(c.Config.Config.Shell)
-	if args == nil {
+	p := &c.Config.Config
+	h := &message.Health{OnFailure: c.Config.Host.HealthOnFailure}
+	if args := p.Healthcheck.Command(p.Shell); args != nil {
+		check := p.Healthcheck
+		work, err := execWork(c, args)
+		if err != nil {
+			return nil, err
+		}
+		h.Regular = &message.Check{
+			Work: *work, Interval: cmp.Or(check.Interval, healthInterval), Timeout: cmp.Or(check.Timeout, healthTimeout),
+			StartPeriod: check.StartPeriod, StartInterval: cmp.Or(check.StartInterval, healthStartInterval), Retries: cmp.Or(check.Retries, healthRetries),
+		}
+	}
+	if args := p.StartupCheck.Command(p.Shell); args != nil {
+		check := p.StartupCheck
+		work, err := execWork(c, args)
+		if err != nil {
+			return nil, err
+		}
+		h.Startup = &message.Check{
+			Work: *work, Interval: cmp.Or(check.Interval, healthInterval), Timeout: cmp.Or(check.Timeout, healthTimeout),
+			Retries: check.Retries, Successes: max(check.Successes, 1),
+		}
+	}
+	if h.Regular == nil && h.Startup == nil {
 		return nil, nil
-	}
-	check := c.Config.Config.Healthcheck
-	work, err := execWork(c, args)
-	if err != nil {
-		return nil, err
-	}
-	h := &message.Health{
-		Work:     *work,
-		Interval: cmp.Or(check.Interval, healthInterval), Timeout: cmp.Or(check.Timeout, healthTimeout),
-		StartPeriod: check.StartPeriod, StartInterval: cmp.Or(check.StartInterval, healthStartInterval),
-		Retries: cmp.Or(check.Retries, healthRetries), OnFailure: c.Config.Host.HealthOnFailure,
 	}
 	return h, nil
 }

@@ -155,7 +155,7 @@ const noteWait = 2 * time.Second
 // noteEnd tells the monitor of a container with a restart policy that its next end
 // is its last, and reports whether it has heard.
 func noteEnd(c *container.Container) bool {
-	if h := &c.Config.Host; !restarted(h.RestartPolicy) && h.HealthOnFailure != "restart" {
+	if h := &c.Config.Host; !restarted(h.RestartPolicy) && h.HealthOnFailure != "restart" && c.Config.Config.StartupCheck == nil {
 		return false
 	}
 	conn, err := dial(c)

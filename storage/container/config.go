@@ -124,6 +124,7 @@ type Process struct {
 	Env          []string            `json:"Env"`
 	Cmd          []string            `json:"Cmd"`
 	Healthcheck  *Healthcheck        `json:"Healthcheck,omitempty"`
+	StartupCheck *StartupCheck       `json:"StartupHealthCheck,omitempty"`
 	Image        string              `json:"Image"` // as the user typed it
 	Volumes      map[string]struct{} `json:"Volumes"`
 	WorkingDir   string              `json:"WorkingDir"`
@@ -147,6 +148,30 @@ type Healthcheck struct {
 	StartPeriod   time.Duration `json:"StartPeriod,omitempty"`
 	StartInterval time.Duration `json:"StartInterval,omitempty"`
 	Retries       int           `json:"Retries,omitempty"`
+}
+
+// StartupCheck is podman's: what is checked instead until it has succeeded
+// Successes times, 0 being once; the container is started anew when it has failed
+// Retries times, 0 being never.
+type StartupCheck struct {
+	Test      []string      `json:"Test,omitempty"`
+	Interval  time.Duration `json:"Interval,omitempty"`
+	Timeout   time.Duration `json:"Timeout,omitempty"`
+	Retries   int           `json:"Retries,omitempty"`
+	Successes int           `json:"Successes,omitempty"`
+}
+
+// Command is as Healthcheck's.
+func (s *StartupCheck) Command(shell []string) []string {
+	if s == nil {
+		return nil
+	}
+	return (&Healthcheck{Test: s.Test}).Command(shell)
+}
+
+// Checked reports whether the container's health is looked at.
+func (p *Process) Checked() bool {
+	return p.Healthcheck.Command(nil) != nil || p.StartupCheck.Command(nil) != nil
 }
 
 // Command returns what the check executes, nil when there is none. shell is the

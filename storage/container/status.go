@@ -96,7 +96,7 @@ func (c *Container) status(marked func() bool) (Status, error) {
 	case st.StartedAt.IsZero():
 		out.State = "created"
 	}
-	if out.Running() && c.Config.Config.Healthcheck.Command(nil) != nil {
+	if out.Running() && c.Config.Config.Checked() {
 		h := state.ReadHealth(c.Dir())
 		out.Health = &h
 	}

@@ -71,6 +71,12 @@ type Member struct {
 	// HealthSeconds are interval, timeout, start period; HealthRetries failures.
 	HealthSeconds [3]int32
 	HealthRetries int32
+	// Startup is the check before it, with interval and timeout.
+	Startup        []string
+	StartupSeconds [2]int32
+	StartupRetries int32
+	// Ready says that an unhealthy container is left as it is.
+	Ready bool
 }
 
 // Mount is one mount of a Member.

@@ -15,7 +15,9 @@ var containerFields = []string{
 	"resources.limits.cpu", "resources.limits.memory", "resources.requests.cpu", "resources.requests.memory",
 	"livenessProbe.exec", "livenessProbe.httpGet", "livenessProbe.tcpSocket", "livenessProbe.initialDelaySeconds",
 	"livenessProbe.periodSeconds", "livenessProbe.timeoutSeconds", "livenessProbe.failureThreshold", "livenessProbe.successThreshold",
-	"readinessProbe", "startupProbe", // warned about
+	"startupProbe.exec", "startupProbe.httpGet", "startupProbe.tcpSocket", "startupProbe.initialDelaySeconds",
+	"startupProbe.periodSeconds", "startupProbe.timeoutSeconds", "startupProbe.failureThreshold", "startupProbe.successThreshold",
+	"readinessProbe", // warned about, where it is not looked at
 	"lifecycle.postStart.exec", "lifecycle.postStart.httpGet", "lifecycle.postStart.sleep",
 	"lifecycle.preStop.exec", "lifecycle.preStop.httpGet", "lifecycle.preStop.sleep",
 	"securityContext.allowPrivilegeEscalation", "securityContext.capabilities", "securityContext.privileged",

@@ -235,9 +235,26 @@ func (b *describer) container(m *plan.Member) (*corev1.Container, error) {
 		c.Resources.Requests = requests
 	}
 	if len(m.HealthCmd) > 0 {
-		c.LivenessProbe = &corev1.Probe{
+		p := &corev1.Probe{
 			ProbeHandler:  corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: m.HealthCmd}},
 			PeriodSeconds: m.HealthSeconds[0], TimeoutSeconds: m.HealthSeconds[1], InitialDelaySeconds: m.HealthSeconds[2], FailureThreshold: m.HealthRetries,
+		}
+		// Who fails that only gets no requests; nobody ends it.
+		if m.Ready {
+			c.ReadinessProbe = p
+		} else {
+			c.LivenessProbe = p
+		}
+	}
+	if len(m.Startup) > 0 {
+		c.StartupProbe = &corev1.Probe{
+			ProbeHandler:  corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: m.Startup}},
+			PeriodSeconds: m.StartupSeconds[0], TimeoutSeconds: m.StartupSeconds[1], FailureThreshold: m.StartupRetries,
+		}
+		if m.StartupRetries == 0 {
+			// Never is not to be said there: for a day.
+			c.StartupProbe.FailureThreshold = 24 * 60 * 60 / max(m.StartupSeconds[0], 1)
+			b.warn("container %s: its startup check may fail for ever here, in Kubernetes for a day", m.Name)
 		}
 	}
 	for _, h := range []struct {

@@ -315,24 +315,87 @@ func (b *podBuilder) security(c *corev1.Container, flag func(name, value string)
 	return nil
 }
 
-// probes: liveness is the health check; nobody routes to a container by the other
-// two.
+// probes: the liveness probe is the health check, the startup probe what goes before
+// it. Nobody routes to a container by its readiness, which is the health check where
+// there is no liveness probe, without consequences.
 func (b *podBuilder) probes(c *corev1.Container, init bool, flag func(name, value string)) error {
-	for _, other := range []struct {
-		name  string
-		probe *corev1.Probe
-	}{{"readinessProbe", c.ReadinessProbe}, {"startupProbe", c.StartupProbe}} {
-		if other.probe != nil {
-			b.warn("pod %s, container %s: %s has no effect", b.name, c.Name, other.name)
+	live, ready, startup := c.LivenessProbe, c.ReadinessProbe, c.StartupProbe
+	never := b.spec.RestartPolicy == corev1.RestartPolicyNever
+	if init && (live != nil || ready != nil || startup != nil) {
+		return errors.New("an init container has no probes")
+	}
+	switch {
+	case ready != nil && live != nil:
+		b.warn("pod %s, container %s: readinessProbe has no effect: livenessProbe is the health check", b.name, c.Name)
+	case ready != nil && startup != nil && never:
+		b.warn("pod %s, container %s: readinessProbe has no effect beside a startupProbe that ends the container", b.name, c.Name)
+	case ready != nil:
+		if err := probe(c, "readinessProbe", "health", ready, flag); err != nil {
+			return err
+		}
+		if ready.SuccessThreshold > 1 {
+			b.warn("pod %s, container %s: readinessProbe.successThreshold has no effect: one success is enough", b.name, c.Name)
+		}
+		delay(ready, flag)
+	}
+	if live != nil {
+		if err := probe(c, "livenessProbe", "health", live, flag); err != nil {
+			return err
+		}
+		delay(live, flag)
+	}
+	if startup != nil {
+		patient := startup.DeepCopy()
+		if d := startup.InitialDelaySeconds; d > 0 {
+			// It is asked meanwhile, too, and may fail as much more often.
+			period := or(startup.PeriodSeconds, 10)
+			patient.FailureThreshold = or(startup.FailureThreshold, 3) + (d+period-1)/period
+		}
+		if err := probe(c, "startupProbe", "health-startup", patient, flag); err != nil {
+			return err
 		}
 	}
-	probe := c.LivenessProbe
-	if probe == nil || init {
-		return nil
+	switch {
+	case (live != nil || startup != nil) && never:
+		flag("health-on-failure", "kill")
+	case live != nil:
+		flag("health-on-failure", "restart")
 	}
-	switch h := probe.ProbeHandler; {
+	return nil
+}
+
+// delay is what no failure counts in.
+func delay(p *corev1.Probe, flag func(name, value string)) {
+	if p.InitialDelaySeconds > 0 {
+		flag("health-start-period", strconv.Itoa(int(p.InitialDelaySeconds))+"s")
+	}
+}
+
+func or(n, usual int32) int32 {
+	if n == 0 {
+		return usual
+	}
+	return n
+}
+
+// probe is one check, by flags that begin so.
+func probe(c *corev1.Container, field, prefix string, p *corev1.Probe, flag func(name, value string)) error {
+	command, err := probeCommand(c, &p.ProbeHandler)
+	if err != nil {
+		return fmt.Errorf("%s%w", field, err)
+	}
+	flag(prefix+"-cmd", command)
+	flag(prefix+"-interval", fmt.Sprintf("%ds", or(p.PeriodSeconds, 10)))
+	flag(prefix+"-timeout", fmt.Sprintf("%ds", or(p.TimeoutSeconds, 1)))
+	flag(prefix+"-retries", strconv.Itoa(int(or(p.FailureThreshold, 3))))
+	return nil
+}
+
+// probeCommand is a line for a shell; its errors begin behind the probe's name.
+func probeCommand(c *corev1.Container, h *corev1.ProbeHandler) (string, error) {
+	switch {
 	case h.Exec != nil:
-		flag("health-cmd", shellLine(h.Exec.Command))
+		return shellLine(h.Exec.Command), nil
 	case h.HTTPGet != nil:
 		g := h.HTTPGet
 		host, scheme := g.Host, strings.ToLower(string(g.Scheme))
@@ -343,15 +406,15 @@ func (b *podBuilder) probes(c *corev1.Container, init bool, flag func(name, valu
 			scheme = "http"
 		}
 		if len(g.HTTPHeaders) > 0 {
-			return errors.New("livenessProbe.httpGet.httpHeaders is not supported")
+			return "", errors.New(".httpGet.httpHeaders is not supported")
 		}
 		port, err := probePort(c, g.Port.StrVal, g.Port.IntVal)
 		if err != nil {
-			return err
+			return "", fmt.Errorf(".httpGet.port: %w", err)
 		}
 		url := fmt.Sprintf("%s://%s:%d/%s", scheme, host, port, strings.TrimPrefix(g.Path, "/"))
 		url = "'" + strings.ReplaceAll(url, "'", "%27") + "'"
-		flag("health-cmd", "wget -q -O /dev/null "+url+" || curl -fsko /dev/null "+url)
+		return "wget -q -O /dev/null " + url + " || curl -fsko /dev/null " + url, nil
 	case h.TCPSocket != nil:
 		host := h.TCPSocket.Host
 		if host == "" {
@@ -359,30 +422,13 @@ func (b *podBuilder) probes(c *corev1.Container, init bool, flag func(name, valu
 		}
 		port, err := probePort(c, h.TCPSocket.Port.StrVal, h.TCPSocket.Port.IntVal)
 		if err != nil {
-			return err
+			return "", fmt.Errorf(".tcpSocket.port: %w", err)
 		}
-		flag("health-cmd", fmt.Sprintf("nc -z '%s' %d", strings.ReplaceAll(host, "'", ""), port))
-	default:
-		return errors.New("livenessProbe has no action that is supported")
+		return fmt.Sprintf("nc -z '%s' %d", strings.ReplaceAll(host, "'", ""), port), nil
+	case h.GRPC != nil:
+		return "", errors.New(".grpc is not supported")
 	}
-	or := func(n, usual int32) string {
-		if n == 0 {
-			n = usual
-		}
-		return strconv.Itoa(int(n))
-	}
-	flag("health-interval", or(probe.PeriodSeconds, 10)+"s")
-	flag("health-timeout", or(probe.TimeoutSeconds, 1)+"s")
-	flag("health-retries", or(probe.FailureThreshold, 3))
-	if probe.InitialDelaySeconds > 0 {
-		flag("health-start-period", strconv.Itoa(int(probe.InitialDelaySeconds))+"s")
-	}
-	if b.spec.RestartPolicy == corev1.RestartPolicyNever {
-		flag("health-on-failure", "kill")
-	} else {
-		flag("health-on-failure", "restart")
-	}
-	return nil
+	return "", errors.New(" has no action")
 }
 
 // hooks are flags of create's, in Kubernetes' own JSON.

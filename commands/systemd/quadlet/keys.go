@@ -23,7 +23,6 @@ type rule struct {
 const (
 	noModules = "skiff reads no modules of containers.conf"
 	noRetry   = "skiff retries failed transfers by rules of its own"
-	noStartup = "skiff has no startup health checks; HealthStartPeriod is what it has"
 	noLabels  = "skiff sets no SELinux labels"
 	noHealth  = "skiff keeps docker's five last results of a health check"
 )
@@ -42,9 +41,9 @@ var rules = map[string]map[string]rule{
 		"HealthInterval": {once, "health-interval", ""}, "HealthLogDestination": {warned, "", noHealth},
 		"HealthMaxLogCount": {warned, "", noHealth}, "HealthMaxLogSize": {warned, "", noHealth},
 		"HealthOnFailure": {once, "health-on-failure", ""}, "HealthRetries": {once, "health-retries", ""},
-		"HealthStartPeriod": {once, "health-start-period", ""}, "HealthStartupCmd": {refused, "", noStartup},
-		"HealthStartupInterval": {warned, "", noStartup}, "HealthStartupRetries": {warned, "", noStartup},
-		"HealthStartupSuccess": {warned, "", noStartup}, "HealthStartupTimeout": {warned, "", noStartup},
+		"HealthStartPeriod": {once, "health-start-period", ""}, "HealthStartupCmd": {once, "health-startup-cmd", ""},
+		"HealthStartupInterval": {once, "health-startup-interval", ""}, "HealthStartupRetries": {once, "health-startup-retries", ""},
+		"HealthStartupSuccess": {once, "health-startup-success", ""}, "HealthStartupTimeout": {once, "health-startup-timeout", ""},
 		"HealthTimeout": {once, "health-timeout", ""}, "HostName": {once, "hostname", ""}, "IP": {once, "ip", ""}, "IP6": {once, "ip6", ""},
 		"Image": {how: ours}, "Label": {words, "label", ""}, "LogDriver": {once, "log-driver", ""}, "LogOpt": {each, "log-opt", ""},
 		"Mask": {refused, "", "skiff masks docker's paths and no others"}, "Memory": {once, "memory", ""}, "Mount": {how: ours},

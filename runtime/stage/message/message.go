@@ -157,12 +157,19 @@ type Restart struct {
 	Max  int    // on-failure: how often, 0 for ever
 }
 
-// Health says how a container's health is checked.
+// Health says how a container's health is checked: by Startup until that has
+// succeeded, then by Regular. One of them may be nil.
 type Health struct {
+	Startup, Regular *Check
+	OnFailure        string // none or empty, kill, restart, stop
+}
+
+// Check is one kind of check. Failures count after StartPeriod; Retries make the
+// container unhealthy, 0 none. Successes, at least 1, end a start-up.
+type Check struct {
 	Work                                          Work
 	Interval, Timeout, StartPeriod, StartInterval time.Duration
-	Retries                                       int
-	OnFailure                                     string // none or empty, kill, restart, stop
+	Retries, Successes                            int
 }
 
 // Work is what the monitor itself does in the container: it fetches, else sleeps,

@@ -253,13 +253,18 @@ func flagsRefused() map[string]string {
 
 // flagsElsewhere are the flags with tests of their own, and where.
 var flagsElsewhere = map[string]string{
-	"help":         "commands: golden files",
-	"detach-keys":  "TestTerminal_*: typed at a terminal",
-	"preserve-fds": "TestPreserve_PassesDescriptors",
-	"rootfs":       "TestRootfs_*",
-	"pod":          "TestPod_*",
-	"post-start":   "TestHook_*",
-	"pre-stop":     "TestHook_*",
+	"help":                    "commands: golden files",
+	"detach-keys":             "TestTerminal_*: typed at a terminal",
+	"preserve-fds":            "TestPreserve_PassesDescriptors",
+	"rootfs":                  "TestRootfs_*",
+	"pod":                     "TestPod_*",
+	"post-start":              "TestHook_*",
+	"health-startup-cmd":      "TestHealth_ChecksTheStartupFirst",
+	"health-startup-interval": "TestHealth_ChecksTheStartupFirst",
+	"health-startup-retries":  "TestHealth_ChecksTheStartupFirst",
+	"health-startup-success":  "TestHealth_ChecksTheStartupFirst",
+	"health-startup-timeout":  "TestHealth_ChecksTheStartupFirst",
+	"pre-stop":                "TestHook_*",
 }
 
 // Every flag that run and create have stands in one of the tables.

@@ -80,3 +80,44 @@ func TestHealth_ActsOnAnUnhealthyContainer(t *testing.T) {
 	s.Eventually("its time is over", func() bool { return s.Inspect("short", "{{.State.Status}} {{.State.ExitCode}}") == "exited 137" })
 	s.Skiff("run", "--rm", "--health-on-failure", "cry", img, "true").Exits(125).Complains("--health-on-failure")
 }
+
+func TestHealth_ChecksTheStartupFirst(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	status := func() string { return s.Inspect("it", "{{.State.Health.Status}}") }
+	s.OK("run", "-d", "--name", "it", "--health-startup-cmd", "echo startup; test -e /up", "--health-startup-interval", "50ms", "--health-startup-success", "2",
+		"--health-cmd", "echo regular; test -e /up", "--health-interval", "50ms", "--health-retries", "1", img, "sleep", "1000")
+	output := func() string { return s.Inspect("it", "{{range .State.Health.Log}}{{.Output}}{{end}}") }
+	s.Eventually("checks of the startup fail", func() bool { return strings.Count(output(), "startup") == 5 })
+	harness.Equal(t, "meanwhile", status(), "starting")
+	s.OK("exec", "it", "touch", "/up")
+	s.Eventually("it is healthy", func() bool { return status() == "healthy" })
+	s.Eventually("only the other check is left", func() bool { return strings.Count(output(), "regular") == 5 })
+	s.OK("exec", "it", "rm", "/up")
+	s.Eventually("it is unhealthy by that", func() bool { return status() == "unhealthy" })
+	harness.Equal(t, "inspect", s.Inspect("it", "{{json .Config.StartupHealthCheck}}"),
+		`{"Interval":50000000,"Successes":2,"Test":["CMD-SHELL","echo startup; test -e /up"]}`)
+	s.OK("rm", "-f", "it")
+
+	s.OK("run", "-d", "--name", "it", "--health-startup-cmd", "true", "--health-startup-interval", "50ms", img, "sleep", "1000")
+	s.Eventually("that it has come up is enough", func() bool { return status() == "healthy" })
+	s.OK("rm", "-f", "it")
+
+	never := []string{"--stop-timeout", "0", "--health-startup-cmd", "false", "--health-startup-interval", "50ms", "--health-startup-retries", "2", img, "sleep", "1000"}
+	s.OK(append([]string{"run", "-d", "--name", "again"}, never...)...)
+	s.Eventually("what does not come up is started again", func() bool { return restarts(s, "again") >= 1 })
+	s.OK("stop", "again")
+	harness.Equal(t, "once stopped", s.Inspect("again", "{{.State.Status}}"), "exited")
+	s.OK(append([]string{"run", "-d", "--name", "kill", "--health-on-failure", "kill"}, never...)...)
+	s.Eventually("or is killed", func() bool { return s.Inspect("kill", "{{.State.Status}} {{.State.ExitCode}}") == "exited 137" })
+	for flags, want := range map[string]string{
+		"--health-startup-retries 1":                                    "--health-startup-* options need --health-startup-cmd",
+		"--health-startup-cmd true --no-healthcheck":                    "--no-healthcheck conflicts with",
+		"--health-startup-cmd true --health-startup-success -1":         "cannot be negative",
+		"--health-startup-cmd true --health-startup-timeout 1us":        "--health-startup-timeout cannot be less than 1ms",
+		"--health-startup-cmd true --health-startup-interval=-1s":       "--health-startup-interval cannot be less than 1ms",
+		"--health-startup-cmd true --health-startup-interval=yesterday": "health-startup-interval",
+	} {
+		s.Skiff(append(append([]string{"run"}, strings.Fields(flags)...), img, "true")...).Exits(125).Complains(want)
+	}
+}
