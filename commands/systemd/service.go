@@ -22,6 +22,7 @@ import (
 	"skiff/runtime/lifecycle"
 	"skiff/storage/atomicfile"
 	"skiff/storage/container"
+	"skiff/storage/volume"
 )
 
 // ServiceCommands are the members of the management group `service`.
@@ -90,6 +91,13 @@ func runService(ctx context.Context, e *env.Env, o serviceOptions) error {
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
+	}
+	for _, m := range c.Config.Mounts {
+		if m.Anonymous && m.Name != "" {
+			if err := volume.Keep(st, m.Name); err != nil {
+				return err
+			}
+		}
 	}
 	if err := atomicfile.Write(path, []byte(file.String()), 0o644, atomicfile.Durable); err != nil {
 		return err

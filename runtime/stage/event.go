@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"skiff/runtime/stage/message"
+	"skiff/storage/container/state"
 	"skiff/storage/event"
 )
 
@@ -116,11 +117,13 @@ func (m *monitor) nameLink() string {
 func (m *monitor) name() string { return filepath.Base(m.nameLink()) }
 
 // keepShared drops from what goes with the container the volumes that another
-// container has taken over (--volumes-from): their configurations name them.
+// container has taken over (--volumes-from): their configurations name them; and
+// those that somebody has named since (volume.Keep).
 func (m *monitor) keepShared() {
 	if len(m.cfg.Trash) == 0 {
 		return
 	}
+	m.cfg.Trash = slices.DeleteFunc(m.cfg.Trash, state.NamedVolume)
 	all := filepath.Dir(m.cfg.Dir)
 	entries, _ := os.ReadDir(all)
 	for _, e := range entries {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"skiff/storage/container/state"
 	"skiff/storage/reserve"
 )
 
@@ -24,7 +25,7 @@ func (c *Container) RunningLink() string { return filepath.Join(c.Store.Running(
 // UnusedVolumes returns AnonymousVolumes without those that another container
 // has taken over with --volumes-from.
 func (c *Container) UnusedVolumes() []string {
-	dirs := c.AnonymousVolumes()
+	dirs := slices.DeleteFunc(c.AnonymousVolumes(), state.NamedVolume)
 	if len(dirs) == 0 {
 		return nil
 	}

@@ -178,6 +178,28 @@ func Inspect(st *storage.Store, name string) (*Volume, error) {
 	return &v, nil
 }
 
+// Keep makes an anonymous volume one that somebody has named: it goes neither with
+// its container nor with what is pruned.
+func Keep(st *storage.Store, name string) error {
+	var v Volume
+	path := filepath.Join(st.Volumes(), name, recordFile)
+	if err := atomicfile.ReadDocument(path, &v, &v.Version, Version); err != nil {
+		return fmt.Errorf("keep volume %s: %w", name, err)
+	}
+	if !v.Anonymous {
+		return nil
+	}
+	v.Anonymous = false
+	data, err := atomicfile.Encode(v)
+	if err == nil {
+		err = temp.WriteFile(context.Background(), st, path, data, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("keep volume %s: %w", name, err)
+	}
+	return nil
+}
+
 // Restore records a volume whose record was lost: it is as old as its data, and has
 // neither labels nor options.
 func Restore(st *storage.Store, name string) error {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"skiff/storage"
+	"skiff/storage/container/state"
 )
 
 func scratch(t *testing.T) *storage.Store {
@@ -137,5 +138,32 @@ func TestCreateAndRemove_LeaveNoWork(t *testing.T) {
 	entries, err := os.ReadDir(st.Temp())
 	if err != nil || len(entries) != 1 {
 		t.Errorf("left %v, %v", entries, err)
+	}
+}
+
+func TestKeep_NamesAnAnonymousVolume(t *testing.T) {
+	st := scratch(t)
+	v, err := Create(st, Volume{Name: NewName(), Anonymous: true, Labels: map[string]string{"a": "b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(st.Volumes(), v.Name)
+	if state.NamedVolume(dir) {
+		t.Error("an anonymous volume has a name")
+	}
+	for range 2 {
+		if err := Keep(st, v.Name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept, err := Inspect(st, v.Name)
+	if err != nil || kept.Anonymous || kept.Labels["a"] != "b" || len(kept.Labels) != 1 || !kept.CreatedAt.Equal(v.CreatedAt) {
+		t.Errorf("got %+v, %v", kept, err)
+	}
+	if !state.NamedVolume(dir) {
+		t.Error("a volume that was kept is still anonymous")
+	}
+	if Keep(st, "nosuch") == nil || state.NamedVolume(filepath.Join(st.Volumes(), "nosuch")) {
+		t.Error("kept what is not there")
 	}
 }

@@ -104,7 +104,18 @@ func TestService_SaysWhatItCannotKeep(t *testing.T) {
 	s.OK("pod", "create", "--name", "p", "--network", "none")
 	s.Skiff("service", "create", "p-infra").Exits(1).Complains("is what pod p is made of")
 	s.OK("pod", "rm", "-f", "p")
+	// What the service is to go on with is nobody's to prune any more.
+	kept := s.Inspect("shell", "{{(index .Mounts 0).Name}}")
 	s.OK("rm", "-v", "shell")
+	s.OK("volume", "prune", "-f")
+	harness.Equal(t, "the volume that was anonymous", s.OK("volume", "ls", "-q"), kept)
+	s.OK("volume", "rm", kept)
+	s.OK("run", "-d", "--rm", "--name", "short", "-v", "/kept", "--network", "none", img, "sleep", "1000")
+	kept = s.Inspect("short", "{{(index .Mounts 0).Name}}")
+	s.OK("service", "create", "--start=false", "short")
+	s.OK("rm", "-f", "short")
+	harness.Equal(t, "the volume of a container that is removed", s.OK("volume", "ls", "-q"), kept)
+	s.OK("volume", "rm", kept)
 }
 
 func TestGenerateSystemd(t *testing.T) {
