@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -68,3 +69,34 @@ func (s *Session) HasProcess(line string) bool {
 // KillAll kills everything that a session's commands have started, as the end of
 // the machine would, but that the kernel lives on and writes what it was given.
 func (s *Session) KillAll() { killDescendants() }
+
+// Process is a living process that a session's commands have started.
+type Process struct {
+	PID  int
+	Line string // its arguments, apart by blanks
+}
+
+// Processes are those of all sessions, each with its own arguments.
+func (s *Session) Processes() []Process {
+	var all []Process
+	for pid, p := range family() {
+		if p.state != "Z" {
+			all = append(all, Process{pid, p.line})
+		}
+	}
+	return all
+}
+
+// Descriptors is how many the process has open.
+func (p Process) Descriptors() int {
+	return len(Entries(fmt.Sprintf("/proc/%d/fd", p.PID)))
+}
+
+// Private is the memory in KiB that is the process's alone (RssAnon of proc(5)).
+func (p Process) Private() int {
+	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID))
+	_, rest, _ := strings.Cut(string(data), "RssAnon:")
+	n := 0
+	_, _ = fmt.Sscan(rest, &n)
+	return n
+}

@@ -3,6 +3,7 @@ package durable_test
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -70,17 +71,28 @@ func TestCrowd_OfEverything(t *testing.T) {
 	s.Skiff("run", "--rm", "--network", "none", "busybox", "echo", "alive").Exits(0).Prints("alive")
 }
 
-// After many runs the store has what it had after the first. SKIFF_CYCLES is how
-// many.
+// After many runs the store has what it had after the first, and what lives on beside
+// them, a container's monitor and the network's program, has neither more descriptors
+// nor much more memory. SKIFF_CYCLES is how many.
 func TestCycles_LeaveNothing(t *testing.T) {
 	s := harness.New(t)
 	s.OK("tag", s.LoadBusybox(), "busybox")
-	cycle := func() {
-		s.OK("run", "--name", "one", "--network", "none", "busybox", "true")
+	s.OK("run", "-d", "--name", "stays", "busybox", "sleep", "100000")
+	networks := []string{"none", "bridge", "none", "none"}
+	cycle := func(n int) {
+		s.OK("run", "--name", "one", "--network", networks[n%len(networks)], "busybox", "true")
 		s.OK("rm", "one")
 	}
-	for range 3 {
-		cycle()
+	for n := range 2 * len(networks) {
+		cycle(n)
+	}
+	living := func() (all []harness.Process) {
+		s.Eventually("nothing but what stays", func() bool {
+			all = slices.DeleteFunc(s.Processes(), func(p harness.Process) bool { return strings.HasPrefix(p.Line, "sleep ") })
+			return len(all) == 2
+		})
+		slices.SortFunc(all, func(a, b harness.Process) int { return strings.Compare(a.Line, b.Line) })
+		return all
 	}
 	count := func() (files int, bytes int64) {
 		harness.Walk(t, s.Store(), func(name string, info os.FileInfo) error {
@@ -92,15 +104,28 @@ func TestCycles_LeaveNothing(t *testing.T) {
 		})
 		return files, bytes
 	}
-	files, bytes := count()
-	n := times(t, "SKIFF_CYCLES", 10)
-	for range n {
-		cycle()
+	type figures struct{ descriptors, private int }
+	before := map[string]figures{}
+	for _, p := range living() {
+		before[p.Line] = figures{p.Descriptors(), p.Private()}
 	}
-	s.Alone()
+	files, bytes := count()
+	n := times(t, "SKIFF_CYCLES", 12)
+	for i := range n {
+		cycle(i)
+	}
+	for _, p := range living() {
+		was, now := before[p.Line], figures{p.Descriptors(), p.Private()}
+		t.Logf("%s: %d descriptors and %d KiB before, %d and %d after", p.Line, was.descriptors, was.private, now.descriptors, now.private)
+		if now.descriptors > was.descriptors || now.private > 2*was.private+8<<10 {
+			t.Errorf("%s has grown", p.Line)
+		}
+	}
 	filesNow, bytesNow := count()
 	t.Logf("%d cycles: %d files and %d bytes before, %d and %d after", n, files, bytes, filesNow, bytesNow)
 	if filesNow != files || bytesNow > bytes+bytes/100 {
 		t.Errorf("the store has grown: %d files and %d bytes, then %d and %d", files, bytes, filesNow, bytesNow)
 	}
+	s.OK("rm", "-f", "stays")
+	s.Alone()
 }
