@@ -11,6 +11,7 @@ import (
 
 	"skiff/runtime/stage/hub"
 	"skiff/storage/sealed"
+	"skiff/storage/unpacked"
 )
 
 // program and its sum are built before the front; see doc.go.
@@ -53,6 +54,13 @@ func Identity() (name string, size int64) {
 	return "stage-" + strings.TrimSpace(sum), int64(len(program))
 }
 
+// Checked reports whether the stage's file in the cache was compared with its sum in
+// this boot. Stage does that.
+func Checked(cache string) bool {
+	name, _ := Identity()
+	return unpacked.Checked(filepath.Join(cache, name))
+}
+
 func fromDisk(cache string) (*os.File, error) {
 	base, _ := Identity()
 	name := filepath.Join(cache, base)
@@ -73,5 +81,5 @@ func Network(cache string) (path string, err error) {
 }
 
 func keep(name, program string) error {
-	return sealed.Keep(name, int64(len(program)), func() (string, error) { return program, nil })
+	return unpacked.Keep(name, int64(len(program)), func() (string, error) { return program, nil })
 }

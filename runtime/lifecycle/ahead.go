@@ -52,7 +52,7 @@ func Prepare(st *storage.Store, p *container.Process, h *container.Host) *Ahead 
 	}
 	if early.FD > 0 {
 		conn := message.Conn{FD: early.FD}
-		if all && early.What == what && early.Size == size {
+		if all && early.What == what && early.Size == size && embedded.Checked(st.Cache()) {
 			a.conn = conn
 			close(a.ready)
 			return a

@@ -7,10 +7,12 @@ package seccomp
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	goruntime "runtime"
@@ -87,8 +89,10 @@ func remembered(cache string, describe func(*strings.Builder), load func() (*rsp
 	describe(&key)
 	sum := sha256.Sum256([]byte(key.String()))
 	path := filepath.Join(cache, "seccomp-"+hex.EncodeToString(sum[:16]))
-	if data, err := os.ReadFile(path); err == nil && len(data) > 8 && len(data)%8 == 0 {
-		return decode(data), nil
+	if data, err := os.ReadFile(path); err == nil {
+		if f := decode(data); f != nil {
+			return f, nil
+		}
 	}
 	config, err := load()
 	if err != nil {
@@ -106,13 +110,22 @@ func remembered(cache string, describe func(*strings.Builder), load func() (*rsp
 	return f, nil
 }
 
-// encode puts the flags behind the program, padded to an instruction's size.
+// trailer is how many bytes of the cache's file are behind the program: the flags,
+// padded to 4, and the CRC-32 of all before.
+const trailer = 8
+
 func (f *Filter) encode() []byte {
-	return append(f.BPF[:len(f.BPF):len(f.BPF)], byte(f.Flags), 0, 0, 0, 0, 0, 0, 0)
+	data := append(f.BPF[:len(f.BPF):len(f.BPF)], byte(f.Flags), 0, 0, 0)
+	return binary.LittleEndian.AppendUint32(data, crc32.ChecksumIEEE(data))
 }
 
+// decode returns nil for what is not as it was written: a filter that says something
+// else is worse than none in the cache.
 func decode(data []byte) *Filter {
-	n := len(data) - 8
+	n := len(data) - trailer
+	if n <= 0 || crc32.ChecksumIEEE(data[:n+4]) != binary.LittleEndian.Uint32(data[n+4:]) {
+		return nil
+	}
 	return &Filter{BPF: data[:n], Flags: uint(data[n])}
 }
 

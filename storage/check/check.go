@@ -21,6 +21,7 @@ import (
 	"skiff/storage/lock"
 	"skiff/storage/network"
 	"skiff/storage/secret"
+	"skiff/storage/unpacked"
 	"skiff/storage/volume"
 )
 
@@ -33,7 +34,7 @@ const repairs = "`skiff system check --repair` "
 // how many objects. With repair it mends, under the locks that guard each thing.
 func Records(st *storage.Store, repair bool) (found []Finding, objects int, err error) {
 	c := &checker{st: st, repair: repair}
-	for _, look := range []func() error{c.containers, c.names, c.volumes, c.networks, c.secrets, c.attempts} {
+	for _, look := range []func() error{c.containers, c.names, c.volumes, c.networks, c.secrets, c.programs, c.attempts} {
 		err = errors.Join(err, look())
 	}
 	return c.found, c.objects, err
@@ -387,6 +388,18 @@ func (c *checker) secrets() error {
 			err = errors.Join(err, c.broken("secret", name, failed, "no container can be started with the secret",
 				asideOnly+"; then create the secret again", c.aside("secret-"+name, filepath.Join(c.st.Secrets(), e.Name()))))
 		}
+	}
+	return err
+}
+
+// programs looks at what was unpacked to be executed.
+func (c *checker) programs() error {
+	damaged, err := unpacked.Damaged(c.st.Cache())
+	for _, path := range damaged {
+		c.report(Finding{
+			Kind: "program", Object: filepath.Base(path), Path: path, Damage: "it is not what was unpacked there",
+			Follows: "what is started with it may fail, or do something else", Cure: repairs + "deletes it; it is unpacked again when it is needed",
+		}, func() (string, error) { return "deleted", os.Remove(path) })
 	}
 	return err
 }

@@ -1,18 +1,14 @@
-// Package sealed unpacks the programs that the front carries: into memory where
+// Package sealed unpacks the programs that the front carries into memory where
 // nobody can change them, so that no container can write to what will be executed
-// next (runc CVE-2019-5736), or into a file that stays.
+// next (runc CVE-2019-5736). Package unpacked keeps them in files.
 package sealed
 
 import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"skiff/storage/atomicfile"
 )
 
 // firstFD keeps the file clear of the descriptors that a child's are moved to
@@ -54,32 +50,3 @@ func Raise(fd int, name string) (*os.File, error) {
 
 // Path names f for execve.
 func Path(f *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", f.Fd()) }
-
-// Keep puts a program of that size in bytes into the file called name, which it
-// makes durably, with its directory, unless it is there. program is asked for the
-// contents only then.
-func Keep(name string, size int64, program func() (string, error)) error {
-	var st unix.Stat_t
-	err := unix.Lstat(name, &st)
-	if err == nil && st.Size == size && st.Mode&unix.S_IFMT == unix.S_IFREG {
-		return nil
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	contents, err := program()
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-		return err
-	}
-	// What is left of an attempt is of no use, and harms nobody if it stays.
-	_ = atomicfile.Reclaim(filepath.Dir(name), filepath.Base(name))
-	// No fork of ours meanwhile: its child would hold the file open for writing for
-	// a moment longer than we do, and executing it would be ETXTBSY (execve(2)).
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	// Durable: after a power cut it is whole or absent.
-	return atomicfile.Write(name, []byte(contents), 0o555, atomicfile.Durable)
-}

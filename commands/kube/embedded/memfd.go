@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"skiff/storage/sealed"
+	"skiff/storage/unpacked"
 )
 
 // program is built, and compressed, before the front; sum is its digest and its
@@ -42,7 +43,7 @@ func command(ctx context.Context, cache string) (*exec.Cmd, *os.File, error) {
 	}
 	path := filepath.Join(cache, "kube-"+digest)
 	var f *os.File
-	if err := sealed.Keep(path, size, unpack); err != nil || unix.Access(path, unix.X_OK) != nil {
+	if err := unpacked.Keep(path, size, unpack); err != nil || unix.Access(path, unix.X_OK) != nil {
 		plain, err := unpack()
 		if err == nil {
 			f, err = sealed.File(Argv0, plain)

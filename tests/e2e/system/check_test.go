@@ -1,6 +1,7 @@
 package system_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -363,6 +364,52 @@ func (s *damagedStore) hurt(d damage, how string) {
 	s.Skiff("system", "check").Exits(0).Says("no damage")
 	s.Skiff("ps", "-a").Exits(0)
 	s.Skiff("images").Exits(0)
+}
+
+// What was unpacked to be executed has its digest in its name: it is compared at the
+// first start of each boot, and when somebody asks.
+func TestCheck_UnpackedProgram(t *testing.T) {
+	harness.Requires(t, harness.Root)
+	s := harness.New(t)
+	s.OK("tag", s.LoadBusybox(), "busybox")
+	run := func() {
+		t.Helper()
+		s.Skiff("run", "--rm", "--network", "none", "busybox", "echo", "fine").Exits(0).Prints("fine")
+		s.Alone() // what is executed cannot be written to
+	}
+	run()
+	run()
+	found, err := filepath.Glob(filepath.Join(s.Store(), "cache/stage-????????????????????????????????"))
+	if err != nil || len(found) > 1 {
+		t.Fatal(found, err)
+	}
+	if len(found) == 0 {
+		t.Skip("the stage is no program of its own in this build")
+	}
+	whole, err := os.ReadFile(found[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	isWhole := func() {
+		t.Helper()
+		if now, err := os.ReadFile(found[0]); err != nil || !bytes.Equal(now, whole) {
+			t.Errorf("%s is not mended: %v", found[0], err)
+		}
+	}
+	if err := damages["flipped"](found[0]); err != nil {
+		t.Fatal(err)
+	}
+	s.Skiff("system", "check").Exits(1).Says(found[0]).Says("not what was unpacked")
+	s.Skiff("system", "check", "--repair").Exits(0).Says("mended: deleted")
+	run()
+	isWhole()
+	s.Skiff("system", "check").Exits(0).Says("no damage")
+
+	if err := errors.Join(damages["flipped"](found[0]), os.Remove(found[0]+".checked"), os.Symlink("another boot", found[0]+".checked")); err != nil {
+		t.Fatal(err)
+	}
+	run()
+	isWhole()
 }
 
 func TestCheck_Quick(t *testing.T) {
