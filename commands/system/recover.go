@@ -11,6 +11,7 @@ import (
 	"skiff/commands/flags"
 	"skiff/rootless"
 	"skiff/storage"
+	"skiff/storage/container"
 	courier "skiff/storage/courier/client"
 	"skiff/storage/temp"
 )
@@ -47,6 +48,7 @@ func Recover(ctx context.Context, st *storage.Store) {
 		return
 	}
 	if work {
+		_ = container.FinishRenames(st)
 		_ = temp.Sweep(st)
 	}
 	if transfers {

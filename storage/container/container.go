@@ -17,6 +17,7 @@ import (
 	"skiff/storage/atomicfile"
 	"skiff/storage/container/state"
 	"skiff/storage/lock"
+	"skiff/storage/temp"
 )
 
 var (
@@ -200,7 +201,7 @@ func (c *Container) Save() error {
 	if err := atomicfile.Reclaim(c.Dir(), configFile); err != nil {
 		return fmt.Errorf("write container: %w", err)
 	}
-	return atomicfile.Write(filepath.Join(c.Dir(), configFile), data, c.configMode(), c.durability())
+	return temp.WriteFile(context.Background(), c.Store, filepath.Join(c.Dir(), configFile), data, c.configMode(), c.durability())
 }
 
 // A configuration that was synced has one mode, another one the other: it may be

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"skiff/storage/atomicfile"
 	"skiff/storage/container/state"
+	"skiff/storage/temp"
 )
 
 // pausedFile marks a container as paused. It holds the start time of the
@@ -24,7 +26,7 @@ func (c *Container) MarkPaused(st state.State) error {
 	if err != nil {
 		return fmt.Errorf("mark container as paused: %w", err)
 	}
-	err = atomicfile.Write(filepath.Join(c.Dir(), pausedFile), []byte(mark(st)), 0o600, atomicfile.Volatile)
+	err = temp.WriteFile(context.Background(), c.Store, filepath.Join(c.Dir(), pausedFile), []byte(mark(st)), 0o600, atomicfile.Volatile)
 	if err != nil {
 		return fmt.Errorf("mark container as paused: %w", err)
 	}

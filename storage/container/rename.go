@@ -1,22 +1,42 @@
 package container
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
+
+	"skiff/storage"
+	"skiff/storage/atomicfile"
+	"skiff/storage/temp"
 )
+
+// renameNote is a file in the directory of a note: the id of a container that is being
+// renamed, its name and the other one, a line each.
+const renameNote = "rename"
 
 // Rename gives the container another name, durably. It returns a
 // *NameTakenError or *InvalidNameError as docker words them. A crash leaves it
-// with one of the two names, and at worst a second one that nobody else can
-// take until it is removed.
+// with one of the two names, and with both until the next command; only a power cut
+// may leave a second one that nobody else can take until it is removed.
 //
 // Requires c's op lock, exclusive.
-func (c *Container) Rename(name string) error {
+func (c *Container) Rename(name string) (err error) {
 	if err := CheckName(name); err != nil {
 		return err
 	}
 	before := c.Config.Name
+	note, err := temp.MakeNote(context.Background(), c.Store)
+	if err != nil {
+		return fmt.Errorf("rename container: %w", err)
+	}
+	defer func() { err = errors.Join(err, note.Remove()) }()
+	text := strings.Join([]string{c.Config.ID, before, name}, "\n")
+	if err := atomicfile.Write(filepath.Join(note.Path, renameNote), []byte(text), 0o600, atomicfile.Volatile); err != nil {
+		return fmt.Errorf("rename container: %w", err)
+	}
 	if err := claimName(c.Store, name, c.Config.ID); err != nil {
 		return err
 	}
@@ -33,4 +53,50 @@ func (c *Container) Rename(name string) error {
 		return errors.Join(fmt.Errorf("%q: %w", c.Config.ID, ErrNotFound), dropName(c.Store, name, c.Config.ID))
 	}
 	return nil
+}
+
+// FinishRenames takes the names away that killed renames have left.
+func FinishRenames(st *storage.Store) error {
+	return temp.Finish(st, func(dir string) error {
+		text, err := os.ReadFile(filepath.Join(dir, renameNote))
+		if errors.Is(err, os.ErrNotExist) {
+			return nil // not begun
+		}
+		if err != nil {
+			return err
+		}
+		lines := strings.Split(string(text), "\n")
+		if len(lines) != 3 {
+			return nil // a power cut took it
+		}
+		return finishRename(st, lines[0], lines[1:])
+	})
+}
+
+// finishRename drops those names of a container that are not its own.
+func finishRename(st *storage.Store, id string, names []string) error {
+	own := ""
+	c, err := Load(st, id)
+	switch {
+	case errors.Is(err, ErrNotFound):
+	case err != nil:
+		return err
+	default:
+		op, err := c.TryLock()
+		if err != nil {
+			return err // somebody is at it: the next command tries again
+		}
+		defer op.Release()
+		if c, err = Load(st, id); err != nil {
+			return err
+		}
+		own = c.Config.Name
+	}
+	var failed error
+	for _, name := range names {
+		if name != own && CheckName(name) == nil {
+			failed = errors.Join(failed, dropName(st, name, id))
+		}
+	}
+	return failed
 }

@@ -44,7 +44,7 @@ func Sweep(st *storage.Store, ready func() error) error {
 	for _, id := range dead {
 		failed = errors.Join(failed, sweepOne(st, id))
 	}
-	return errors.Join(failed, temp.Sweep(st))
+	return errors.Join(failed, FinishRenames(st), temp.Sweep(st))
 }
 
 // sweepOne looks after one entry of Store.Running.

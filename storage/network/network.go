@@ -117,7 +117,7 @@ func bridgeFile(st *storage.Store) string { return filepath.Join(Dir(st), ".brid
 // SetBridge gives the default network other addresses.
 // Requires the lock in LockFile, exclusive.
 func SetBridge(st *storage.Store, subnet netip.Prefix) error {
-	return temp.WriteFile(context.Background(), st, bridgeFile(st), []byte(subnet.String()), 0o600)
+	return temp.WriteFile(context.Background(), st, bridgeFile(st), []byte(subnet.String()), 0o600, atomicfile.Durable)
 }
 
 // Dir is where the records are.
@@ -223,7 +223,7 @@ func Save(st *storage.Store, n *Network) error {
 	if err != nil {
 		return fmt.Errorf("write network: %w", err)
 	}
-	return temp.WriteFile(context.Background(), st, filepath.Join(Dir(st), n.Name+".json"), data, 0o600)
+	return temp.WriteFile(context.Background(), st, filepath.Join(Dir(st), n.Name+".json"), data, 0o600, atomicfile.Durable)
 }
 
 // Remove deletes a network's record.

@@ -90,7 +90,7 @@ func Create(st *storage.Store, name string, data []byte, labels map[string]strin
 		return nil, fmt.Errorf("create secret: %w", err)
 	}
 	if replace {
-		return s, temp.WriteFile(context.Background(), st, file(st, name), text, 0o600)
+		return s, temp.WriteFile(context.Background(), st, file(st, name), text, 0o600, atomicfile.Durable)
 	}
 	return s, publish(st, name, text)
 }

@@ -27,6 +27,9 @@ const (
 	// directory's maker left elsewhere in the store has to go first, so Sweep
 	// lets it lie: it says that the store wants healing.
 	transferPrefix = "transfer-"
+	// notePrefix begins the name of a directory that says what its maker was doing.
+	// Sweep lets it lie: who understands it finishes that first (Finish).
+	notePrefix = "note-"
 )
 
 // Dir is one temporary directory. The zero value is not usable; see Make.
@@ -46,6 +49,12 @@ func Make(ctx context.Context, st *storage.Store) (*Dir, error) {
 // If that process dies, its directory stays until SweepTransfers.
 func MakeTransfer(ctx context.Context, st *storage.Store) (*Dir, error) {
 	return makeNamed(ctx, st, transferPrefix)
+}
+
+// MakeNote is Make for a process that writes there what is to be finished if it dies:
+// the directory stays until Finish.
+func MakeNote(ctx context.Context, st *storage.Store) (*Dir, error) {
+	return makeNamed(ctx, st, notePrefix)
 }
 
 func makeNamed(ctx context.Context, st *storage.Store, prefix string) (*Dir, error) {
@@ -89,15 +98,15 @@ func (d *Dir) Leave() {
 	}
 }
 
-// WriteFile publishes data as path, durably, in a directory of the store that
+// WriteFile publishes data as path in a directory of the store that
 // nobody sweeps: what a kill leaves of the attempt lies in a temporary directory.
-func WriteFile(ctx context.Context, st *storage.Store, path string, data []byte, perm os.FileMode) (err error) {
+func WriteFile(ctx context.Context, st *storage.Store, path string, data []byte, perm os.FileMode, how atomicfile.Durability) (err error) {
 	d, err := Make(ctx, st)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Remove()) }()
-	return atomicfile.WriteBy(filepath.Join(d.Path, "file"), path, data, perm, atomicfile.Durable)
+	return atomicfile.WriteBy(filepath.Join(d.Path, "file"), path, data, perm, how)
 }
 
 // Published says that the directory was renamed into its place, where it is not
@@ -145,22 +154,38 @@ func Abandoned(st *storage.Store) (work, transfers bool) {
 }
 
 // Sweep deletes the directories whose makers are dead, except those of
-// transfers. It returns at once when there is none, or when another process is
-// sweeping or making one.
+// transfers and notes. It returns at once when there is none, or when another process
+// is sweeping or making one.
 func Sweep(st *storage.Store) error {
+	return sweep(st, func(path string) bool { return !isTransfer(path) && !isNote(path) }, os.RemoveAll)
+}
+
+// Finish calls do with the directory of each note whose maker is dead, and deletes it
+// unless do fails.
+func Finish(st *storage.Store, do func(dir string) error) error {
+	return sweep(st, isNote, func(path string) error {
+		if err := do(path); err != nil {
+			return err
+		}
+		return os.RemoveAll(path)
+	})
+}
+
+// sweep lets remove delete the abandoned directories that are wanted.
+func sweep(st *storage.Store, wanted func(path string) bool, remove func(path string) error) error {
 	// Under the guard the dead are only told from the living; deleting them may
 	// take long, and makers wait for the guard.
 	var dead []string
 	var held []*lock.Lock
 	failed := eachAbandoned(st, func(path string, l *lock.Lock) (kept bool) {
-		if isTransfer(path) {
+		if !wanted(path) {
 			return false
 		}
 		dead, held = append(dead, path), append(held, l)
 		return true
 	})
 	for i, path := range dead {
-		failed = errors.Join(failed, os.RemoveAll(path))
+		failed = errors.Join(failed, remove(path))
 		held[i].Release()
 	}
 	return failed
@@ -175,6 +200,8 @@ func SweepTransfers(st *storage.Store) error {
 	}
 	return err
 }
+
+func isNote(path string) bool { return strings.HasPrefix(filepath.Base(path), notePrefix) }
 
 func isTransfer(path string) bool { return strings.HasPrefix(filepath.Base(path), transferPrefix) }
 

@@ -214,7 +214,7 @@ func Restore(st *storage.Store, name string) error {
 	if err != nil {
 		return fmt.Errorf("restore volume %s: %w", name, err)
 	}
-	return temp.WriteFile(context.Background(), st, filepath.Join(dir, recordFile), data, 0o600)
+	return temp.WriteFile(context.Background(), st, filepath.Join(dir, recordFile), data, 0o600, atomicfile.Durable)
 }
 
 // List returns all volumes by name. One whose record cannot be read is

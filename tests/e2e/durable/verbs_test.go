@@ -145,6 +145,9 @@ func next(s *harness.Session, v verb, done bool) {
 	if nameless := s.OK("images", "-q", "--filter", "dangling=true"); nameless != "" {
 		s.T.Errorf("images that never had a name: %s", nameless)
 	}
+	if half, err := filepath.Glob(filepath.Join(s.Store(), "containers/*/.*.tmp")); len(half) > 0 || err != nil {
+		s.T.Errorf("files that nobody finishes: %v, %v", half, err)
+	}
 	if done {
 		v.done(s)
 	}
@@ -278,6 +281,18 @@ func everyVerb(t *testing.T, s *harness.Session) []verb {
 			s.OK("load", "-q", "-i", filepath.Join(s.Home(), "saved.tar"))
 			whole(name)(s)
 		}, dropImage(name), false},
+		{"rename", stopped, []string{"rename", "made", "other"}, lists(true, "other", containers...), func(s *harness.Session) {
+			names := strings.Fields(s.OK(containers...))
+			if slices.Contains(names, "made") == slices.Contains(names, "other") {
+				s.T.Errorf("after rename the container is one of %v", names)
+			}
+		}, false},
+		{"update", stopped, []string{"update", "--restart", "on-failure:3", "made"}, func(s *harness.Session) {
+			harness.Equal(s.T, "restart policy", s.Inspect("made", "{{.HostConfig.RestartPolicy.MaximumRetryCount}}"), "3")
+		}, func(s *harness.Session) {
+			s.T.Helper()
+			s.OK("start", "-a", "made")
+		}, false},
 		{"cp", nothing, []string{"cp", big, "source:/big"}, func(s *harness.Session) {
 			s.OK("cp", "source:/big", filepath.Join(s.Home(), "copy"))
 			s.Shell("cmp big copy").Exits(0)
