@@ -192,7 +192,7 @@ func Keep(st *storage.Store, name string) error {
 	v.Anonymous = false
 	data, err := atomicfile.Encode(v)
 	if err == nil {
-		err = temp.WriteFile(context.Background(), st, path, data, 0o600)
+		err = temp.WriteFile(context.Background(), st, path, data, 0o600, atomicfile.Durable)
 	}
 	if err != nil {
 		return fmt.Errorf("keep volume %s: %w", name, err)
