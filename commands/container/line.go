@@ -184,6 +184,9 @@ func (b *liner) process() {
 func (b *liner) command() {
 	p, from := &b.cfg.Config, &b.from
 	if b.cfg.Infra != nil {
+		if names := b.cfg.ServiceNames(); len(names) > 0 {
+			b.lose("the names %s of Kubernetes' Services", strings.Join(names, ", "))
+		}
 		return
 	}
 	if slices.Equal(p.Entrypoint, from.Entrypoint) && (slices.Equal(p.Cmd, from.Cmd) || len(p.Cmd) > 0) {

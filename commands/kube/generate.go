@@ -86,7 +86,7 @@ func describe(st *storage.Store, g *plan.Generate, refs []string) error {
 		}
 		cfg := infra.Config
 		g.Name, g.Hostname, g.Share, g.Labels = cfg.Infra.Name, cfg.Config.Hostname, cfg.Infra.Share, cfg.Config.Labels
-		g.Host = cfg.Host.NetworkMode == "host"
+		g.Host, g.Services = cfg.Host.NetworkMode == "host", cfg.Infra.Services
 		g.Ports, g.ExtraHosts, g.Sysctls = ports(cfg), cfg.Host.ExtraHosts, cfg.Host.Sysctls
 		g.DNS, g.DNSSearch, g.DNSOptions = cfg.Host.DNS, cfg.Host.DNSSearch, cfg.Host.DNSOptions
 		for _, c := range slices.Backward(all) {

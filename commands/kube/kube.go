@@ -254,7 +254,7 @@ func play(ctx context.Context, e *env.Env, p *plan.Plan, replace, start bool) (m
 	var lines []string
 	for i := range p.Pods {
 		planned := &p.Pods[i]
-		infra, err := pod.Create(ctx, e, st, &container.Infra{Name: planned.Name, Share: planned.Share}, planned.Flags, false)
+		infra, err := pod.Create(ctx, e, st, &container.Infra{Name: planned.Name, Share: planned.Share, Services: planned.Services}, planned.Flags, false)
 		if err != nil {
 			return nil, fmt.Errorf("pod %s: %w", planned.Name, err)
 		}

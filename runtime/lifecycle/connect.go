@@ -26,6 +26,7 @@ func Connect(ctx context.Context, c *container.Container, want container.Endpoin
 		if err != nil {
 			return nil, nil, err
 		}
+		e.Aliases = slices.Concat(e.Aliases, c.Config.ServiceNames())
 		if err := CheckEndpoint(e); err != nil {
 			return nil, nil, err
 		}

@@ -150,6 +150,7 @@ func onHub(c *container.Container) (network, error) {
 		if err != nil {
 			return n, err
 		}
+		e.Aliases = slices.Concat(e.Aliases, cfg.ServiceNames())
 		if e.Network.Name == snetwork.Bridge {
 			if n.resolver == "" {
 				n.resolver = e.Network.IPAM.Config[0].Gateway

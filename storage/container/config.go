@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"skiff/storage/container/hook"
+	"skiff/storage/container/service"
 )
 
 // Version is the format of config.json that this program writes.
@@ -58,6 +59,21 @@ type Config struct {
 type Infra struct {
 	Name  string   `json:"Name"`  // the pod's
 	Share []string `json:"Share"` // of net, ipc, uts, pid
+	// Services are those that select it; their names are aliases on its networks.
+	Services []service.Service `json:"Services,omitempty"`
+}
+
+// ServiceNames are what the container is known as on each of its networks, beside
+// the aliases of the endpoints there.
+func (c *Config) ServiceNames() []string {
+	if c.Infra == nil {
+		return nil
+	}
+	var names []string
+	for i := range c.Infra.Services {
+		names = append(names, c.Infra.Services[i].Names()...)
+	}
+	return names
 }
 
 // Endpoint is the wish for a place on one network.

@@ -2,7 +2,11 @@
 // that answers. Standard library only: both programs link it.
 package plan
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"skiff/storage/container/service"
+)
 
 // Question asks for one translation.
 type Question struct {
@@ -38,7 +42,8 @@ type Generate struct {
 	DNSOptions []string          `json:"dnsOptions,omitempty"`
 	Sysctls    map[string]string `json:"sysctls,omitempty"`
 	// Groups are supplementary, numbers.
-	Groups []string `json:"groups,omitempty"`
+	Groups   []string          `json:"groups,omitempty"`
+	Services []service.Service `json:"services,omitempty"`
 	// Members are the containers.
 	Members []Member `json:"members"`
 }
@@ -131,6 +136,8 @@ type Pod struct {
 	Share      []string    `json:"share"`
 	Flags      []string    `json:"flags,omitempty"`
 	Containers []Container `json:"containers"`
+	// Services are those that select it.
+	Services []service.Service `json:"services,omitempty"`
 }
 
 // Container is one container: the arguments of `create`, the image included.

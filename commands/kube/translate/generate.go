@@ -42,6 +42,7 @@ func generate(g *plan.Generate) (text string, warnings []string, err error) {
 			},
 		})
 	}
+	documents = append(documents, describeServices(g)...)
 	switch g.Kind {
 	case "", "Pod":
 		documents = append(documents, &corev1.Pod{
@@ -71,8 +72,8 @@ func generate(g *plan.Generate) (text string, warnings []string, err error) {
 		if i > 0 {
 			out.WriteString("---\n")
 		}
-		for line := range strings.Lines(string(data)) {
-			// What only a cluster fills in.
+		// What only a cluster fills in.
+		for line := range strings.Lines(strings.TrimSuffix(string(data), "status:\n  loadBalancer: {}\n")) {
 			if strings.TrimSpace(line) != "status: {}" && strings.TrimSpace(line) != "strategy: {}" && strings.TrimSpace(line) != "resources: {}" {
 				out.WriteString(line)
 			}

@@ -45,6 +45,7 @@ func (p *player) pod(name string, meta *metaObject, spec *corev1.PodSpec) error 
 		}
 	}
 	p.plan.Pods = append(p.plan.Pods, b.pod)
+	p.pods = append(p.pods, podFacts{meta, spec})
 	return nil
 }
 

@@ -194,6 +194,9 @@ func Play(text []byte, more [][]byte) (*plan.Plan, []string, error) {
 			return nil, nil, err
 		}
 	}
+	if err := p.serve(); err != nil {
+		return nil, nil, err
+	}
 	if len(p.plan.Pods)+len(p.plan.Volumes) == 0 && len(docs) == 0 {
 		return nil, nil, errors.New("the YAML has no document")
 	}
@@ -205,11 +208,22 @@ type player struct {
 	plan       *plan.Plan
 	configMaps map[string]*corev1.ConfigMap
 	secrets    map[string]*corev1.Secret
+	services   []*corev1.Service
+	pods       []podFacts // of the plan's pods, in their order
 	warnings   []string
 }
 
+// podFacts are what Services look at of a pod.
+type podFacts struct {
+	meta *metaObject
+	spec *corev1.PodSpec
+}
+
 func (p *player) warn(format string, args ...any) {
-	p.warnings = append(p.warnings, fmt.Sprintf(format, args...))
+	text := fmt.Sprintf(format, args...)
+	if !slices.Contains(p.warnings, text) { // replicas are all alike
+		p.warnings = append(p.warnings, text)
+	}
 }
 
 // sources notes ConfigMaps and Secrets.
@@ -283,7 +297,7 @@ func (p *player) workload(d *document) error {
 	case "Service":
 		x := &corev1.Service{}
 		if err = decode(d, x); err == nil {
-			p.warn("Service %s has no effect on one machine: publish ports with hostPort, or --publish", x.Name)
+			p.services = append(p.services, x)
 		}
 	default:
 		err = errors.New("kinds that are understood are Pod, Deployment, DaemonSet, Job, PersistentVolumeClaim, ConfigMap, Secret and Service")

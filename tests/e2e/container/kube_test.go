@@ -1,6 +1,7 @@
 package container_test
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -176,7 +177,7 @@ func TestKube_DeploymentsAndStandardInput(t *testing.T) {
 	text := "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  replicas: 2\n  selector: {matchLabels: {app: web}}\n  template:\n    metadata: {labels: {app: web}}\n" +
 		"    spec:\n      terminationGracePeriodSeconds: 0\n      containers:\n      - name: c\n        image: " + image + "\n        command: [sleep, '1000']\n---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80}]}\n"
 	r := s.SkiffInput(strings.NewReader(text), "kube", "play", "-").Exits(0)
-	r.Complains("WARNING: Service web has no effect on one machine")
+	r.Complains("WARNING: Service web has no effect on one machine: spec.selector is empty")
 	harness.Equal(t, "pods", s.OK("pod", "ps", "--format", "{{.Name}} {{.Status}}"), "web-pod-1 Running\nweb-pod-0 Running")
 	s.SkiffInput(strings.NewReader(text), "kube", "down", "-").Exits(0)
 	s.OK("run", "-d", "--name", "one", "--network", "none", "-e", "A=1", "-v", "data:/d", "-u", "3:4", "--restart", "no", image, "sleep", "1000")
@@ -185,5 +186,80 @@ func TestKube_DeploymentsAndStandardInput(t *testing.T) {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
+	}
+}
+
+func TestKube_ServicesAreFoundByName(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	pod := func(name, labels string) string {
+		return "---\napiVersion: v1\nkind: Pod\nmetadata: {name: " + name + ", labels: " + labels + "}\nspec:\n  terminationGracePeriodSeconds: 0\n" +
+			"  containers:\n  - {name: c, image: " + img + ", command: [sleep, '1000'], ports: [{name: sql, containerPort: 5432}]}\n"
+	}
+	service := func(meta, spec string) string {
+		return "---\napiVersion: v1\nkind: Service\nmetadata: {" + meta + "}\nspec: {" + spec + "}\n"
+	}
+	text := pod("asks", "{app: asks}") +
+		service("name: db, namespace: default", "selector: {app: db}, ports: [{port: 5432}]") +
+		service("name: two, labels: {x: z}", "selector: {app: db, tier: back}, clusterIP: None, ports: [{name: a, port: 80, targetPort: 8080}, {name: b, port: 5432, targetPort: sql}, {name: c, port: 1, targetPort: nosuch}]") +
+		service("name: far", "type: NodePort, selector: {app: other}, ports: [{port: 80}]") +
+		service("name: elsewhere, namespace: prod", "selector: {app: db}, ports: [{port: 80}]") +
+		service("name: alias", "type: ExternalName, externalName: example.com") +
+		pod("db1", "{app: db, tier: back}") + pod("db2", "{app: db, tier: back, more: x}")
+	s.WriteFile("shop.yaml", text)
+	r := s.Skiff("kube", "play", "shop.yaml").Exits(0)
+	for _, want := range []string{
+		"Service two: spec.ports[0].targetPort 8080 is not port 80, and nothing forwards: ask for two:8080",
+		`Service two: spec.ports[2].targetPort: no port of pod db1 is called "nosuch"`,
+		"Service far: spec.type NodePort publishes nothing on this machine: use hostPort, or --publish",
+		"Service far has no effect: spec.selector selects no pod of this YAML",
+		"Service elsewhere has no effect: spec.selector selects no pod of this YAML",
+		"Service alias: spec.externalName is not supported: it has no effect",
+	} {
+		r.Complains("WARNING: " + want)
+	}
+	addresses := func(network string) string {
+		list := []string{}
+		for _, p := range []string{"db1", "db2"} {
+			list = append(list, s.Inspect(p+"-infra", "{{(index .NetworkSettings.Networks \""+network+"\").IPAddress}}"))
+		}
+		slices.Sort(list)
+		return strings.Join(list, " ")
+	}
+	asked := func(name string) string {
+		out := s.Skiff("exec", "asks-c", "nslookup", "-type=a", name).Stdout
+		_, out, _ = strings.Cut(out, "Name:")
+		list := []string{}
+		for line := range strings.Lines(out) {
+			if ip, ok := strings.CutPrefix(line, "Address: "); ok {
+				list = append(list, strings.TrimSpace(ip))
+			}
+		}
+		slices.Sort(list)
+		return strings.Join(slices.Compact(list), " ")
+	}
+	for _, name := range []string{"db", "db.default", "db.default.svc", "db.default.svc.cluster.local", "two.default.svc.cluster.local"} {
+		harness.Equal(t, name, asked(name), addresses("bridge"))
+	}
+	harness.Equal(t, "of another namespace", asked("elsewhere.prod"), "")
+	out := s.OK("kube", "generate", "db1")
+	for _, want := range []string{"kind: Service\nmetadata:\n  name: two\nspec:\n  clusterIP: None\n  ports:\n  - name: a\n    port: 80\n    targetPort: 8080\n", "targetPort: sql\n", "  selector:\n    app: db\n    tier: back\n---\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	s.OK("kube", "down", "shop.yaml")
+
+	s.OK("network", "create", "inner")
+	s.OK("kube", "play", "--network", "inner", "shop.yaml")
+	harness.Equal(t, "on a network of its own", asked("db.default.svc"), addresses("inner"))
+	s.OK("kube", "down", "shop.yaml")
+	for text, want := range map[string]string{
+		service("name: A", "selector: {a: b}"): "Service A: metadata.name and metadata.namespace must be of a-z, 0-9 and -",
+		service("name: a", "selector: {a: b}") + service("name: a, namespace: default", "selector: {a: b}"): "Service a is there twice",
+		service("name: a", "selectors: {a: b}"): `unknown field "spec.selectors"`,
+	} {
+		s.WriteFile("bad.yaml", text)
+		s.Skiff("kube", "play", "bad.yaml").Exits(1).Complains(want)
 	}
 }
