@@ -344,7 +344,9 @@ func (m *monitor) remove() string {
 	trash := m.cfg.Discard
 	link := m.nameLink()
 	if owner, err := os.Readlink(link); err == nil && owner == m.cfg.ID {
-		_ = os.Remove(link)
+		if err := os.Remove(link); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return "" // the next command tries again, the name with the rest
+		}
 	}
 	err := os.Rename(m.cfg.Dir, trash)
 	if errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.ENOSPC) {
