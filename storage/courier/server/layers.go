@@ -80,6 +80,7 @@ func (s *session) obtain(ctx context.Context, layers []layer) (stack, error) {
 				return context.Cause(ctx)
 			}
 			group.Go(func() error {
+				defer s.dieRefused()
 				defer func() { <-slots }()
 				a, err := s.receive(ctx, layers[i], chain[i])
 				if err == nil {
@@ -92,6 +93,7 @@ func (s *session) obtain(ctx context.Context, layers []layer) (stack, error) {
 	})
 	var have stack
 	group.Go(func() (err error) {
+		defer s.dieRefused()
 		have, err = s.assemble(ctx, layers, chain, present, results)
 		return err
 	})

@@ -210,7 +210,10 @@ func (s *session) pushLayers(ctx context.Context, out *outgoing) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallelPushes)
 	for i := len(out.layers) - 1; i >= 0; i-- {
-		group.Go(func() error { return s.pushLayer(ctx, out, &out.layers[i]) })
+		group.Go(func() error {
+			defer s.dieRefused()
+			return s.pushLayer(ctx, out, &out.layers[i])
+		})
 	}
 	return group.Wait()
 }

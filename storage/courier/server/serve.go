@@ -54,7 +54,10 @@ func Main() int {
 		os.Exit(1)
 	})
 
-	result, err := serveGuarded(ctx, &request, replies.event)
+	result, err := serveGuarded(ctx, &request, replies.event, func(err error) {
+		replies.write(message.Reply{Done: &message.Done{Failure: message.FailureOf(err)}})
+		os.Exit(1)
+	})
 	if err != nil {
 		if ctx.Err() != nil {
 			err = errors.Join(message.ErrCanceled, err)
@@ -68,20 +71,36 @@ func Main() int {
 
 // serveGuarded is serve where the library panics because the kernel refused it
 // something: containers/storage does so when it cannot open a lock.
-func serveGuarded(ctx context.Context, request *message.Request, event func(message.Event)) (result message.Result, err error) {
+func serveGuarded(ctx context.Context, request *message.Request, event func(message.Event), die func(error)) (result message.Result, err error) {
 	defer func() {
-		r := recover()
-		if r == nil {
-			return
+		if refused := refusal(recover()); refused != nil {
+			err = refused
 		}
-		failed, isError := r.(error)
-		var bug goruntime.Error
-		if !isError || errors.As(failed, &bug) {
-			panic(r)
-		}
-		err = fmt.Errorf("use the store's records: %w", failed)
 	}()
-	return serve(ctx, request, event)
+	return serve(ctx, request, event, die)
+}
+
+// refusal is the error that the library panicked with, nil if it did not. What is
+// ours, or a fault in the library, stays a panic.
+func refusal(r any) error {
+	if r == nil {
+		return nil
+	}
+	failed, isError := r.(error)
+	var bug goruntime.Error
+	if !isError || errors.As(failed, &bug) {
+		panic(r)
+	}
+	return fmt.Errorf("use the store's records: %w", failed)
+}
+
+// dieRefused is deferred by each goroutine of a request that uses the library's
+// store. If that has panicked, the process ends in words and cleans nothing up: the
+// library may hold a lock of its own for ever. The next command heals the store.
+func (s *session) dieRefused() {
+	if err := refusal(recover()); err != nil {
+		s.die(err)
+	}
 }
 
 // cancelOnSignal cancels on the first SIGINT or SIGTERM; the second ends the
@@ -99,7 +118,7 @@ func cancelOnSignal(cancel context.CancelCauseFunc) {
 const recordsMemory = 64 << 20
 
 // serve does what request asks for.
-func serve(ctx context.Context, request *message.Request, report func(message.Event)) (_ message.Result, err error) {
+func serve(ctx context.Context, request *message.Request, report func(message.Event), die func(error)) (message.Result, error) {
 	if result, served, err := serveWithoutStore(ctx, request); served {
 		return result, err
 	}
@@ -115,7 +134,14 @@ func serve(ctx context.Context, request *message.Request, report func(message.Ev
 	if err != nil {
 		return message.Result{}, err
 	}
-	defer func() { err = s.end(err) }()
+	s.die = die
+	// Not deferred: see dieRefused.
+	result, err := s.serve(ctx, request)
+	return result, s.end(err)
+}
+
+// serve does what request asks of the store.
+func (s *session) serve(ctx context.Context, request *message.Request) (message.Result, error) {
 	switch {
 	case request.Pull != nil:
 		return s.pull(ctx, request.Pull)

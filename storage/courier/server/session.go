@@ -32,8 +32,9 @@ type session struct {
 	st       *storage.Store
 	store    cstorage.Store // nil after beginRecords, until something is healed
 	report   func(message.Event)
-	temp     *temp.Dir  // nil until beginTransfer
-	transfer *lock.Lock // nil until beginTransfer
+	die      func(error) // ends the process with a failure, at once
+	temp     *temp.Dir   // nil until beginTransfer
+	transfer *lock.Lock  // nil until beginTransfer
 }
 
 // begin opens the store. The caller ends the session.

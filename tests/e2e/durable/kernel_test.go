@@ -39,6 +39,7 @@ var once = []struct {
 	nth          int
 }{
 	{"run --rm", "unlink,unlinkat,rmdir", "EIO", 2}, // the monitor left the container's name
+	{"load", "open,openat,openat2", "EMFILE", 5},    // a panic of the library in a goroutine
 }
 
 // The nth call of a kind fails in every process of a command: no hang, no panic,
