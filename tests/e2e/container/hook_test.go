@@ -134,6 +134,29 @@ func TestHook_OutlivesWhoeverStops(t *testing.T) {
 	}
 }
 
+// Nobody waits for a hook whose monitor was killed, with which the container ends.
+func TestHook_EndsWithItsMonitor(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	s.OK("run", "-d", "--name", "it", "--pre-stop", say("pre")+"; exec sleep 1000", img, "sh", "-c", faithful)
+	lines(s, "it", 1)
+	stop := s.Command(t.Context(), s.Binary(), "stop", "-t", "1000", "it")
+	if err := stop.Start(); err != nil {
+		t.Fatal(err)
+	}
+	harness.Equal(t, "meanwhile", lines(s, "it", 2), "run pre")
+	if n := s.KillRoles("skiff:monitor"); n != 1 {
+		t.Fatalf("%d monitors were killed", n)
+	}
+	if err := stop.Wait(); err != nil {
+		t.Error(err)
+	}
+	harness.Equal(t, "afterwards", s.Inspect("it", "{{.State.Status}} {{.State.ExitCode}}"), "exited 137")
+	s.OK("start", "it")
+	s.Eventually("it runs again", func() bool { return strings.Count(s.OK("logs", "it"), "run") == 2 })
+	s.OK("rm", "-f", "it")
+}
+
 func TestHook_PostStartBeginsWithTheContainer(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadBusybox()
