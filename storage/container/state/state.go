@@ -37,7 +37,7 @@ type State struct {
 	StartedAt  time.Time `json:"StartedAt"`  // zero: never
 	FinishedAt time.Time `json:"FinishedAt"` // zero: not yet
 	ExitCode   int       `json:"ExitCode"`
-	Error      string    `json:"Error,omitempty"` // why a start failed
+	Error      string    `json:"Error,omitempty"` // why a start, or its PostStart hook, failed
 	OOMKilled  bool      `json:"OOMKilled,omitempty"`
 	Restarts   int       `json:"RestartCount,omitempty"`
 	// Restarting says that the monitor will start it again by itself.
