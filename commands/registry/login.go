@@ -3,12 +3,10 @@
 package registry
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -18,6 +16,7 @@ import (
 	"skiff/commands/failure"
 	"skiff/commands/flags"
 	"skiff/commands/format"
+	"skiff/commands/terminal"
 	"skiff/storage/courier/client"
 	"skiff/storage/courier/configuration"
 	"skiff/storage/courier/credential"
@@ -136,7 +135,7 @@ func runLogin(ctx context.Context, e *env.Env, o loginOptions) error {
 		}
 		fmt.Fprintf(e.Err, "Login did not succeed, error: %s\n", format.EscapeText(err.Error()))
 	}
-	if err := ask(e, &o, known.Username); err != nil {
+	if err := ask(ctx, e, &o, known.Username); err != nil {
 		return err
 	}
 	given := credential.Credential{Username: o.Username, Password: o.Password}
@@ -163,7 +162,7 @@ func tryLogin(ctx context.Context, host string, c credential.Credential, registr
 }
 
 // ask asks the user for what is missing.
-func ask(e *env.Env, o *loginOptions, known string) error {
+func ask(ctx context.Context, e *env.Env, o *loginOptions, known string) error {
 	if o.Username != "" && o.Password != "" {
 		return nil
 	}
@@ -182,10 +181,12 @@ func ask(e *env.Env, o *loginOptions, known string) error {
 		if o.Host == hub {
 			fmt.Fprintln(e.Out, "Log in with your Docker ID or email address to push and pull images from Docker Hub. If you don't have a Docker ID, head over to https://hub.docker.com/ to create one.")
 		}
-		name, err := line(e, prompt)
+		fmt.Fprint(e.Out, prompt)
+		name, err := terminal.ReadLine(ctx, e.In)
 		if err != nil {
-			return err
+			return fmt.Errorf("read user name: %w", err)
 		}
+		name = strings.TrimSpace(name)
 		if o.Username = name; name == "" {
 			o.Username = known
 		}
@@ -194,30 +195,14 @@ func ask(e *env.Env, o *loginOptions, known string) error {
 		}
 	}
 	if o.Password == "" {
-		fmt.Fprint(e.Out, "Password: ")
-		data, err := term.ReadPassword(int(e.In.Fd()))
+		password, err := terminal.ReadSecret(ctx, e.In, func() { fmt.Fprint(e.Out, "Password: ") })
 		fmt.Fprintln(e.Out)
 		if err != nil {
 			return fmt.Errorf("read password: %w", err)
 		}
-		if o.Password = string(data); o.Password == "" {
+		if o.Password = password; o.Password == "" {
 			return failure.Local("password is required")
 		}
 	}
 	return nil
 }
-
-// line reads a line that the user types.
-func line(e *env.Env, prompt string) (string, error) {
-	fmt.Fprint(e.Out, prompt)
-	text, err := bufio.NewReader(oneByte{e.In}).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return "", fmt.Errorf("read user name: %w", err)
-	}
-	return strings.TrimSpace(text), nil
-}
-
-// oneByte reads no further than asked: what follows the line is the password.
-type oneByte struct{ f *os.File }
-
-func (o oneByte) Read(p []byte) (int, error) { return o.f.Read(p[:min(1, len(p))]) }

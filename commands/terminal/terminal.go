@@ -4,6 +4,7 @@
 package terminal
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -32,6 +34,58 @@ func Raw(f *os.File) (restore func(), err error) {
 	}
 	// Restoring fails only when the terminal is gone.
 	return func() { _ = term.Restore(fd, before) }, nil
+}
+
+// ReadSecret reads a line that is not shown while it is typed. The terminal is
+// told so before the prompt: who is quick answers at once.
+func ReadSecret(ctx context.Context, in *os.File, prompt func()) (string, error) {
+	fd := int(in.Fd())
+	before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil {
+		return "", fmt.Errorf("hide what is typed: %w", err)
+	}
+	hidden := *before
+	hidden.Lflag &^= unix.ECHO
+	hidden.Lflag |= unix.ICANON | unix.ISIG
+	hidden.Iflag |= unix.ICRNL
+	if err := unix.IoctlSetTermios(fd, unix.TCSETS, &hidden); err != nil {
+		return "", fmt.Errorf("hide what is typed: %w", err)
+	}
+	defer func() { _ = unix.IoctlSetTermios(fd, unix.TCSETS, before) }()
+	prompt()
+	return ReadLine(ctx, in)
+}
+
+// ReadLine reads a line, without its end, and nothing that follows it. It returns
+// as soon as the context ends.
+func ReadLine(ctx context.Context, in io.Reader) (string, error) {
+	type line struct {
+		text string
+		err  error
+	}
+	read := make(chan line, 1) // where nobody waits any more, the process is about to end
+	go func() {
+		var text []byte
+		one := make([]byte, 1)
+		for {
+			n, err := in.Read(one)
+			if n == 1 && one[0] != '\n' {
+				text = append(text, one[0])
+			} else if n == 1 || err != nil {
+				read <- line{strings.TrimSuffix(string(text), "\r"), err}
+				return
+			}
+		}
+	}()
+	select {
+	case l := <-read:
+		if errors.Is(l.err, io.EOF) {
+			l.err = nil
+		}
+		return l.text, l.err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 }
 
 // WatchSize calls resize whenever the size of the terminal has changed, until

@@ -2,6 +2,7 @@ package terminal
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"strings"
@@ -73,4 +74,20 @@ func FuzzReader(f *testing.F) {
 			t.Errorf("keys %q changed %q to %q", keys, in, got.String())
 		}
 	})
+}
+
+func TestReadLine(t *testing.T) {
+	in := strings.NewReader("one\r\ntwo\nlast")
+	for _, want := range []string{"one", "two", "last", ""} {
+		if got, err := ReadLine(t.Context(), in); got != want || err != nil {
+			t.Errorf("%q, %v, want %q", got, err, want)
+		}
+	}
+	silent, unused := io.Pipe()
+	defer unused.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := ReadLine(ctx, silent); !errors.Is(err, context.Canceled) {
+		t.Errorf("of somebody who says nothing: %v", err)
+	}
 }

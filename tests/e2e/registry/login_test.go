@@ -74,6 +74,14 @@ func TestLogin_AsksOnATerminal(t *testing.T) {
 	if strings.Contains(c.Output(), "secret") {
 		t.Error("the password was shown")
 	}
+	// Ctrl-C ends it at once.
+	s.OK("logout", r.Address)
+	c = s.Terminal("login", r.Address)
+	c.Expect("Username: ")
+	c.Type("ana\r")
+	c.Expect("Password: ")
+	c.Type("\x03")
+	c.Exits(130)
 }
 
 // The helper's protocol is that of docker-credential-helpers.
