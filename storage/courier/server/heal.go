@@ -88,7 +88,9 @@ func (s *session) deleteStrays() error {
 	for i := range images {
 		known[images[i].ID] = true
 	}
-	var failed error
+	// What the library was deleting when it died, or found no inode for: it looks there
+	// again only after a layer that was never finished.
+	failed := os.RemoveAll(filepath.Join(s.st.Graph(), layerTable.dir, "tmp"))
 	for _, table := range []string{"overlay", layerTable.dir, imageTable.dir} {
 		entries, err := os.ReadDir(filepath.Join(s.st.Graph(), table))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
