@@ -33,15 +33,19 @@ func Main(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	if err := prepare(); err != nil {
-		fmt.Fprintln(os.Stderr, "harness:", err)
-		return 1
-	}
+	// Also of what could not be prepared to its end.
 	defer func() {
+		if suite.dir == "" {
+			return
+		}
 		if err := removeTree(suite.dir); err != nil {
 			fmt.Fprintln(os.Stderr, "harness:", err)
 		}
 	}()
+	if err := prepare(); err != nil {
+		fmt.Fprintln(os.Stderr, "harness:", err)
+		return 1
+	}
 	return m.Run()
 }
 

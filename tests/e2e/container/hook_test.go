@@ -120,7 +120,8 @@ func TestHook_OutlivesWhoeverStops(t *testing.T) {
 	_ = stop.Process.Kill()
 	_ = stop.Wait()
 	harness.Equal(t, "afterwards", s.Inspect("it", "{{.State.Status}}"), "running")
-	// The hook runs still: it is waited for, not begun again.
+	// The hook runs still and is waited for. Where it ends before the second stop asks,
+	// that one begins it again.
 	again := s.Command(context.Background(), s.Binary(), "stop", "-t", "1000", "it")
 	if err := again.Start(); err != nil {
 		t.Fatal(err)

@@ -2,7 +2,6 @@ package network_test
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -130,12 +129,7 @@ func TestNetwork_NamesAddressesIsolation(t *testing.T) {
 // TCP crosses a bridge in larger packets than the wire has, where the kernel lets it.
 func TestNetwork_LargeSegments(t *testing.T) {
 	s := harness.New(t)
-	program, err := os.ReadFile(harness.Payload(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	img := s.Load(harness.Image{Name: "tools:latest", Layers: []harness.Layer{{harness.Program("payload", string(program))}}})
-	got := s.OK("run", "--rm", img, "/payload", "segments", "eth0")
+	got := s.OK("run", "--rm", tools(s), "/payload", "segments", "eth0")
 	if got == "0" {
 		t.Skip("this kernel (before 6.3) has no packets of more than 64 KiB")
 	}

@@ -71,20 +71,25 @@ func datagram(from, to netip.AddrPort, words string) []byte {
 	return append(append(b, 0, 0), words...)
 }
 
-// Nobody answers in the resolver's place: who asks for a name is sent from many
-// ports to one address, and a datagram that says to be from there and comes from a
-// neighbour does not arrive.
-func TestNetwork_NobodyAnswersForTheResolver(t *testing.T) {
-	s := harness.New(t)
-	program, err := os.ReadFile(harness.Payload(t))
+// tools loads an image with busybox and the payload.
+func tools(s *harness.Session) string {
+	s.T.Helper()
+	program, err := os.ReadFile(harness.Payload(s.T))
 	if err != nil {
-		t.Fatal(err)
+		s.T.Fatal(err)
 	}
-	img := s.Load(harness.Image{
+	return s.Load(harness.Image{
 		Name:   "tools:latest",
-		Layers: []harness.Layer{harness.Busybox(t), {harness.Program("payload", string(program))}},
+		Layers: []harness.Layer{harness.Busybox(s.T), {harness.Program("payload", string(program))}},
 		Config: map[string]any{"Env": []string{"PATH=/bin"}},
 	})
+}
+
+// Nobody answers in the resolver's place: a datagram that says to be from the
+// gateway, or from anybody else, and comes from a neighbour does not arrive.
+func TestNetwork_NobodyAnswersForTheResolver(t *testing.T) {
+	s := harness.New(t)
+	img := tools(s)
 	s.OK("network", "create", "--subnet", "10.77.8.0/24", "lan")
 	mac := func(last byte) net.HardwareAddr { return net.HardwareAddr{2, 0, 0, 0, 0, last} }
 	four := func(n byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 77, 8, n}) }
@@ -126,15 +131,7 @@ func TestNetwork_NobodyAnswersForTheResolver(t *testing.T) {
 // what is for its neighbour.
 func TestNetwork_RawFramesDoNotSpeakForAnother(t *testing.T) {
 	s := harness.New(t)
-	program, err := os.ReadFile(harness.Payload(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	img := s.Load(harness.Image{
-		Name:   "tools:latest",
-		Layers: []harness.Layer{harness.Busybox(t), {harness.Program("payload", string(program))}},
-		Config: map[string]any{"Env": []string{"PATH=/bin"}},
-	})
+	img := tools(s)
 	s.OK("network", "create", "--ipv6", "--subnet", "10.77.9.0/24", "--subnet", "fd79::/64", "lan")
 	mac := func(last byte) net.HardwareAddr { return net.HardwareAddr{2, 0, 0, 0, 0, last} }
 	for i, name := range []string{"victim", "thief", "witness"} {
