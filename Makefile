@@ -27,7 +27,7 @@ BUILD_NEEDS := gcc libc6-dev libseccomp-dev libbtrfs-dev pkg-config uidmap file
 TEST_NEEDS := busybox-static skopeo umoci docker-registry tmux shellcheck \
 	mmdebstrap util-linux iproute2 passt fuse-overlayfs xfsprogs e2fsprogs
 VM_NEEDS := qemu-system-x86 mmdebstrap e2fsprogs
-BENCH_NEEDS := hyperfine crun podman
+BENCH_NEEDS := hyperfine crun podman iperf3 slirp4netns passt
 
 BIN := bin/skiff
 STAGE := runtime/embedded/stage.bin
