@@ -24,9 +24,11 @@ import (
 	"skiff/runtime/stage/message"
 	"skiff/runtime/stage/rootfs"
 	"skiff/storage"
+	"skiff/storage/atomicfile"
 	"skiff/storage/container"
 	"skiff/storage/container/state"
 	snetwork "skiff/storage/network"
+	"skiff/storage/temp"
 )
 
 // Create publishes the container that cfg describes and returns it. cfg.ID,
@@ -500,5 +502,10 @@ func recordStop(c *container.Container) error {
 		return err
 	}
 	st.Stopped = true
-	return state.Write(c.Dir(), st, false)
+	data, err := state.Encode(st)
+	if err != nil {
+		return err
+	}
+	// The monitor, who writes it otherwise, would not take away what a kill leaves.
+	return temp.WriteFile(context.Background(), c.Store, filepath.Join(c.Dir(), state.File), data, 0o600, atomicfile.Volatile)
 }

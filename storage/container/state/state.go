@@ -66,10 +66,19 @@ func Read(dir string) (State, error) {
 
 // Write publishes the state in a container's directory.
 func Write(dir string, s State, d atomicfile.Durability) error {
+	data, err := Encode(s)
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(filepath.Join(dir, File), data, 0o600, d)
+}
+
+// Encode returns the contents of File for s.
+func Encode(s State) ([]byte, error) {
 	s.Version = Version
 	data, err := atomicfile.Encode(s)
 	if err != nil {
-		return fmt.Errorf("write state: %w", err)
+		return nil, fmt.Errorf("write state: %w", err)
 	}
-	return atomicfile.Write(filepath.Join(dir, File), data, 0o600, d)
+	return data, nil
 }
