@@ -18,9 +18,8 @@ import (
 const renameNote = "rename"
 
 // Rename gives the container another name, durably. It returns a
-// *NameTakenError or *InvalidNameError as docker words them. A crash leaves it
-// with one of the two names, and with both until the next command; only a power cut
-// may leave a second one that nobody else can take until it is removed.
+// *NameTakenError or *InvalidNameError as docker words them. A crash or a power cut
+// leaves it with one of the two names, and with both until the next command.
 //
 // Requires c's op lock, exclusive.
 func (c *Container) Rename(name string) (err error) {
@@ -32,27 +31,54 @@ func (c *Container) Rename(name string) (err error) {
 	if err != nil {
 		return fmt.Errorf("rename container: %w", err)
 	}
-	defer func() { err = errors.Join(err, note.Remove()) }()
+	claimed := false
+	defer func() {
+		if err != nil && claimed {
+			note.Leave() // which name stays is for the next command to find out
+			return
+		}
+		err = errors.Join(err, note.Remove())
+	}()
 	text := strings.Join([]string{c.Config.ID, before, name}, "\n")
-	if err := atomicfile.Write(filepath.Join(note.Path, renameNote), []byte(text), 0o600, atomicfile.Volatile); err != nil {
+	if err := atomicfile.Write(filepath.Join(note.Path, renameNote), []byte(text), 0o600, c.durability()); err != nil {
+		return fmt.Errorf("rename container: %w", err)
+	}
+	// The note is on the disk before there are two names and until there is one, and
+	// the new name before the configuration that says so.
+	if err := c.syncNames(c.Store.Temp()); err != nil {
 		return fmt.Errorf("rename container: %w", err)
 	}
 	if err := claimName(c.Store, name, c.Config.ID); err != nil {
 		return err
 	}
+	claimed = true
+	if err := c.syncNames(c.Store.Names()); err != nil {
+		return fmt.Errorf("rename container: %w", err)
+	}
 	c.Config.Name = name
 	if err := c.Save(); err != nil {
 		c.Config.Name = before
-		return errors.Join(err, dropName(c.Store, name, c.Config.ID))
+		return err
 	}
 	if err := dropName(c.Store, before, c.Config.ID); err != nil {
 		return err
+	}
+	if err := c.syncNames(c.Store.Names()); err != nil {
+		return fmt.Errorf("rename container: %w", err)
 	}
 	if _, err := os.Lstat(c.Dir()); errors.Is(err, os.ErrNotExist) {
 		// It was to vanish at its end and has just ended, without knowing of this name.
 		return errors.Join(fmt.Errorf("%q: %w", c.Config.ID, ErrNotFound), dropName(c.Store, name, c.Config.ID))
 	}
 	return nil
+}
+
+// syncNames makes what is named in dir outlive a power cut, if c does.
+func (c *Container) syncNames(dir string) error {
+	if c.durability() == atomicfile.Volatile {
+		return nil
+	}
+	return atomicfile.SyncDir(dir)
 }
 
 // FinishRenames takes the names away that killed renames have left.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -126,11 +127,42 @@ func (d *Disk) Cut() error {
 	return nil
 }
 
-// Restore brings the power back: the file system as it is on the disk.
+// Restore brings the power back: the file system as it is on the disk, in another
+// boot.
 func (d *Disk) Restore() {
 	d.t.Helper()
 	d.Unmount()
 	d.Mount()
+	if err := d.otherBoot(); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// otherBoot lets what was written in this boot of the machine be of another one. Not
+// the containers' states: their sums would be wrong, and the processes in them are
+// dead either way.
+func (d *Disk) otherBoot() error {
+	now, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return err
+	}
+	boot, other := strings.TrimSpace(string(now)), "00000000-0000-4000-8000-000000000000"
+	layers, err := filepath.Glob(filepath.Join(d.Store(), "build/layers/*/layer.json"))
+	for _, path := range layers {
+		data, rerr := os.ReadFile(path)
+		if rerr == nil {
+			rerr = os.WriteFile(path, []byte(strings.ReplaceAll(string(data), boot, other)), 0o600)
+		}
+		err = errors.Join(err, rerr)
+	}
+	marks, gerr := filepath.Glob(filepath.Join(d.Store(), "cache/*.checked"))
+	err = errors.Join(err, gerr)
+	for _, path := range marks {
+		if target, rerr := os.Readlink(path); rerr == nil && target == boot {
+			err = errors.Join(err, os.Remove(path), os.Symlink(other, path))
+		}
+	}
+	return err
 }
 
 // Sync writes everything that was done so far.

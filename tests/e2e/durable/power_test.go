@@ -3,9 +3,12 @@ package durable_test
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,13 +46,15 @@ type act struct {
 	// prepare brings about the state before, undisturbed.
 	prepare func(s *harness.Session)
 	line    []string
-	// image is whole after success, or with gone absent.
-	image string
-	gone  bool
+	// check holds the store to what the command said, or to its silence.
+	check func(s *harness.Session, done bool)
 }
 
+// Half of the cuts come right after success: that is the promise. What is not cut
+// there in the short form is on the other file system. SKIFF_CUTS is how many there
+// are of each act in the long form, SKIFF_ACT picks one.
 func TestPowerCut(t *testing.T) {
-	for _, kind := range []string{"ext4", "xfs"} {
+	for k, kind := range []string{"ext4", "xfs"} {
 		t.Run(kind, func(t *testing.T) {
 			harness.Requires(t, harness.Root, harness.CommandNamed("mkfs."+kind), harness.CommandNamed("skopeo"), harness.LoopDevices)
 			s := harness.New(t)
@@ -58,46 +63,176 @@ func TestPowerCut(t *testing.T) {
 			remote := registry.Push(t, i, name)
 			archive := i.OCIArchive(t, filepath.Join(s.Dir, "noise.tar"))
 			disk := s.Disk(kind, 400)
-			base := s.LoadBusybox()
-			absent := func(ref string) func(*harness.Session) {
-				return func(s *harness.Session) { s.Skiff("rmi", "-f", ref).Exits(0) }
-			}
-			s.OK("run", "--name", "source", "--network", "none", base, "sh", "-c",
+			s.LoadBusybox()
+			s.OK("tag", "busybox:latest", "base:1")
+			s.OK("run", "--name", "source", "--network", "none", "base:1", "sh", "-c",
 				`for n in $(seq 100); do head -c $((n * n * 20)) /dev/urandom >/f$n; done; sha256sum /f* >/sums`)
 			s.Removes("source")
-			acts := []act{
-				{"pull", absent(remote), []string{"pull", "-q", remote}, remote, false},
-				{"load", absent(name), []string{"load", "-q", "-i", archive}, name, false},
-				{"commit", absent("made:1"), []string{"commit", "source", "made:1"}, "made:1", false},
-				{"rmi", func(s *harness.Session) { s.OK("load", "-q", "-i", archive) }, []string{"rmi", "-f", name}, name, true},
-			}
 			random := dice(t)
-			limit := time.Second
-			for n := range times(t, "SKIFF_CUTS", 2*len(acts)) {
-				a := acts[n%len(acts)]
-				a.prepare(s)
-				settle(t, disk)
-				// Half of the cuts come right after success: that is the promise.
-				after := time.Duration(random.Int64N(int64(limit)))
-				done, took := cut(s, disk, a.line, after, random.IntN(2) == 0 || n < len(acts))
-				if done {
-					limit = (3*limit + took) / 4
+			rounds := times(t, "SKIFF_CUTS", 1)
+			for number, a := range acts(s, remote, archive) {
+				if only := os.Getenv("SKIFF_ACT"); only != "" && only != a.name {
+					continue
 				}
-				disk.Restore()
-				check(s, a, done)
-				check(s, act{image: base}, true)
-				if t.Failed() {
-					t.Fatalf("cut %d: %s, %v after its start, done: %v", n, a.name, after, done)
+				limit, succeeded := 300*time.Millisecond, 0
+				for n := range rounds {
+					atEnd := (k+number+n)%2 == 0
+					after := time.Duration(random.Int64N(int64(limit)))
+					a.prepare(s)
+					settle(t, disk)
+					done, took := cut(s, disk, a.line, after, atEnd)
+					if done {
+						limit = (3*limit + took) / 4
+						succeeded++
+					}
+					disk.Restore()
+					s.OK("ps", "-a")
+					s.OK("images", "-a")
+					s.Skiff("run", "--rm", "--pull", "never", "--network", "none", "base:1", "echo", "ok").Exits(0).Prints("ok")
+					a.check(s, done)
+					if t.Failed() {
+						t.Fatalf("%s, cut %d: %v after its start (at its end: %v), done: %v", a.name, n, after, atEnd, done)
+					}
 				}
+				t.Logf("%s: %d cuts, %d of them after it had succeeded", a.name, rounds, succeeded)
 			}
+			s.Skiff("system", "check").Exits(0).Says("no damage")
 			// What nobody stands on is gone with the next command that may delete.
 			s.OK("rm", "source")
-			s.Skiff("rmi", "-f", remote, name, "made:1", base).Exits(0)
+			s.OK("builder", "prune", "-af")
+			s.Skiff("rmi", "-f", remote, name, "made:1", "app:1", "extra:1", "base:1", "busybox").Exits(0)
 			if left := s.Layers(); len(left) > 0 {
 				t.Errorf("layers without an image: %v", left)
 			}
 		})
 	}
+}
+
+// acts are what the power is cut of. Each prepares what it needs, whatever the one
+// before has left.
+func acts(s *harness.Session, remote, archive string) []act {
+	s.T.Helper()
+	absent := func(ref string) func(*harness.Session) {
+		return func(s *harness.Session) { s.T.Helper(); s.Skiff("rmi", "-f", ref).Exits(0) }
+	}
+	try := func(line ...string) func(*harness.Session) {
+		return func(s *harness.Session) { s.T.Helper(); s.Skiff(line...) }
+	}
+	// An image that is listed is whole; one that was reported done is listed.
+	image := func(ref string) func(*harness.Session, bool) {
+		return func(s *harness.Session, done bool) {
+			s.T.Helper()
+			listed := promised(s, done, ref, "images", "--format", "{{.Repository}}:{{.Tag}}")
+			if listed {
+				s.Skiff("run", "--rm", "--pull", "never", "--network", "none", ref, "sh", "-c", "sha256sum -cs /sums && echo whole").Exits(0).Prints("whole")
+			}
+		}
+	}
+	// A container that is listed has its configuration and starts.
+	starts := func(ref string) {
+		s.T.Helper()
+		s.OK("container", "inspect", ref)
+		s.Skiff("start", "-a", ref).Exits(0).Prints("one")
+	}
+	context := filepath.Join(s.Dir, "context") // on another disk
+	if err := errors.Join(os.Mkdir(context, 0o755), os.WriteFile(filepath.Join(context, "Dockerfile"), []byte("FROM base:1\nRUN for n in $(seq 60); do head -c $((n * n * 50)) /dev/urandom >/f$n; done\nCOPY Dockerfile /d\nRUN sha256sum /f* /d >/sums\n"), 0o644)); err != nil {
+		s.T.Fatal(err)
+	}
+	build := []string{"build", "-q", "--network", "none", "-t", "app:1", context}
+	containers := []string{"ps", "-a", "--format", "{{.Names}}"}
+	drop := try("rm", "-f", "-v", "made", "other")
+	echo := []string{"--name", "made", "-v", "/data", "--network", "none", "base:1", "sh", "-c", "echo one"}
+	return []act{
+		{"pull", absent(remote), []string{"pull", "-q", remote}, image(remote)},
+		{"load", absent(name), []string{"load", "-q", "-i", archive}, image(name)},
+		{"commit", absent("made:1"), []string{"commit", "source", "made:1"}, image("made:1")},
+		{"rmi", func(s *harness.Session) { s.OK("load", "-q", "-i", archive) }, []string{"rmi", "-f", name}, func(s *harness.Session, done bool) {
+			if done {
+				s.Skiff("image", "inspect", name).Exits(1)
+				return
+			}
+			image(name)(s, false)
+		}},
+		{"tag", func(s *harness.Session) {
+			s.OK("pull", "-q", remote)
+			absent("extra:1")(s)
+		}, []string{"tag", remote, "extra:1"}, image("extra:1")},
+		{"build", func(s *harness.Session) {
+			s.Skiff("rmi", "-f", "app:1").Exits(0)
+			s.OK("builder", "prune", "-af")
+		}, build, func(s *harness.Session, done bool) {
+			image("app:1")(s, done)
+			// Nor does the cache give anything that is not whole.
+			s.OK(build...)
+			image("app:1")(s, true)
+		}},
+		{"volume create", try("volume", "rm", "-f", "made"), []string{"volume", "create", "--label", "a=b", "made"}, func(s *harness.Session, done bool) {
+			if promised(s, done, "made", "volume", "ls", "-q") {
+				s.Skiff("volume", "inspect", "--format", "{{.Labels.a}}", "made").Exits(0).Prints("b")
+			}
+			s.OK("run", "--rm", "--network", "none", "-v", "made:/data", "base:1", "sh", "-c", "echo x >/data/x")
+		}},
+		{"network create", try("network", "rm", "made"), []string{"network", "create", "--label", "a=b", "made"}, func(s *harness.Session, done bool) {
+			if !promised(s, done, "made", "network", "ls", "--format", "{{.Name}}") {
+				s.OK("network", "create", "made")
+			} else {
+				s.Skiff("network", "inspect", "--format", "{{.Labels.a}}", "made").Exits(0).Prints("b")
+			}
+			s.OK("run", "--rm", "--network", "made", "base:1", "true")
+		}},
+		{"create", drop, append([]string{"create"}, echo...), func(s *harness.Session, done bool) {
+			if promised(s, done, "made", containers...) {
+				starts("made")
+			}
+			drop(s)
+			s.Skiff(append([]string{"run"}, echo...)...).Exits(0).Prints("one")
+		}},
+		{"run", drop, append([]string{"run"}, echo...), func(s *harness.Session, done bool) {
+			if promised(s, done, "made", containers...) {
+				if done {
+					harness.Equal(s.T, "state of made", s.Inspect("made", "{{.State.Status}} {{.State.ExitCode}}"), "exited 0")
+				}
+				starts("made")
+			}
+			drop(s)
+			s.Skiff(append([]string{"run"}, echo...)...).Exits(0).Prints("one")
+		}},
+		{"rename", func(s *harness.Session) {
+			drop(s)
+			s.OK(append([]string{"create"}, echo...)...)
+		}, []string{"rename", "made", "other"}, func(s *harness.Session, done bool) {
+			now, gone := "other", "made"
+			if !promised(s, done, now, containers...) {
+				now, gone = gone, now
+			}
+			harness.Equal(s.T, "names", s.OK(containers...), now+"\nsource")
+			starts(now)
+			s.Skiff("container", "inspect", gone).Exits(1)
+			s.OK("run", "--name", gone, "--network", "none", "base:1", "true")
+		}},
+		{"rm", func(s *harness.Session) {
+			drop(s)
+			s.OK(append([]string{"create"}, echo...)...)
+		}, []string{"rm", "made"}, func(s *harness.Session, done bool) {
+			if done {
+				s.Skiff("container", "inspect", "made").Exits(1)
+			} else if slices.Contains(strings.Fields(s.OK(containers...)), "made") {
+				starts("made")
+			}
+			drop(s)
+			s.OK(append([]string{"create"}, echo...)...)
+		}},
+	}
+}
+
+// promised reports whether a list has an entry, and complains if it should.
+func promised(s *harness.Session, done bool, entry string, list ...string) (listed bool) {
+	s.T.Helper()
+	listed = slices.Contains(strings.Fields(s.OK(list...)), entry)
+	if done && !listed {
+		s.T.Errorf("after success %v does not list %s", list, entry)
+	}
+	return listed
 }
 
 // settle writes what was prepared to the disk.
@@ -139,38 +274,16 @@ func cut(s *harness.Session, disk *harness.Disk, line []string, after time.Durat
 		s.T.Fatal(cerr)
 	}
 	if !waited {
+		// What it says now it must not say of what could not be written any more.
 		err = <-ended
 		took = time.Since(begin)
 	}
+	s.KillAll()
+	s.Alone()
 	if atEnd && err != nil {
 		s.T.Errorf("%v: %v", line, err)
 	}
 	return err == nil, took
-}
-
-// check holds the store to the contract after a cut.
-func check(s *harness.Session, a act, done bool) {
-	s.T.Helper()
-	listed := strings.Contains("\n"+s.OK("images", "--format", "{{.Repository}}:{{.Tag}}")+"\n", "\n"+tagged(a.image)+"\n")
-	if done && listed == a.gone {
-		s.T.Errorf("after success %s is listed: %v", a.image, listed)
-	}
-	if !listed {
-		return
-	}
-	line := []string{"run", "--rm", "--pull", "never", "--network", "none", a.image, "sh", "-c"}
-	if a.name == "" {
-		s.Skiff(append(line, "echo ok")...).Exits(0).Prints("ok")
-		return
-	}
-	s.Skiff(append(line, "sha256sum -cs /sums && echo whole")...).Exits(0).Prints("whole")
-}
-
-func tagged(ref string) string {
-	if strings.Contains(ref[strings.LastIndexByte(ref, '/')+1:], ":") {
-		return ref
-	}
-	return ref + ":latest"
 }
 
 // A container that was to vanish at its end has vanished after a power cut.

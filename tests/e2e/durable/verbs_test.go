@@ -165,10 +165,53 @@ func next(s *harness.Session, v verb, done bool) {
 	unowned(s)
 }
 
+// left complains about everything in the store that belongs to nothing.
+func left(s *harness.Session) {
+	s.T.Helper()
+	var found []string
+	defer func() {
+		if len(found) > 0 {
+			s.T.Logf("left: %v", found)
+		}
+	}()
+	// The next command does not wait for a courier that is still dying.
+	s.Eventually("the store has no layers and files of the dead", func() bool {
+		s.OK("images", "-q")
+		found = nil
+		var wanted []string
+		for id := range strings.FieldsSeq(s.OK("images", "-aq", "--no-trunc")) {
+			dirs := s.OK("image", "inspect", "-f", "{{.GraphDriver.Data}}", id)
+			for _, part := range strings.Split(dirs, "/") {
+				if len(part) == 64 {
+					wanted = append(wanted, part)
+				}
+			}
+		}
+		for _, id := range s.Layers() {
+			if !slices.Contains(wanted, id) {
+				found = append(found, "layer "+id)
+			}
+		}
+		for dir, fine := range map[string]string{"tmp": ".sweep.lock", "storage/overlay/staging": "", "storage/overlay/tempdirs": "", "storage/overlay-layers/tempdirs": "", "storage/overlay-images/tempdirs": ""} {
+			for _, e := range harness.Entries(filepath.Join(s.Store(), dir)) {
+				if e != fine && !strings.HasSuffix(e, ".lock") {
+					found = append(found, fmt.Sprintf("%s/%s", dir, e))
+				}
+			}
+		}
+		return len(found) == 0
+	})
+}
+
 // unowned complains about files in the store that no command would ever look at.
 func unowned(s *harness.Session) {
 	s.T.Helper()
 	var found []string
+	defer func() {
+		if len(found) > 0 {
+			s.T.Logf("left: %v", found)
+		}
+	}()
 	s.Eventually("the store has nothing of the dead", func() bool {
 		s.OK("ps", "-aq")
 		found = nil
@@ -205,6 +248,7 @@ func everyVerb(t *testing.T, s *harness.Session) []verb {
 	s.Removes("source")
 	dir := s.Mkdir("context")
 	s.WriteFile("context/Dockerfile", "FROM busybox\nRUN for n in $(seq 20); do head -c $((n * n * 50)) /dev/urandom >/f$n; done\nCOPY Dockerfile /d\nRUN sha256sum /f* /d >/sums\n")
+	saved := filepath.Join(s.Mkdir("out"), "saved.tar")
 	big := s.WriteFile("big", string(noiseBytes(3<<20)))
 
 	nothing := func(*harness.Session) {}
@@ -276,11 +320,18 @@ func everyVerb(t *testing.T, s *harness.Session) []verb {
 			s.OK("image", "prune", "-f")
 		}, false},
 		{"commit", nothing, []string{"commit", "source", "made:1"}, whole("made:1"), dropImage("made:1"), false},
-		{"save", load, []string{"save", "-o", filepath.Join(s.Home(), "saved.tar"), name}, func(s *harness.Session) {
+		{"save", load, []string{"save", "-o", saved, name}, func(s *harness.Session) {
 			s.OK("rmi", "-f", name)
-			s.OK("load", "-q", "-i", filepath.Join(s.Home(), "saved.tar"))
+			s.OK("load", "-q", "-i", saved)
 			whole(name)(s)
-		}, dropImage(name), false},
+		}, func(s *harness.Session) {
+			dropImage(name)(s)
+			for _, e := range harness.Entries(filepath.Dir(saved)) {
+				if e != filepath.Base(saved) {
+					s.T.Errorf("left beside the archive: %s", e)
+				}
+			}
+		}, false},
 		{"rename", stopped, []string{"rename", "made", "other"}, lists(true, "other", containers...), func(s *harness.Session) {
 			names := strings.Fields(s.OK(containers...))
 			if slices.Contains(names, "made") == slices.Contains(names, "other") {
