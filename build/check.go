@@ -31,6 +31,9 @@ func Check(st *storage.Store, repair bool) (found []message.Finding, err error) 
 		if errors.Is(err, fs.ErrNotExist) || err == nil && json.Valid(data) {
 			continue
 		}
+		if err == nil && len(data) == 0 {
+			continue // what a power cut leaves of a file that was not synced
+		}
 		f := message.Finding{
 			Kind: "build cache", Object: filepath.Base(name), Path: name, Damage: "it is no JSON",
 			Follows: "nothing: the step is done again", Cure: "`skiff system check --repair` deletes it, it is a cache",

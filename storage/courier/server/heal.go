@@ -13,7 +13,9 @@ import (
 	cstorage "github.com/containers/storage"
 	"golang.org/x/sys/unix"
 
+	"skiff/storage"
 	"skiff/storage/image"
+	"skiff/storage/lock"
 	"skiff/storage/reserve"
 	"skiff/storage/temp"
 )
@@ -36,6 +38,9 @@ func (s *session) heal() error {
 		return fmt.Errorf("heal store: %w", err)
 	}
 	reserve.UseIfFull(s.st)
+	if err := dropEmptyLinks(s.st); err != nil {
+		return fmt.Errorf("heal store: %w", err)
+	}
 	images, err := s.store.Images()
 	if err != nil {
 		return fmt.Errorf("heal store: %w", err)
@@ -68,6 +73,43 @@ func (s *session) heal() error {
 		err = errors.Join(err, temp.WantHealing(context.Background(), s.st))
 	}
 	return err
+}
+
+// dropEmptyLinks deletes the files "link" that a power cut has emptied. To delete a
+// layer, the library deletes l/<what its link says>: all of l/, the short names of all
+// layers, where the link is empty; and it deletes what it finds unfinished whenever it
+// is opened.
+func dropEmptyLinks(st *storage.Store) error {
+	empty := emptyLinks(st)
+	if len(empty) == 0 {
+		return nil
+	}
+	// Nobody is about to write one while nobody puts a layer in place.
+	guard, err := lock.Exclusive(context.Background(), filepath.Join(st.Dir, layersLock))
+	if err != nil {
+		return fmt.Errorf("wait for other commands: %w", err)
+	}
+	defer guard.Release()
+	for _, path := range emptyLinks(st) {
+		if failed := os.Remove(path); !errors.Is(failed, os.ErrNotExist) {
+			err = errors.Join(err, failed)
+		}
+	}
+	return err
+}
+
+func emptyLinks(st *storage.Store) (empty []string) {
+	entries, err := os.ReadDir(st.Layers())
+	if err != nil {
+		return nil // the library says what is wrong with it
+	}
+	for _, e := range entries {
+		path := filepath.Join(st.Layers(), e.Name(), "link")
+		if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() && info.Size() == 0 {
+			empty = append(empty, path)
+		}
+	}
+	return empty
 }
 
 // deleteStrays deletes the directories of layers and images that have no record

@@ -173,6 +173,9 @@ func openStore(st *storage.Store) (cstorage.Store, error) {
 			return nil, err
 		}
 	}
+	if err := dropEmptyLinks(st); err != nil {
+		return nil, fmt.Errorf("open image store: %w", err)
+	}
 	store, err := cstorage.GetStore(options)
 	if err != nil {
 		return nil, openFailure(st, err)

@@ -78,31 +78,38 @@ func TestPowerCut(t *testing.T) {
 				for n := range rounds {
 					atEnd := (k+number+n)%2 == 0
 					after := time.Duration(random.Int64N(int64(limit)))
-					a.prepare(s)
-					settle(t, disk)
-					done, took := cut(s, disk, a.line, after, atEnd)
+					done, took := false, time.Duration(0)
+					func() {
+						defer s.Keep(func() string {
+							return fmt.Sprintf("%s, cut %d: %v after its start (at its end: %v), done: %v", a.name, n, after, atEnd, done)
+						})
+						a.prepare(s)
+						settle(t, disk)
+						done, took = cut(s, disk, a.line, after, atEnd)
+						disk.Restore()
+						s.OK("ps", "-a")
+						s.OK("images", "-a")
+						s.Skiff("run", "--rm", "--pull", "never", "--network", "none", "base:1", "echo", "ok").Exits(0).Prints("ok")
+						a.check(s, done)
+						s.Skiff("system", "check", "--quick").Exits(0)
+					}()
+					if t.Failed() {
+						t.FailNow()
+					}
 					if done {
 						limit = (3*limit + took) / 4
 						succeeded++
-					}
-					disk.Restore()
-					s.OK("ps", "-a")
-					s.OK("images", "-a")
-					s.Skiff("run", "--rm", "--pull", "never", "--network", "none", "base:1", "echo", "ok").Exits(0).Prints("ok")
-					a.check(s, done)
-					if t.Failed() {
-						t.Fatalf("%s, cut %d: %v after its start (at its end: %v), done: %v", a.name, n, after, atEnd, done)
 					}
 				}
 				t.Logf("%s: %d cuts, %d of them after it had succeeded", a.name, rounds, succeeded)
 			}
 			s.Skiff("system", "check").Exits(0).Says("no damage")
 			// What nobody stands on is gone with the next command that may delete.
-			s.OK("rm", "source")
+			s.OK("container", "prune", "-f")
 			s.OK("builder", "prune", "-af")
-			s.Skiff("rmi", "-f", remote, name, "made:1", "app:1", "extra:1", "base:1", "busybox").Exits(0)
+			s.OK("image", "prune", "-af")
 			if left := s.Layers(); len(left) > 0 {
-				t.Errorf("layers without an image: %v", left)
+				t.Errorf("layers without an image: %v\n%s\n%s", left, s.OK("images", "-a", "--digests", "--no-trunc"), s.OK("ps", "-a"))
 			}
 		})
 	}
