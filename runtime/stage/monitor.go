@@ -102,6 +102,8 @@ func monitorMain(front message.Conn) int {
 		closeAll(m.kept)
 		m.kept = nil
 		m.cfg.Launch = message.Launch{Hooks: m.cfg.Launch.Hooks, Hub: m.cfg.Launch.Hub}
+	} else {
+		state.Reserve(m.cfg.Dir)
 	}
 	m.relay.run(m)
 	m.collect()
@@ -323,6 +325,7 @@ func (m *monitor) finish() {
 		}
 	} else {
 		_ = state.Write(m.cfg.Dir, m.state, m.sync)
+		state.Release(m.cfg.Dir)
 		_ = os.Remove(filepath.Join(m.cfg.Dir, socketName))
 		_ = os.Remove(m.cfg.RunningLink)
 	}

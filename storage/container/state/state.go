@@ -1,6 +1,6 @@
 // Package state is state.json of a container's directory: what the monitor
-// (runtime/stage) publishes and everybody else reads. Standard library only,
-// because the monitor links it.
+// (runtime/stage) publishes and everybody else reads. Standard library and x/sys
+// only, because the monitor links it.
 package state
 
 import (
@@ -64,13 +64,22 @@ func Read(dir string) (State, error) {
 	return s, nil
 }
 
-// Write publishes the state in a container's directory.
+// Write publishes the state in a container's directory, on a full disk with the help
+// of what Reserve has set aside.
 func Write(dir string, s State, d atomicfile.Durability) error {
 	data, err := Encode(s)
 	if err != nil {
 		return err
 	}
-	return atomicfile.Write(filepath.Join(dir, File), data, 0o600, d)
+	write := func() error { return atomicfile.Write(filepath.Join(dir, File), data, 0o600, d) }
+	if err = write(); !noRoom(err) {
+		return err
+	}
+	if writeSpare(dir, data, d) == nil {
+		return nil
+	}
+	giveUp(dir)
+	return write()
 }
 
 // Encode returns the contents of File for s.

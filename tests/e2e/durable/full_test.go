@@ -117,6 +117,55 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// A container that ends on a full disk has its exit code, and its policy.
+func TestFullDisk_AnEndIsRecorded(t *testing.T) {
+	for _, full := range fullDisks(t) {
+		t.Run(full.name, func(t *testing.T) {
+			harness.Requires(t, harness.Root, harness.CommandNamed("mkfs."+full.kind), harness.LoopDevices)
+			s := harness.New(t)
+			full.put(s)
+			base := s.LoadBusybox()
+			ends := func(code int) []string {
+				return []string{base, "sh", "-c", fmt.Sprintf("trap 'exit %d' USR1; touch /run/ready; while :; do sleep 0.02; done", code)}
+			}
+			s.OK(append([]string{"run", "-d", "--name", "box", "--tmpfs", "/run", "--network", "none"}, ends(7)...)...)
+			s.OK(append([]string{"run", "-d", "--name", "again", "--restart", "on-failure:2", "--stop-signal", "TERM", "--tmpfs", "/run", "--network", "none"}, ends(5)...)...)
+			// Not by a line in the log: a full disk takes none.
+			ready := func(name string) {
+				t.Helper()
+				s.Eventually(name+" listens to signals", func() bool {
+					return s.Skiff("exec", name, "test", "-e", "/run/ready").Code == 0
+				})
+			}
+			ready("box")
+			ready("again")
+			s.Shell(full.fill).Exits(0)
+			s.OK("kill", "-s", "USR1", "box")
+			s.Skiff("wait", "box").Exits(0).Prints("7")
+			s.Skiff("ps", "-a", "--filter", "name=box", "--format", "{{.Status}}").Exits(0).PrintsMatch(`Exited \(7\) .*`)
+			harness.Equal(t, "box", s.Inspect("box", "{{.State.Status}} {{.State.Pid}} {{.State.ExitCode}}"), "exited 0 7")
+			for n := range 3 {
+				ready("again")
+				harness.Equal(t, "again", s.Inspect("again", "{{.State.Status}} {{.RestartCount}}"), fmt.Sprintf("running %d", n))
+				s.OK("kill", "-s", "USR1", "again")
+				s.Eventually("it has ended", func() bool {
+					now := s.Inspect("again", "{{.State.Status}} {{.RestartCount}}")
+					return now == fmt.Sprintf("running %d", n+1) || now == "exited 2"
+				})
+			}
+			s.Skiff("wait", "again").Exits(0).Prints("5")
+			harness.Equal(t, "again", s.Inspect("again", "{{.State.Status}} {{.State.ExitCode}} {{.RestartCount}}"), "exited 5 2")
+			s.Shell(full.empty).Exits(0)
+			s.OK("start", "box")
+			ready("box")
+			s.Skiff("stop", "-t", "0", "box").Exits(0)
+			if left, err := filepath.Glob(filepath.Join(s.Store(), "containers/*/state.spare")); len(left) > 0 || err != nil {
+				t.Errorf("left %v, %v", left, err)
+			}
+		})
+	}
+}
+
 // What does not fit fails with the kernel's words, and gives back what it took. That
 // of bytes is told for each command elsewhere, too; here it is left to the long form.
 func TestFullDisk_WhatFailsLeavesNothing(t *testing.T) {
