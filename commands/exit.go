@@ -29,11 +29,18 @@ type hinter interface{ Hint() string }
 func exit(ctx context.Context, e *env.Env, path []*cli.Command, err error) int {
 	var status failure.Status
 	var stopped Interrupted
+	var beside *failure.Beside
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &status):
 		return int(status)
+	case errors.As(err, &beside):
+		for _, one := range beside.Damaged {
+			fmt.Fprintln(e.Err, "WARNING: "+format.EscapeText(one.Error()))
+			printHint(e, one)
+		}
+		return 0
 	case errors.Is(err, context.Canceled) && errors.As(context.Cause(ctx), &stopped):
 		return 128 + int(stopped.Signal)
 	case errors.Is(err, syscall.EPIPE):
@@ -124,6 +131,10 @@ func printError(e *env.Env, err error) {
 	if e.Debug {
 		printChain(e.Err, err)
 	}
+	printHint(e, err)
+}
+
+func printHint(e *env.Env, err error) {
 	var h hinter
 	if errors.As(err, &h) && h.Hint() != "" && !e.Docker() {
 		fmt.Fprintln(e.Err, "hint: "+format.EscapeText(h.Hint()))

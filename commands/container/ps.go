@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"skiff/commands/env"
+	"skiff/commands/failure"
 	"skiff/commands/flags"
 	"skiff/commands/format"
 	"skiff/storage"
@@ -117,7 +118,7 @@ func runPs(_ context.Context, e *env.Env, o psOptions) error {
 		layout.Raw = append(layout.Raw[:len(layout.Raw):len(layout.Raw)], [2]string{"Size", "size"})
 		layout.Columns = append(layout.Columns[:len(layout.Columns):len(layout.Columns)], "Size")
 	}
-	return errors.Join(layout.Print(e.Out, o.Format, o.Quiet, rows), broken)
+	return failure.Listed(layout.Print(e.Out, o.Format, o.Quiet, rows), broken)
 }
 
 // candidates returns containers, newest first: all, or those that are marked as

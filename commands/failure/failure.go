@@ -5,8 +5,11 @@
 package failure
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+
+	"skiff/storage/atomicfile"
 )
 
 // Status ends the program with this exit code and prints nothing: the exit
@@ -72,6 +75,41 @@ func (s Several) Err() error {
 		return s[0]
 	}
 	return s
+}
+
+// Beside is what a list lacks that was shown otherwise: entries that are damaged. It
+// is a warning and no failure, as docker's daemon leaves out of its lists what it
+// cannot read and says so in its log; a command that means one of them fails.
+type Beside struct{ Damaged []error }
+
+func (b *Beside) Error() string { return errors.Join(b.Damaged...).Error() }
+
+// Listed returns the error of a command that has shown a list: of showing it, and of
+// what could not be read for it.
+func Listed(shown, broken error) error {
+	if broken == nil || shown != nil {
+		return errors.Join(shown, broken)
+	}
+	leaves := leavesOf(broken)
+	for _, one := range leaves {
+		var damaged *atomicfile.DamagedError
+		if !errors.As(one, &damaged) {
+			return broken
+		}
+	}
+	return &Beside{leaves}
+}
+
+// leavesOf takes apart what errors.Join has put together.
+func leavesOf(err error) (leaves []error) {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	for _, one := range joined.Unwrap() {
+		leaves = append(leaves, leavesOf(one)...)
+	}
+	return leaves
 }
 
 // Value says that the value of a flag cannot be used: docker's usage message

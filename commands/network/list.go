@@ -1,7 +1,6 @@
 package network
 
 import (
-	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -76,7 +75,7 @@ func runList(e *env.Env, f flags.Filters, template string, quiet, noTrunc bool) 
 			rows = append(rows, row(n, noTrunc))
 		}
 	}
-	return errors.Join(layout.Print(e.Out, template, quiet, rows), broken)
+	return failure.Listed(layout.Print(e.Out, template, quiet, rows), broken)
 }
 
 func newFilter(st *storage.Store, f flags.Filters) (func(*network.Network) bool, error) {

@@ -1,7 +1,6 @@
 package pod
 
 import (
-	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,7 +85,7 @@ func runList(c *cli.Context, e *env.Env, f flags.Filters) error {
 		}
 	}
 	slices.Sort(l.Columns[len(layout.Columns):])
-	return errors.Join(l.Print(e.Out, c.String("format"), c.Bool("quiet"), rows), broken)
+	return failure.Listed(l.Print(e.Out, c.String("format"), c.Bool("quiet"), rows), broken)
 }
 
 func (p *pod) row(now time.Time, noTrunc bool) format.Row {

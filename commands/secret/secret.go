@@ -207,7 +207,7 @@ func runList(e *env.Env, f flags.Filters, template string, quiet bool) error {
 			"CreatedAt": ago(e, s.CreatedAt), "UpdatedAt": ago(e, s.UpdatedAt),
 		})
 	}
-	return errors.Join(layout.Print(e.Out, template, quiet, rows), broken)
+	return failure.Listed(layout.Print(e.Out, template, quiet, rows), broken)
 }
 
 func ago(e *env.Env, t time.Time) string { return format.Ago(e.Clock(), t) }

@@ -1,7 +1,6 @@
 package volume
 
 import (
-	"errors"
 	"regexp"
 	"slices"
 	"strconv"
@@ -76,7 +75,7 @@ func runList(e *env.Env, f flags.Filters, template string, quiet bool) error {
 			rows = append(rows, row(v))
 		}
 	}
-	return errors.Join(layout.Print(e.Out, template, quiet, rows), broken)
+	return failure.Listed(layout.Print(e.Out, template, quiet, rows), broken)
 }
 
 func newFilter(st *storage.Store, f flags.Filters) (func(*volume.Volume) bool, error) {

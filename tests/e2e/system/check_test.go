@@ -152,9 +152,9 @@ type damage struct {
 	name string
 	path func(s *damagedStore) string
 	how  []string // nil for each way
-	// fails are those of others that do not succeed; what of the well they list they
-	// must list still.
-	fails []string
+	// fails are those of others that do not succeed, warns those that say what they
+	// lack; what of the well they list they must list still.
+	fails, warns []string
 	// complains is a command that names the file and the cure, "" if none does.
 	complains string
 	mended    string // what repair says
@@ -199,7 +199,7 @@ var damageTable = []damage{
 		name: "a container's configuration", path: func(s *damagedStore) string {
 			return filepath.Join(s.Store(), "containers", s.id("hurt"), "config.json")
 		},
-		fails: []string{"containers"}, complains: "start hurt", mended: "set aside",
+		warns: []string{"containers"}, complains: "start hurt", mended: "set aside",
 		after: func(s *damagedStore) {
 			s.Skiff("start", "hurt").Exits(1).Complains("No such container: hurt")
 			s.Skiff("run", "--name", "hurt", "--network", "none", "busybox", "true").Exits(0)
@@ -210,14 +210,14 @@ var damageTable = []damage{
 		path: func(s *damagedStore) string {
 			return filepath.Join(s.Store(), "containers", s.id("hurt"), "state.json")
 		},
-		fails: []string{"containers"}, complains: "inspect hurt", mended: "recorded as killed",
+		warns: []string{"containers"}, complains: "inspect hurt", mended: "recorded as killed",
 		after: func(s *damagedStore) {
 			s.Skiff("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "hurt").Exits(0).Prints("exited 137")
 			s.Skiff("start", "-a", "hurt").Exits(0)
 		},
 	},
 	{
-		name: "a volume", path: storeFile("volumes/v-hurt/volume.json"), fails: []string{"volumes"},
+		name: "a volume", path: storeFile("volumes/v-hurt/volume.json"), warns: []string{"volumes"},
 		complains: "run --rm --network none -v v-hurt:/v busybox true", mended: "recorded anew",
 		after: func(s *damagedStore) {
 			s.Skiff("run", "--rm", "--network", "none", "-v", "v-hurt:/v", "busybox", "cat", "/v/f").Exits(0).Prints("kept")
@@ -225,12 +225,12 @@ var damageTable = []damage{
 		},
 	},
 	{
-		name: "a network", how: []string{"truncated", "flipped"}, path: storeFile("networks/n-hurt.json"), fails: []string{"networks"},
+		name: "a network", how: []string{"truncated", "flipped"}, path: storeFile("networks/n-hurt.json"), warns: []string{"networks"},
 		complains: "network inspect n-hurt", mended: "set aside",
 		after: func(s *damagedStore) { s.Skiff("network", "create", "n-hurt").Exits(0) },
 	},
 	{
-		name: "a secret", how: []string{"truncated", "flipped"}, path: storeFile("secrets/s-hurt.json"), fails: []string{"secrets"},
+		name: "a secret", how: []string{"truncated", "flipped"}, path: storeFile("secrets/s-hurt.json"), warns: []string{"secrets"},
 		complains: "secret inspect s-hurt", mended: "set aside",
 		after: func(s *damagedStore) { s.Skiff("secret", "create", "s-hurt", s.WriteFile("secret", "hush")).Exits(0) },
 	},
@@ -325,9 +325,13 @@ func (s *damagedStore) hurt(d damage, how string) {
 	}
 	for what, line := range others {
 		r := s.Skiff(strings.Fields(line)...)
-		if slices.Contains(d.fails, what) {
-			if r.Code == 0 {
-				s.T.Errorf("%s: succeeds", line)
+		fails, warns := slices.Contains(d.fails, what), slices.Contains(d.warns, what)
+		if fails || warns {
+			if (r.Code == 0) == fails {
+				s.T.Errorf("%s: exit code %d", line, r.Code)
+			}
+			if warns {
+				r.Complains("WARNING: ")
 			}
 			r.Complains(path).Complains("skiff system check")
 			if what != "images" && what != "run" && !strings.Contains(r.Stdout, "well") {
