@@ -21,9 +21,10 @@ import (
 // defaultGrace is docker's time between the stop signal and the kill.
 const defaultGrace = 10 * time.Second
 
-// Kill sends a signal to the container's process, or returns ErrNotRunning.
+// Kill sends a signal to the container's process, or returns ErrNotRunning. A start
+// that has begun comes first.
 func Kill(ctx context.Context, c *container.Container, sig syscall.Signal) error {
-	fd, err := openInit(c)
+	fd, err := openStarted(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -80,12 +81,39 @@ func openInit(c *container.Container) (int, error) {
 	return fd, nil
 }
 
+// openStarted is openInit for what a start that has begun comes before, as in docker,
+// where each has to wait for the other: between its first moment and its record the
+// container does not run yet.
+func openStarted(ctx context.Context, c *container.Container) (int, error) {
+	for wait := shortWait; ; wait = wait.next() {
+		fd, err := openInit(c)
+		if !errors.Is(err, ErrNotRunning) {
+			return fd, err
+		}
+		if st, failed := c.Status(); failed != nil || st.State == "restarting" {
+			return -1, errors.Join(err, failed)
+		}
+		if changing, failed := c.Changing(); failed != nil {
+			return -1, failed
+		} else if !changing {
+			// It may have begun, or been recorded, between the two looks.
+			if st, failed := c.Status(); failed != nil || !st.Running() {
+				return -1, errors.Join(err, failed)
+			}
+		}
+		if err := wait.pass(ctx); err != nil {
+			return -1, err
+		}
+	}
+}
+
 // Stop sends the container's stop signal (sig overrides unless 0), waits up to
 // timeout (nil: the container's or 10 s; negative: for ever), then kills. The
 // container's PreStop hook, if it has one, comes before the signal and takes of
-// that time. A container that is not running is a success.
+// that time. A start that has begun comes first. A container that is not running is a
+// success.
 func Stop(ctx context.Context, c *container.Container, sig syscall.Signal, timeout *time.Duration) error {
-	fd, err := openInit(c)
+	fd, err := openStarted(ctx, c)
 	if errors.Is(err, ErrNotRunning) {
 		if st, err := c.Status(); err == nil && st.State == "restarting" {
 			if noteEnd(c) {

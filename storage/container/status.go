@@ -110,6 +110,29 @@ func (c *Container) marked() bool {
 	return err == nil
 }
 
+// Changing reports whether a living process is just about to start the container, or
+// its monitor about to record that it has begun or ended.
+func (c *Container) Changing() (bool, error) {
+	holder, err := c.Holder()
+	if err != nil || holder != 0 {
+		return holder != 0, err
+	}
+	if !c.marked() {
+		return false, nil
+	}
+	op, err := c.TryLock()
+	switch {
+	case errors.Is(err, lock.ErrBusy):
+		return true, nil
+	case errors.Is(err, os.ErrNotExist): // removed meanwhile
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	defer op.Release()
+	return c.exists() && !c.deserted(), nil
+}
+
 // killedCode is the exit code of what was killed with SIGKILL.
 const killedCode = 128 + int(unix.SIGKILL)
 

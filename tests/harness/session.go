@@ -351,6 +351,16 @@ func (s *Session) EventuallyWithin(limit time.Duration, what string, condition f
 	}
 }
 
+// Await waits for a moment that must not be missed: it looks again at once.
+func (s *Session) Await(condition func() bool) {
+	s.T.Helper()
+	for end := time.Now().Add(comesWithin); !condition(); {
+		if time.Now().After(end) {
+			s.T.Fatalf("not within %v", comesWithin)
+		}
+	}
+}
+
 func within(limit time.Duration, condition func() bool) bool {
 	for end := time.Now().Add(limit); ; time.Sleep(20 * time.Millisecond) {
 		if condition() {

@@ -1,6 +1,10 @@
 package container_test
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +60,34 @@ func TestStop_AsksThenKills(t *testing.T) {
 	}
 	harness.Equal(t, "the exit code", s.Inspect("deaf", "{{.State.ExitCode}}"), "137")
 	s.Skiff("stop", "nothing").Exits(1).Complains("No such container: nothing")
+}
+
+// A stop that meets a start, between its first moment and its record, waits for that.
+func TestStop_MeetsAStart(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	meet := func(name string, line ...string) {
+		t.Helper()
+		start := s.Command(t.Context(), append([]string{s.Binary()}, line...)...)
+		if err := start.Start(); err != nil {
+			t.Fatal(err)
+		}
+		s.Await(func() bool { // the first moment, not the end of somebody's nap
+			marks := harness.Entries(filepath.Join(s.Store(), "running"))
+			target, err := os.Readlink(filepath.Join(s.Store(), "containers/by-name", name))
+			return err == nil && slices.Contains(marks, target)
+		})
+		s.Skiff("stop", "-t", "0", name).Exits(0)
+		if err := start.Wait(); err != nil {
+			t.Errorf("%v: %v", line, err)
+		}
+		harness.Equal(t, "after the stop", s.Inspect(name, "{{.State.Status}} {{.State.ExitCode}}"), "exited 137")
+	}
+	for n := range 10 {
+		name := fmt.Sprintf("it%d", n)
+		meet(name, "run", "-d", "--name", name, "--network", "none", img, "sleep", "1000")
+		meet(name, "start", name)
+	}
 }
 
 func TestStop_SendsTheContainersSignal(t *testing.T) {
