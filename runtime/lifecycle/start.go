@@ -149,7 +149,41 @@ func Start(ctx context.Context, c *container.Container, o StartOptions) (Session
 	if err := c.MarkRunning(); err != nil {
 		return nil, startError(err)
 	}
-	return startMonitor(c, m, o.Ahead)
+	session, err := startMonitor(c, m, o.Ahead)
+	if err != nil {
+		err = explain(c, err)
+	}
+	return session, err
+}
+
+// LayerMissingError says that a container cannot start because its image, or a part
+// of it, is not in the store: it was damaged, and set aside.
+type LayerMissingError struct {
+	Layer string // its id
+	Image string // as the user named it
+	Cause error
+}
+
+func (e *LayerMissingError) Error() string {
+	return fmt.Sprintf("layer %.12s of %s is missing: %v", e.Layer, e.Image, e.Cause)
+}
+
+func (e *LayerMissingError) Unwrap() error { return e.Cause }
+
+// Hint returns what the user can do about it.
+func (e *LayerMissingError) Hint() string {
+	return "pull, load or build " + e.Image + " again; `skiff system check` says what else is damaged"
+}
+
+// explain finds out whether a start has failed because a layer is missing. Only then:
+// looking costs time, and every start would pay.
+func explain(c *container.Container, err error) error {
+	for _, id := range c.Config.Layers {
+		if _, gone := os.Stat(filepath.Join(c.Store.Layers(), id, "diff")); errors.Is(gone, os.ErrNotExist) {
+			return &StartError{Code: 125, Err: &LayerMissingError{Layer: id, Image: c.Config.Config.Image, Cause: err}}
+		}
+	}
+	return err
 }
 
 // startRequired starts what must run before c. It cannot go round in a circle: a

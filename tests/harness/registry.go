@@ -14,6 +14,7 @@ import (
 type Registry struct {
 	Address string // host:port
 	Dir     string // of its contents
+	cmd     *exec.Cmd
 }
 
 // RegistryUser and RegistryPassword open a registry of NewRegistryWithPassword.
@@ -53,16 +54,19 @@ http: {addr: %s}
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("docker-registry", "serve", config)
-	if err := cmd.Start(); err != nil {
+	r.Start(t)
+	t.Cleanup(r.Stop)
+	return r
+}
+
+// Start starts the registry, after a Stop with the same contents and address.
+func (r *Registry) Start(t *testing.T) {
+	t.Helper()
+	r.cmd = exec.Command("docker-registry", "serve", filepath.Join(r.Dir, "config.yml"))
+	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	own.add(cmd.Process.Pid)
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		own.remove(cmd.Process.Pid)
-	})
+	own.add(r.cmd.Process.Pid)
 	if !within(comesWithin, func() bool {
 		c, err := net.Dial("tcp", r.Address)
 		if err == nil {
@@ -72,7 +76,17 @@ http: {addr: %s}
 	}) {
 		t.Fatal("the registry does not answer")
 	}
-	return r
+}
+
+// Stop ends the registry: nobody listens at its address then.
+func (r *Registry) Stop() {
+	if r.cmd == nil {
+		return
+	}
+	_ = r.cmd.Process.Kill()
+	_ = r.cmd.Wait()
+	own.remove(r.cmd.Process.Pid)
+	r.cmd = nil
 }
 
 // Has reports whether the registry has a blob in a repository.

@@ -169,8 +169,9 @@ func (s *session) emptyStaging() error {
 	return err
 }
 
-// deleteLayersExceptUnder deletes the layers that are neither in tops, or in held,
-// nor an ancestor of one. It reports whether any is left because of held alone.
+// deleteLayersExceptUnder deletes the layers that are neither in tops, or in held, or
+// a container's, nor an ancestor of one. It reports whether any is left because of
+// held alone.
 func (s *session) deleteLayersExceptUnder(tops, held map[string]bool) (later bool, err error) {
 	layers, err := s.store.Layers()
 	if err != nil {
@@ -194,13 +195,22 @@ func (s *session) deleteLayersExceptUnder(tops, held map[string]bool) (later boo
 			wanted[id], later = true, true
 		}
 	}
-	children := make(map[string]int)
-	var junk []string
+	junk := make([]string, 0, len(layers))
 	for _, l := range layers {
 		if !wanted[l.ID] {
 			junk = append(junk, l.ID)
-			children[l.Parent]++
 		}
+	}
+	// Of an image that was set aside the containers remain.
+	for used := range usedByContainers(s.st, junk) {
+		for id := used; id != "" && !wanted[id]; id = parent[id] {
+			wanted[id] = true
+		}
+	}
+	children := make(map[string]int)
+	junk = slices.DeleteFunc(junk, func(id string) bool { return wanted[id] })
+	for _, id := range junk {
+		children[parent[id]]++
 	}
 	// A layer goes after its children: repeat until nothing is left to take.
 	for len(junk) > 0 {

@@ -110,7 +110,7 @@ func (c *checker) fetchAgain(ctx context.Context, i *storedImage) (string, error
 		return "", err
 	}
 	if err := c.pullAgain(ctx, i); err != nil {
-		return fmt.Sprintf("set aside as %s (%v); load, build or pull it again, and its containers work as before", aside, err), nil
+		return fmt.Sprintf("set aside as %s (%v); %s, and its containers work as before", aside, err, bringBack([]*storedImage{i})), nil
 	}
 	return "fetched again from its registry", nil
 }
@@ -296,26 +296,27 @@ func (c *checker) compressSplit(headers *os.File) (path string, err error) {
 // layer with those on top of it.
 func (c *checker) setLayerAside(l image.Layer, why error) (string, error) {
 	var images []string
+	var gone []*storedImage
 	for _, id := range sortedKeys(c.images) {
 		if i := c.images[id]; slices.Contains(i.ours.Layers, l.ID) {
-			images = append(images, i.name())
+			images, gone = append(images, i.name()), append(gone, i)
 			if _, err := c.setImageAside(i); err != nil {
 				return "", err
 			}
 		}
 	}
-	gone := []string{l.ID}
-	for n := 0; n < len(gone); n++ {
+	layers := []string{l.ID}
+	for n := 0; n < len(layers); n++ {
 		for id, other := range c.layers {
-			if other.Parent == gone[n] && !slices.Contains(gone, id) {
-				gone = append(gone, id)
+			if other.Parent == layers[n] && !slices.Contains(layers, id) {
+				layers = append(layers, id)
 			}
 		}
 	}
-	if err := c.dropRecords(layerTable, gone); err != nil {
+	if err := c.dropRecords(layerTable, layers); err != nil {
 		return "", err
 	}
-	for _, id := range gone {
+	for _, id := range layers {
 		delete(c.layers, id)
 		if dir := filepath.Join(c.st.Layers(), id); exists(dir) {
 			if _, err := c.setAside("layer-"+short(id), dir); err != nil {
@@ -329,9 +330,29 @@ func (c *checker) setLayerAside(l image.Layer, why error) (string, error) {
 	}
 	text := "set aside in " + c.st.Damaged()
 	if len(images) > 0 {
-		text += fmt.Sprintf(" with the images %s (%v); load, build or pull them again, and their containers work as before", strings.Join(images, ", "), why)
+		text += fmt.Sprintf(" with the images %s (%v); %s, and their containers work as before", strings.Join(images, ", "), why, bringBack(gone))
 	}
 	return text, nil
+}
+
+// bringBack words what the user does about images that were set aside.
+func bringBack(images []*storedImage) string {
+	var pulls, names []string
+	for _, i := range images {
+		if len(i.places()) > 0 {
+			pulls = append(pulls, "`skiff pull "+i.name()+"`")
+		} else {
+			names = append(names, i.name())
+		}
+	}
+	var ways []string
+	if len(pulls) > 0 {
+		ways = append(ways, strings.Join(pulls, ", ")+" when the registry answers")
+	}
+	if len(names) > 0 {
+		ways = append(ways, "load or build "+strings.Join(names, ", ")+" again")
+	}
+	return strings.Join(ways, "; ")
 }
 
 // linkLength is how many characters containers/storage gives a short name.

@@ -15,6 +15,7 @@ import (
 	"github.com/containers/storage/pkg/ioutils"
 	"github.com/containers/storage/pkg/lockfile"
 
+	"skiff/storage"
 	"skiff/storage/image"
 	"skiff/storage/reserve"
 	"skiff/storage/temp"
@@ -369,6 +370,10 @@ func (s *session) dropLayers(ctx context.Context, top string) ([]string, error) 
 		if at := slices.IndexFunc(gone, func(id string) bool { return held[id] }); at >= 0 {
 			gone, waits = gone[:at], true
 		}
+		used := usedByContainers(s.st, gone)
+		if at := slices.IndexFunc(gone, func(id string) bool { return used[id] }); at >= 0 {
+			gone = gone[:at]
+		}
 		return slices.DeleteFunc(objects, func(o []byte) bool { return slices.Contains(gone, image.Field(o, "id")) }), nil
 	}, func() error {
 		var failed error
@@ -381,6 +386,28 @@ func (s *session) dropLayers(ctx context.Context, top string) ([]string, error) 
 		err = errors.Join(err, temp.WantHealing(ctx, s.st))
 	}
 	return gone, err
+}
+
+// usedByContainers returns those of the layers that a container stands on: its image
+// may have been set aside (mend.go). One with a damaged configuration stands on nothing.
+func usedByContainers(st *storage.Store, layers []string) map[string]bool {
+	used := make(map[string]bool)
+	if len(layers) == 0 {
+		return used
+	}
+	configs, _ := filepath.Glob(filepath.Join(st.Containers(), "*", "config.json")) // the pattern is right
+	for _, path := range configs {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			continue // removed meanwhile
+		}
+		for _, id := range layers {
+			if !used[id] && bytes.Contains(data, []byte(`"`+id+`"`)) {
+				used[id] = true
+			}
+		}
+	}
+	return used
 }
 
 // freeLayers lists the layers from top downwards that neither one of the images

@@ -370,6 +370,73 @@ func (s *damagedStore) hurt(d damage, how string) {
 	s.Skiff("images").Exits(0)
 }
 
+// An image whose registry does not answer is set aside until the user brings it again;
+// he is told how. Its containers live on as far as they can.
+func TestCheck_NoRegistryAnswers(t *testing.T) {
+	harness.Requires(t, harness.Root)
+	s := newDamagedStore(t)
+	for name, test := range map[string]struct {
+		path func(*damagedStore) string
+		left bool // the layers are whole
+	}{
+		"a layer":         {layerFile("/hurt", "diff/data/text"), false},
+		"a configuration": {func(s *damagedStore) string { return s.item(s.pulled, "=c2hh*") }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := *s
+			in.Session = s.In(t)
+			s := &in
+			hurt := func() {
+				t.Helper()
+				s.restore()
+				if err := damages["flipped"](test.path(s)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			hurt()
+			s.registry.Stop()
+			repaired := s.Skiff("system", "check", "--repair").Says("mended: set aside").
+				Says("; `skiff pull " + s.pulled + "` when the registry answers, and ")
+			works := func() {
+				t.Helper()
+				if test.left {
+					s.Skiff("system", "check").Exits(0).Says("no damage")
+					s.Skiff("start", "-a", "hurt").Exits(0)
+					return
+				}
+				s.Skiff("system", "check").Exits(1).Says("cure: pull, load or build " + s.pulled + " again")
+				s.Skiff("start", "-a", "hurt").Exits(125).Complains("of " + s.pulled + " is missing").Complains("hint: pull, load or build " + s.pulled + " again")
+			}
+			if test.left {
+				repaired.Exits(0)
+			} else {
+				repaired.Exits(1)
+			}
+			works()
+			s.Skiff("images", "-q", "--filter", "reference="+s.pulled).Exits(0).Prints("")
+			s.Skiff("rmi", s.pulled).Exits(1).Complains("No such image: " + s.pulled)
+			// What deletes layers that no image stands on leaves those of containers.
+			s.Skiff("run", "--rm", "--network", "none", s.pulled, "true").Exits(125).Complains("connection refused")
+			s.Skiff("image", "prune", "-f").Exits(0)
+			works()
+			s.registry.Start(t)
+			s.OK("pull", "-q", s.pulled)
+			runs(s.pulled)(s)
+			s.Skiff("start", "-a", "hurt").Exits(0)
+			s.Skiff("system", "check").Exits(0).Says("no damage")
+
+			// Who wants it gone needs neither the repair nor the registry.
+			hurt()
+			s.registry.Stop()
+			defer s.registry.Start(t)
+			s.OK("rm", "hurt", "well")
+			s.Skiff("rmi", s.pulled).Exits(0)
+			s.Skiff("system", "check").Exits(0).Says("no damage")
+		})
+	}
+	s.restore()
+}
+
 // What was unpacked to be executed has its digest in its name: it is compared at the
 // first start of each boot, and when somebody asks.
 func TestCheck_UnpackedProgram(t *testing.T) {
