@@ -213,7 +213,7 @@ _skiff() {
 			'--umask[Umask of the process, in octal (default 0022)]:value:_files' \
 			'--use-api-socket[Bind mount Docker API socket and required auth]' \
 			'--user[Username or UID (format <name|uid>(<group|gid>))]:value:_files' \
-			'--userns[User namespace to use (host, keep-id(uid=UID,gid=GID))]:value:_files' \
+			'--userns[User namespace to use (host, keep-id(uid=UID,gid=GID), nomap, auto(size=N))]:value:_files' \
 			'--uts[UTS namespace to use]:value:_files' \
 			'--volume[Bind mount a volume]:value:_files' \
 			'--volume-driver[Optional volume driver for the container]:value:_files' \
@@ -704,7 +704,7 @@ _skiff() {
 			'--umask[Umask of the process, in octal (default 0022)]:value:_files' \
 			'--use-api-socket[Bind mount Docker API socket and required auth]' \
 			'--user[Username or UID (format <name|uid>(<group|gid>))]:value:_files' \
-			'--userns[User namespace to use (host, keep-id(uid=UID,gid=GID))]:value:_files' \
+			'--userns[User namespace to use (host, keep-id(uid=UID,gid=GID), nomap, auto(size=N))]:value:_files' \
 			'--uts[UTS namespace to use]:value:_files' \
 			'--volume[Bind mount a volume]:value:_files' \
 			'--volume-driver[Optional volume driver for the container]:value:_files' \
@@ -934,7 +934,7 @@ _skiff() {
 			'--umask[Umask of the process, in octal (default 0022)]:value:_files' \
 			'--use-api-socket[Bind mount Docker API socket and required auth]' \
 			'--user[Username or UID (format <name|uid>(<group|gid>))]:value:_files' \
-			'--userns[User namespace to use (host, keep-id(uid=UID,gid=GID))]:value:_files' \
+			'--userns[User namespace to use (host, keep-id(uid=UID,gid=GID), nomap, auto(size=N))]:value:_files' \
 			'--uts[UTS namespace to use]:value:_files' \
 			'--volume[Bind mount a volume]:value:_files' \
 			'--volume-driver[Optional volume driver for the container]:value:_files' \
@@ -2024,7 +2024,7 @@ _skiff() {
 			'--umask[Umask of the process, in octal (default 0022)]:value:_files' \
 			'--use-api-socket[Bind mount Docker API socket and required auth]' \
 			'--user[Username or UID (format <name|uid>(<group|gid>))]:value:_files' \
-			'--userns[User namespace to use (host, keep-id(uid=UID,gid=GID))]:value:_files' \
+			'--userns[User namespace to use (host, keep-id(uid=UID,gid=GID), nomap, auto(size=N))]:value:_files' \
 			'--uts[UTS namespace to use]:value:_files' \
 			'--volume[Bind mount a volume]:value:_files' \
 			'--volume-driver[Optional volume driver for the container]:value:_files' \

@@ -139,3 +139,7 @@ func (s *Store) SetAside(what, path string) (string, error) {
 // deleting an image takes exclusive, so that no image goes from under a
 // container that is just being made.
 func (s *Store) ImagesLock() string { return filepath.Join(s.Dir, "images.lock") }
+
+// IDsLock is the lock file that creating a container with --userns auto takes, so
+// that no two choose the same ids. It is taken after ImagesLock.
+func (s *Store) IDsLock() string { return filepath.Join(s.Dir, "ids.lock") }

@@ -132,11 +132,10 @@ func rootOf(ctx context.Context, st *storage.Store, ref string) (tree archive.Tr
 	if err != nil {
 		return tree, nil, err
 	}
-	root, release, err := lifecycle.Root(ctx, c)
-	if err != nil {
+	if tree, done, err = lifecycle.Root(ctx, c); err != nil {
 		return tree, nil, inWords(err, ref, c)
 	}
-	return archive.InRoot(root), func() { root.Close(); release() }, nil
+	return tree, done, nil
 }
 
 func copyOut(ctx context.Context, e *env.Env, st *storage.Store, o copyOptions) (int64, error) {

@@ -311,10 +311,10 @@ func (b *liner) namespaces() {
 			b.add(ns.flag, b.shared(ns.mode))
 		}
 	}
-	if len(h.UsernsMode) > 0 && h.IDMappings == nil {
+	if len(h.UsernsMode) > 0 && h.UsernsMode != "private" {
 		b.add("userns", h.UsernsMode)
 	}
-	if m := h.IDMappings; m != nil {
+	if m := h.IDMappings; m != nil && h.UsernsMode == "private" {
 		for _, list := range []struct {
 			flag string
 			ids  []container.IDMapping

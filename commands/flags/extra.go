@@ -181,9 +181,9 @@ func ParseIDMapping(s string) (m container.IDMapping, err error) {
 // checkIDMappings refuses what the kernel would refuse without a word, and a map
 // without the root that sets up the container.
 func checkIDMappings(list []container.IDMapping) error {
-	root, user := false, false
+	root := false
 	for i, a := range list {
-		root, user = root || a.Container == 0, user || a.Host == 0
+		root = root || a.Container == 0
 		for _, b := range list[:i] {
 			if overlap(a.Container, b.Container, a.Size, b.Size) || overlap(a.Host, b.Host, a.Size, b.Size) {
 				return fmt.Errorf("%d:%d:%d and %d:%d:%d overlap", b.Container, b.Host, b.Size, a.Container, a.Host, a.Size)
@@ -192,9 +192,6 @@ func checkIDMappings(list []container.IDMapping) error {
 	}
 	if !root {
 		return errors.New("id 0 of the container must be mapped: it sets the container up")
-	}
-	if !user {
-		return errors.New("the user's own id, 0 outside, must be mapped: it owns the files of images and volumes")
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"skiff/commands/failure"
+	"skiff/runtime/lifecycle"
 	"skiff/storage/container"
 )
 
@@ -24,7 +25,7 @@ func SecurityFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "read-only", Usage: "Mount the container's root filesystem as read only"},
 		&cli.StringSliceFlag{Name: "security-opt", Usage: "Security Options"},
 		&cli.StringSliceFlag{Name: "group-add", Usage: "Add additional groups to join"},
-		&cli.StringFlag{Name: "userns", Usage: "User namespace to use (host, keep-id[:uid=UID,gid=GID])"},
+		&cli.StringFlag{Name: "userns", Usage: "User namespace to use (host, keep-id[:uid=UID,gid=GID], nomap, auto[:size=N])"},
 		TypedList(&cli.StringSliceFlag{Name: "sysctl", Usage: "Sysctl options"}, "map"),
 		&cli.StringSliceFlag{Name: "device", Usage: "Add a host device to the container"},
 	}
@@ -105,25 +106,18 @@ func KnownCapability(name string) bool {
 	return false
 }
 
-// ownIDsError says that a container cannot be without the user's own id.
-type ownIDsError struct{ mode string }
-
-func (e *ownIDsError) Error() string {
-	return "--userns: " + e.mode + " is not supported: an image's files are this user's, and no layer is copied to give them another owner"
-}
-
-// Hint names the ways to choose ids.
-func (*ownIDsError) Hint() string {
-	return "use --userns keep-id:uid=UID,gid=GID, or --uidmap and --gidmap with the user's own id 0 somewhere"
-}
-
 func checkUserns(mode string) error {
 	kind, options, _ := strings.Cut(mode, ":")
 	switch {
 	case mode == "" || mode == "host":
 		return nil
-	case kind == "auto" || mode == "nomap":
-		return &ownIDsError{kind}
+	case mode == "nomap":
+		return nil
+	case kind == "auto":
+		if _, err := lifecycle.AutoSize(mode); err != nil {
+			return fmt.Errorf("--userns: %w", err)
+		}
+		return nil
 	case kind != "keep-id":
 		return fmt.Errorf("--userns: invalid USER mode")
 	case options == "":

@@ -47,6 +47,9 @@ type Input struct {
 	// OwnCgroup says that init is put into a control group of its own, which its
 	// cgroup namespace shall begin at.
 	OwnCgroup bool
+	// OpenSources says that init has no way to the user's files: see
+	// message.Init.OpenSources.
+	OpenSources bool
 }
 
 // Messages returns what the parent of the init is told, with the init's own
@@ -59,12 +62,12 @@ func Messages(s *rspec.Spec, in *Input) (*message.Launch, error) {
 		s.Linux = &rspec.Linux{}
 	}
 	state := message.State{Version: s.Version, ID: in.ID, Status: "creating", Bundle: in.Bundle, Annotations: s.Annotations}
-	l := &message.Launch{Overlay: in.Overlay, Network: in.Network, Hub: in.Hub, Orphan: in.Orphan, KeepFDs: in.KeepFDs}
+	l := &message.Launch{Overlay: in.Overlay, Network: in.Network, Hub: in.Hub, Orphan: in.Orphan, KeepFDs: in.KeepFDs, OpenSources: in.OpenSources}
 	init := &message.Init{
 		Mountpoint: in.Mountpoint, Root: in.RootDir, Files: in.Files, Copies: in.Copies, Reaper: in.Reaper, Pause: in.Pause,
 		StartFIFO: in.StartFIFO, Hostname: s.Hostname, Domainname: s.Domainname, State: state,
 		Masked: s.Linux.MaskedPaths, Readonly: s.Linux.ReadonlyPaths, NetworkWanted: in.Network != nil || in.Hub != nil,
-		ReadonlyRoot: s.Root != nil && s.Root.Readonly, DefaultDevices: true,
+		ReadonlyRoot: s.Root != nil && s.Root.Readonly, DefaultDevices: true, OpenSources: in.OpenSources,
 	}
 	if err := addNamespaces(s, in, l, init); err != nil {
 		return nil, err
@@ -128,6 +131,10 @@ func addNamespaces(s *rspec.Spec, in *Input, l *message.Launch, init *message.In
 			init.Join = append(init.Join, message.Namespace{Flag: flag, Path: ns.Path})
 		}
 	}
+	if l.CloneFlags&unix.CLONE_NEWUSER != 0 {
+		// Init, the root of a user namespace below ours, may not.
+		l.Join, init.Join = init.Join, nil
+	}
 	// Last, because the others' paths are this namespace's.
 	init.Join = append(init.Join, mount...)
 	if l.CloneFlags&unix.CLONE_NEWNS == 0 && len(mount) == 0 {
@@ -143,12 +150,13 @@ func addNamespaces(s *rspec.Spec, in *Input, l *message.Launch, init *message.In
 		return errors.New("a container without a UTS namespace of its own cannot have a hostname")
 	}
 	if l.CloneFlags&unix.CLONE_NEWUSER != 0 {
-		l.UIDMap, l.GIDMap = idMaps(s.Linux.UIDMappings), idMaps(s.Linux.GIDMappings)
+		l.UIDMap, l.GIDMap = IDMaps(s.Linux.UIDMappings), IDMaps(s.Linux.GIDMappings)
 	}
 	return nil
 }
 
-func idMaps(list []rspec.LinuxIDMapping) []message.IDMap {
+// IDMaps translates the lines of a map of ids.
+func IDMaps(list []rspec.LinuxIDMapping) []message.IDMap {
 	var out []message.IDMap
 	for _, m := range list {
 		out = append(out, message.IDMap{Container: int(m.ContainerID), Host: int(m.HostID), Size: int(m.Size)})

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"skiff/runtime/spec"
 	"skiff/runtime/stage/message"
 	"skiff/storage/container"
 )
@@ -25,7 +26,7 @@ ff02::2	ip6-allrouters
 // start's own, and says where to bind them. One that exists is kept: the
 // container may have written to it. They are bound, so that they are written in
 // place.
-func writeFiles(c *container.Container, n network) ([]message.File, error) {
+func writeFiles(c *container.Container, n network, facts *spec.Facts) ([]message.File, error) {
 	var files []message.File
 	for _, f := range []struct {
 		path string
@@ -53,6 +54,11 @@ func writeFiles(c *container.Container, n network) ([]message.File, error) {
 			}
 			if err := os.WriteFile(source, data, 0o644); err != nil {
 				return nil, fmt.Errorf("write %s: %w", f.path, err)
+			}
+			if unowned(facts) {
+				if err := own(facts, source); err != nil {
+					return nil, fmt.Errorf("write %s: %w", f.path, err)
+				}
 			}
 		}
 		files = append(files, message.File{Path: f.path, Source: source})

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	rspec "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"skiff/rootless"
@@ -14,35 +15,60 @@ import (
 	"skiff/runtime/spec"
 	"skiff/runtime/stage/rootfs"
 	"skiff/storage/container"
+	"skiff/storage/container/archive"
 )
 
-// Root opens the container's root directory with O_PATH, with its volumes in
-// it, whether it runs or not. Resolve everything beneath it (openat2(2),
-// RESOLVE_IN_ROOT): what is there is the container's. The caller closes it and
-// calls release, until when a stopped container is not started.
-func Root(ctx context.Context, c *container.Container) (dir *os.File, release func(), err error) {
+// Root returns the container's root directory, with its volumes in it, whether
+// it runs or not. Nothing there leads out of it, whatever the container does
+// meanwhile. The caller calls release, until when a stopped container is not
+// started.
+func Root(ctx context.Context, c *container.Container) (tree archive.Tree, release func(), err error) {
 	if err := rootless.Await(); err != nil {
-		return nil, nil, err
+		return tree, nil, err
 	}
 	fd, err := openInit(c)
 	if err == nil {
 		defer unix.Close(fd)
 		dir, err := runningRoot(c, fd)
-		return dir, func() {}, err
+		if err != nil {
+			return tree, nil, err
+		}
+		owners, err := shownOwners(c)
+		if err != nil {
+			dir.Close()
+			return tree, nil, err
+		}
+		return archive.InRoot(dir).WithOwners(owners), func() { dir.Close() }, nil
 	}
 	if !errors.Is(err, ErrNotRunning) {
-		return nil, nil, err
+		return tree, nil, err
 	}
 	op, err := c.Lock(ctx)
 	if err != nil {
-		return nil, nil, err
+		return tree, nil, err
 	}
-	dir, err = mountedRoot(ctx, c)
+	dir, err := mountedRoot(ctx, c)
 	if err != nil {
 		op.Release()
-		return nil, nil, err
+		return tree, nil, err
 	}
-	return dir, op.Release, nil
+	return archive.InRoot(dir), func() { dir.Close(); op.Release() }, nil
+}
+
+// shownOwners says whose the files of a running container's root are when its
+// root shows them as another's; nil where it does not.
+func shownOwners(c *container.Container) (*archive.Owners, error) {
+	var f spec.Facts
+	if err := idMaps(&f, &c.Config.Host); err != nil || !unowned(&f) {
+		return nil, err
+	}
+	list := func(from []rspec.LinuxIDMapping) (to []archive.IDs) {
+		for _, m := range from {
+			to = append(to, archive.IDs{Inside: int(m.ContainerID), Outside: int(m.HostID), Size: int(m.Size)})
+		}
+		return to
+	}
+	return &archive.Owners{UIDs: list(f.UIDMap), GIDs: list(f.GIDMap)}, nil
 }
 
 // runningRoot opens the root as the container sees it. The pidfd proves that
@@ -108,7 +134,7 @@ func mountedRoot(ctx context.Context, c *container.Container) (*os.File, error) 
 		}
 		m, err := launch.Mount(&s.Mounts[i])
 		if err == nil {
-			err = root.Mount(m)
+			err = root.Mount(m, -1)
 		}
 		if err != nil {
 			f.Close()

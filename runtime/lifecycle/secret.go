@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"strconv"
 
-	rspec "github.com/opencontainers/runtime-spec/specs-go"
-
 	"skiff/rootless"
 	"skiff/runtime/spec"
 	"skiff/runtime/stage/message"
@@ -82,17 +80,4 @@ func writeSecret(path string, data []byte, use container.SecretUse, f *spec.Fact
 		}
 	}
 	return out.Chmod(os.FileMode(use.Mode))
-}
-
-// outerID is a container's id as our own namespace has it.
-func outerID(list []rspec.LinuxIDMapping, id int) (int, error) {
-	if len(list) == 0 {
-		return id, nil
-	}
-	for _, m := range list {
-		if n := id - int(m.ContainerID); n >= 0 && n < int(m.Size) {
-			return int(m.HostID) + n, nil
-		}
-	}
-	return 0, fmt.Errorf("the container has no id %d", id)
 }

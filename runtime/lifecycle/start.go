@@ -42,6 +42,13 @@ import (
 // It also sweeps what killed commands left; that costs a clean store one look.
 func Create(ctx context.Context, st *storage.Store, cfg *container.Config, starting bool) (*container.Container, error) {
 	sweep(st)
+	if isAuto(cfg.Host.UsernsMode) {
+		held, err := chooseIDs(ctx, st, cfg)
+		if err != nil {
+			return nil, err
+		}
+		defer held.Release()
+	}
 	c, err := container.Publish(ctx, st, cfg, starting)
 	if err == nil {
 		c.Emit("create")
@@ -226,7 +233,6 @@ func monitorConfig(ctx context.Context, c *container.Container, network network,
 	}
 	in := &launch.Input{
 		Given: o.given(), ID: cfg.ID, Bundle: c.Dir(), UserByName: true, AddGroups: cfg.Host.GroupAdd,
-		RootDir: filepath.Join(c.Dir(), rootDir),
 		// Anything would do that hides nothing which init still opens.
 		Mountpoint: filepath.Join(c.Dir(), container.WorkDir),
 		Reaper:     cfg.Host.Init != nil && *cfg.Host.Init,
@@ -249,11 +255,18 @@ func monitorConfig(ctx context.Context, c *container.Container, network network,
 	if in.Overlay == nil {
 		in.RootDir = cfg.Rootfs
 	}
+	in.OpenSources = len(facts.UIDMap) > 0
+	if unowned(facts) {
+		if err := shift(c, in.Overlay, facts); err != nil {
+			return nil, err
+		}
+		in.Mountpoint = openDir
+	}
 	if in.Filter, err = filter(c, &cfg.Host, s.Process.Capabilities.Bounding); err != nil {
 		return nil, err
 	}
 	in.Network, in.Hub = network.helper, network.hub
-	if in.Files, err = writeFiles(c, network); err != nil {
+	if in.Files, err = writeFiles(c, network, facts); err != nil {
 		return nil, err
 	}
 	secrets, err := secretFiles(c, facts)
@@ -303,9 +316,9 @@ func monitorConfig(ctx context.Context, c *container.Container, network network,
 	return m, nil
 }
 
-// rootDir is where fuse-overlayfs mounts the root, in the container's
-// directory.
-const rootDir = "root"
+// openDir is a directory that every user may enter. Nothing that init opens
+// is there.
+const openDir = "/tmp"
 
 // overlay is how the root is assembled; nil where it is a directory as it is.
 func overlay(ctx context.Context, c *container.Container) (*message.Overlay, error) {
@@ -316,7 +329,7 @@ func overlay(ctx context.Context, c *container.Container) (*message.Overlay, err
 		Base: c.Store.Layers(), Upper: filepath.Join(c.Dir(), container.UpperDir),
 		Work: filepath.Join(c.Dir(), container.WorkDir), UserAttr: rootless.Rootless(),
 		Volatile: c.Config.Host.AutoRemove,
-		Target:   filepath.Join(c.Dir(), rootDir), Fuse: lookPath("fuse-overlayfs"),
+		Target:   filepath.Join(c.Dir(), container.RootDir), Fuse: lookPath("fuse-overlayfs"),
 	}
 	foreign := false
 	for _, id := range c.Config.Layers {
@@ -448,8 +461,8 @@ func closeAll(fds []int) {
 // mountAhead assembles the root while the monitor is still starting. Where that
 // fails the monitor tries again, with other means, and says why.
 func mountAhead(o *message.Overlay) []int {
-	if o == nil || !rootfs.Short(o) {
-		return nil // there is none, or the working directory is the user's
+	if o == nil || !rootfs.Short(o) || len(o.UIDMap) > 0 {
+		return nil // there is none, the working directory is the user's, or the kernel cannot
 	}
 	fd, err := rootfs.Overlay(o)
 	if err != nil {

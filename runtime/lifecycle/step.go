@@ -146,7 +146,7 @@ func stepMessages(ctx context.Context, st *storage.Store, c *container.Container
 		return nil, err
 	}
 	in := &launch.Input{
-		ID: cfg.ID, Bundle: s.Dir, UserByName: true, RootDir: filepath.Join(s.Dir, rootDir), Mountpoint: s.Work, Network: network.helper, Hub: network.hub,
+		ID: cfg.ID, Bundle: s.Dir, UserByName: true, RootDir: filepath.Join(s.Dir, container.RootDir), Mountpoint: s.Work, Network: network.helper, Hub: network.hub,
 	}
 	// The layer of mount points is below them, as in every container.
 	lower, err := withSkeleton(ctx, st, "", s.Lower)

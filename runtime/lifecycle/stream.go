@@ -151,7 +151,11 @@ func (s *stream) lost(err error) (int, error) {
 		return 0, io.ErrClosedPipe
 	}
 	if st, serr := s.container.Status(); serr == nil && !st.Running() && st.State == "exited" {
-		return st.Recorded.ExitCode, nil // its monitor was killed
+		// Its monitor was killed, which would have removed it.
+		if s.container.Config.Host.AutoRemove {
+			sweep(s.container.Store)
+		}
+		return st.Recorded.ExitCode, nil
 	}
 	return 0, fmt.Errorf("connection to the monitor lost: %w", err)
 }

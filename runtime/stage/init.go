@@ -69,7 +69,7 @@ func runInit(parent message.Conn, cfg *message.Init, fds []int) error {
 			return fmt.Errorf("set oom_score_adj: %w (an ordinary user may only raise it)", err)
 		}
 	}
-	root, err := makeRoot(cfg, fds)
+	root, err := makeRoot(parent, cfg, fds)
 	if err != nil {
 		return err
 	}
@@ -197,7 +197,7 @@ func join(list []message.Namespace) error {
 }
 
 // makeRoot mounts the root and everything in it.
-func makeRoot(cfg *message.Init, fds []int) (*rootfs.Root, error) {
+func makeRoot(parent message.Conn, cfg *message.Init, fds []int) (*rootfs.Root, error) {
 	if cfg.Chroot {
 		return rootfs.Open(cfg.Root)
 	}
@@ -227,13 +227,23 @@ func makeRoot(cfg *message.Init, fds []int) (*rootfs.Root, error) {
 	if err := root.SetPropagation(prop); err != nil {
 		return nil, fmt.Errorf("root propagation: %w", err)
 	}
+	var given sources
+	if cfg.OpenSources {
+		if given, err = receiveSources(parent, cfg.Sources()); err != nil {
+			return nil, err
+		}
+	}
 	for i := range cfg.Copies {
-		if err := root.Fill(&cfg.Copies[i]); err != nil {
+		if err := root.Fill(&cfg.Copies[i], given.next()); err != nil {
 			return nil, fmt.Errorf("fill volume: %w", err)
 		}
 	}
 	for i := range cfg.Mounts {
-		if err := root.Mount(&cfg.Mounts[i]); err != nil {
+		source := -1
+		if cfg.Mounts[i].Type == "bind" {
+			source = given.next()
+		}
+		if err := root.Mount(&cfg.Mounts[i], source); err != nil {
 			return nil, err
 		}
 	}
@@ -248,7 +258,7 @@ func makeRoot(cfg *message.Init, fds []int) (*rootfs.Root, error) {
 		}
 	}
 	for i := range cfg.Files {
-		if err := root.File(&cfg.Files[i]); err != nil {
+		if err := root.File(&cfg.Files[i], given.next()); err != nil {
 			return nil, err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"syscall"
 
@@ -24,6 +25,8 @@ type child struct {
 	mounts  []string // made for the helpers
 	hub     message.Conn
 	bridges []int // what came with the connection to the network program
+	// gone, if any, is closed to end the thread that cloned it.
+	gone chan struct{}
 }
 
 // launch leads an init to RootReady: ahead, when it was cloned before its
@@ -32,26 +35,39 @@ type child struct {
 // what else init wants. Where the kernel refuses overlay, fuse-overlayfs is tried.
 // On error nothing is left behind.
 func launch(l *message.Launch, ahead *child, stdio [3]uintptr, given ...int) (*child, error) {
+	if l.Overlay != nil && len(l.Overlay.UIDMap)+len(l.Overlay.GIDMap) > 0 {
+		return launchFuse(l, stdio)
+	}
 	c, err := tryLaunch(l, ahead, stdio, given)
 	if errors.Is(err, rootfs.ErrNoOverlay) && l.Overlay.Fuse != "" {
-		// Before init is cloned, so that it sees the mount.
-		target := l.Overlay.Target
-		fuse, err := rootfs.Fuse(l.Overlay)
-		if err != nil {
-			return nil, err
-		}
-		l.Overlay = nil
-		if c, err = tryLaunch(l, nil, stdio, given); err != nil {
-			c = &child{pidfd: -1, conn: message.Conn{FD: -1}, console: -1, hub: message.Conn{FD: -1}}
-		}
-		c.helpers, c.mounts = append(c.helpers, fuse), append(c.mounts, target)
-		if err != nil {
-			c.release()
-			return nil, err
-		}
-		return c, nil
+		return launchFuse(l, stdio)
 	}
 	return c, err
+}
+
+// launchFuse is launch with a root of fuse-overlayfs.
+func launchFuse(l *message.Launch, stdio [3]uintptr) (*child, error) {
+	fuse, err := rootfs.Fuse(l.Overlay)
+	if err != nil {
+		return nil, err
+	}
+	target := l.Overlay.Target
+	l.Overlay = nil
+	var c *child
+	root, err := rootfs.CloneDir(target)
+	if err == nil {
+		c, err = tryLaunch(l, nil, stdio, []int{root})
+		unix.Close(root)
+	}
+	if err != nil {
+		c = &child{pidfd: -1, conn: message.Conn{FD: -1}, console: -1, hub: message.Conn{FD: -1}}
+	}
+	c.helpers, c.mounts = append(c.helpers, fuse), append(c.mounts, target)
+	if err != nil {
+		c.release()
+		return nil, err
+	}
+	return c, nil
 }
 
 func tryLaunch(l *message.Launch, c *child, stdio [3]uintptr, given []int) (_ *child, err error) {
@@ -85,6 +101,11 @@ func tryLaunch(l *message.Launch, c *child, stdio [3]uintptr, given []int) (_ *c
 	if err := c.conn.SendLaunch(l, slices.Concat(fds, l.Kept)...); err != nil {
 		return nil, fmt.Errorf("send configuration: %w", err)
 	}
+	if l.OpenSources {
+		if err := c.sendSources(l); err != nil {
+			return nil, err
+		}
+	}
 	return c, c.awaitRoot(l)
 }
 
@@ -106,10 +127,9 @@ func clone(l *message.Launch, stdio [3]uintptr) (*child, error) {
 
 // spawn clones this very program into new namespaces.
 func (c *child) spawn(l *message.Launch, stdio [3]uintptr, theirs message.Conn) error {
+	joins := l.Join
 	if l.PidNS != "" {
-		if err := join([]message.Namespace{{Flag: unix.CLONE_NEWPID, Path: l.PidNS}}); err != nil {
-			return err
-		}
+		joins = append([]message.Namespace{{Flag: unix.CLONE_NEWPID, Path: l.PidNS}}, joins...)
 	}
 	attr := &syscall.SysProcAttr{
 		Cloneflags: l.CloneFlags,
@@ -136,12 +156,40 @@ func (c *child) spawn(l *message.Launch, stdio [3]uintptr, theirs message.Conn) 
 	for i := range l.KeepFDs {
 		files = append(files, uintptr(controlFD+1+i))
 	}
-	pid, err := syscall.ForkExec(selfPath, []string{string(RoleInit)}, &syscall.ProcAttr{Env: Environ(), Files: files, Sys: attr})
-	if err != nil {
-		return fmt.Errorf("clone init: %w", err)
+	fork := func() (err error) {
+		c.pid, err = syscall.ForkExec(selfPath, []string{string(RoleInit)}, &syscall.ProcAttr{Env: Environ(), Files: files, Sys: attr})
+		if err != nil {
+			return fmt.Errorf("clone init: %w", err)
+		}
+		return nil
 	}
-	c.pid = pid
-	return nil
+	if len(l.Join) > 0 {
+		c.gone = make(chan struct{})
+		return onThread(joins, c.gone, fork)
+	}
+	if err := join(joins); err != nil {
+		return err
+	}
+	return fork()
+}
+
+// onThread calls do on a thread that join has namespaces of. It cannot come back
+// from there: ours may be of a user namespace above. It lives until gone is
+// closed, because what it clones ends with it.
+func onThread(list []message.Namespace, gone <-chan struct{}, do func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		err := join(list)
+		if err == nil {
+			err = do()
+		}
+		done <- err
+		if err == nil {
+			<-gone
+		}
+	}()
+	return <-done
 }
 
 // awaitRoot answers what init asks for until its root is ready.
@@ -154,7 +202,7 @@ func (c *child) awaitRoot(l *message.Launch) error {
 		switch t {
 		case message.NetworkWanted:
 			if err := c.connect(l); err != nil {
-				return err
+				return c.cause(err)
 			}
 			if err := c.conn.Send(message.NetworkReady, nil); err != nil {
 				return c.died(err)
@@ -213,9 +261,32 @@ func (c *child) start() error {
 	return fmt.Errorf("init sent message %d", t)
 }
 
-// died says why init went without a word.
+// died says why init went without a word, or with one, although err was met
+// first.
 func (c *child) died(err error) error {
-	return fmt.Errorf("init (pid %d) ended early: %w", c.pid, err)
+	return c.cause(fmt.Errorf("init (pid %d) ended early: %w", c.pid, err))
+}
+
+// endingPatience is how long an init that may be ending gets for it, in
+// milliseconds. It is spent on errors only.
+const endingPatience = 100
+
+// cause is err unless that comes from init's end: then what init said last.
+func (c *child) cause(err error) error {
+	// It may be about to end: its namespaces go before it is a zombie.
+	if n, _ := unix.Poll([]unix.PollFd{{Fd: int32(c.pidfd), Events: unix.POLLIN}}, endingPatience); n == 0 && !errors.Is(err, unix.EPIPE) {
+		return err
+	}
+	for {
+		t, body, fds, failed := c.conn.Recv()
+		closeAll(fds)
+		switch {
+		case failed != nil:
+			return err
+		case t == message.StepFailed:
+			return parseFailure(body)
+		}
+	}
 }
 
 // abandon kills an init that is not wanted any more and waits for its end.
@@ -235,6 +306,10 @@ func (c *child) release() {
 		}
 	}
 	c.pidfd, c.conn.FD, c.console = -1, -1, -1
+	if c.gone != nil {
+		close(c.gone)
+		c.gone = nil
+	}
 	c.leaveHub()
 	// Unmounted first: a helper that serves one ends well then, and the mount
 	// point could not be removed else.

@@ -40,6 +40,8 @@ const (
 	LogFile = "log"
 	// UpperDir is the writable layer, WorkDir overlay's scratch beside it.
 	UpperDir, WorkDir = "upper", "work"
+	// RootDir is where fuse-overlayfs mounts the root, where it does.
+	RootDir = "root"
 )
 
 // Container is one container's directory, read at one moment.

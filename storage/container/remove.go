@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"skiff/storage/container/state"
 	"skiff/storage/reserve"
 )
@@ -84,7 +86,15 @@ func (c *Container) Remove() error {
 	if err := gone(os.Remove(c.RunningLink())); err != nil {
 		return fmt.Errorf("remove container: %w", err)
 	}
-	if err := os.RemoveAll(trash); err != nil {
+	err = os.RemoveAll(trash)
+	if errors.Is(err, unix.ENOTCONN) {
+		// A killed monitor's fuse-overlayfs went with it, its mount did not: this
+		// command started the monitor and sees the same mounts.
+		if err = unix.Unmount(filepath.Join(trash, RootDir), unix.MNT_DETACH); err == nil {
+			err = os.RemoveAll(trash)
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("remove container: %w", err)
 	}
 	return nil

@@ -162,7 +162,10 @@ func (c *Container) bury(st state.State) (state.State, error) {
 	// Best effort on a full or read-only disk: the next reader comes here again.
 	_ = atomicfile.Reclaim(c.Dir()) // the monitor may have died writing
 	_ = state.Write(c.Dir(), st, atomicfile.Volatile)
-	_ = os.Remove(filepath.Join(c.Store.Running(), c.Config.ID))
+	if !c.Config.Host.AutoRemove {
+		// By it a sweeper finds one that is to vanish.
+		_ = os.Remove(c.RunningLink())
+	}
 	_ = os.Remove(filepath.Join(c.Dir(), SocketFile))
 	return st, nil
 }

@@ -143,6 +143,14 @@ func (t *translation) user() error {
 			mode += ":" + strings.Join(options, ",")
 		}
 		t.flag("userns", mode)
+	case "auto":
+		if len(t.own.All("RemapUid"))+len(t.own.All("RemapGid")) > 0 {
+			return t.at("RemapUsers", "RemapUsers=auto with RemapUid= or RemapGid= is not supported; say UIDMap= and GIDMap= instead")
+		}
+		if size := t.own.Last("RemapUidSize"); size != "" {
+			remap += ":size=" + size
+		}
+		t.flag("userns", remap)
 	default:
 		return t.at("RemapUsers", "RemapUsers=%s is not supported; say UserNS=, UIDMap= and GIDMap= instead", remap)
 	}

@@ -37,6 +37,7 @@ const (
 	FetchConfig                   // Fetch
 	HookWanted                    // HookRun
 	HookDone                      // HookEnd
+	SourcesOpened                 // empty, with descriptors; see Init.OpenSources
 )
 
 // What is said to the network program.
@@ -51,6 +52,17 @@ const (
 // MaxGiven is how many descriptors a process can be given beside its standard
 // streams; a message brings them all at once.
 const MaxGiven = 56
+
+// Sources is how many descriptors the parent sends for OpenSources.
+func (i *Init) Sources() int {
+	n := len(i.Copies) + len(i.Files)
+	for _, m := range i.Mounts {
+		if m.Type == "bind" {
+			n++
+		}
+	}
+	return n
+}
 
 // Failure is why a start ended: the step that failed and docker's exit code.
 type Failure struct {
@@ -222,11 +234,14 @@ type Launch struct {
 	CloneFlags uintptr // CLONE_NEW* of the namespaces to make
 	UIDMap     []IDMap // with CLONE_NEWUSER, as seen from the parent
 	GIDMap     []IDMap
-	PidNS      string   // path of a pid namespace to join instead
-	Overlay    *Overlay // nil: Init.Root is a directory
-	Network    *Helper
-	Hub        *Hub
-	Hooks      Hooks
+	PidNS      string // path of a pid namespace to join instead
+	// Join are namespaces that init is cloned into: with CLONE_NEWUSER it may not
+	// join what is the parent's.
+	Join    []Namespace
+	Overlay *Overlay // nil: Init.Root is a directory
+	Network *Helper
+	Hub     *Hub
+	Hooks   Hooks
 	// Orphan lets init outlive the launcher: the OCI command line's create.
 	Orphan bool
 	// KeepFDs are descriptors behind the control socket that the launcher was
@@ -236,6 +251,8 @@ type Launch struct {
 	// SeccompFilter, and are passed on unread.
 	// Cgroups are the control groups that init joins, directories.
 	Cgroups []string
+	// OpenSources is Init's; the launcher reads Init then.
+	OpenSources bool
 	// Kept are descriptors for init that come behind the others, see
 	// Process.Given.
 	Kept   []int  `wire:"-"`
@@ -256,6 +273,10 @@ type Overlay struct {
 	Volatile bool   // never sync the upper directory: it goes with the container
 	Fuse     string // fuse-overlayfs, for a kernel that refuses; empty without
 	Target   string // where fuse mounts; a directory
+	// UIDMap and GIDMap are the container's ids for which the files' are taken: a
+	// file of the user's own shall be root's in a container that does not have
+	// the user's id. The kernel does that for no ordinary user: only Fuse does.
+	UIDMap, GIDMap []IDMap
 }
 
 // Helper is a program that gives the container's network namespace a way out.
@@ -339,6 +360,10 @@ type Init struct {
 	// StartFIFO says that the last descriptor is a FIFO to open for writing
 	// instead of waiting for StartGranted: the OCI command line's start.
 	StartFIFO bool
+	// OpenSources says that init's ids have no way to the user's files: the parent
+	// opens the directories of Copies, what Mounts bind and Files, in this order,
+	// and sends them behind the configuration.
+	OpenSources bool
 }
 
 // Namespace is one to join: Flag is its CLONE_NEW* constant.

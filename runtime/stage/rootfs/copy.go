@@ -13,11 +13,14 @@ import (
 // Fill copies what the root has at c.Path into the directory c.To of this
 // machine if that is empty: docker's rule for a new volume. Nothing in the root
 // is an error, and neither is a file there. The volume is locked meanwhile, so
-// that two first users do not mix.
-func (r *Root) Fill(c *message.Copy) error {
-	to, err := unix.Open(c.To, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open volume: %w", err)
+// that two first users do not mix. to is what OpenVolume returned, -1 to open it
+// here.
+func (r *Root) Fill(c *message.Copy, to int) error {
+	if to < 0 {
+		var err error
+		if to, err = OpenVolume(c); err != nil {
+			return err
+		}
 	}
 	defer unix.Close(to)
 	if err := unix.Flock(to, unix.LOCK_EX); err != nil {

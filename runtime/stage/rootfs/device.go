@@ -131,14 +131,22 @@ func (r *Root) bindFile(source int, p string) error {
 	return cloneOnto(source, target)
 }
 
-// File binds a small file of this machine over p in the root.
-func (r *Root) File(f *message.File) error {
-	source, err := unix.Open(f.Source, unix.O_PATH|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open %s: %w", f.Source, err)
+// File binds a small file of this machine over p in the root. given is what
+// OpenFile returned, -1 to open it here.
+func (r *Root) File(f *message.File, given int) error {
+	if given < 0 {
+		var err error
+		if given, err = OpenFile(f); err != nil {
+			return err
+		}
 	}
-	defer unix.Close(source)
-	if err := r.bindFile(source, f.Path); err != nil {
+	defer unix.Close(given)
+	target, err := r.ensure(f.Path, false)
+	if err == nil {
+		defer unix.Close(target)
+		err = attach(given, target)
+	}
+	if err != nil {
 		return fmt.Errorf("bind %s: %w", f.Path, err)
 	}
 	return nil

@@ -21,15 +21,21 @@ var procFiles = []string{
 	"/proc/loadavg", "/proc/slabinfo", "/proc/net/dev", "/proc/sys/kernel/ns_last_pid",
 }
 
-// Mount makes one mount and attaches it beneath the root.
-func (r *Root) Mount(m *message.Mount) error {
-	if err := r.mount(m); err != nil {
-		return fmt.Errorf("mount %s on %s: %w", m.Type, m.Destination, err)
+// Mount makes one mount and attaches it beneath the root. given is what OpenBind
+// returned for it, -1 to open it here.
+func (r *Root) Mount(m *message.Mount, given int) error {
+	if err := r.mount(m, given); err != nil {
+		return mountError(m, err)
 	}
 	return nil
 }
 
-func (r *Root) mount(m *message.Mount) error {
+func (r *Root) mount(m *message.Mount, mfd int) (err error) {
+	defer func() {
+		if mfd >= 0 {
+			unix.Close(mfd)
+		}
+	}()
 	dest := path.Clean("/" + m.Destination)
 	if dest == "/" {
 		return fmt.Errorf("destination can't be '/'")
@@ -40,14 +46,14 @@ func (r *Root) mount(m *message.Mount) error {
 			return err
 		}
 	}
-	mfd, err := detached(m)
-	if err != nil {
-		if m.Optional {
-			return nil
+	if mfd < 0 {
+		if mfd, err = detached(m); err != nil {
+			if m.Optional {
+				return nil
+			}
+			return err
 		}
-		return err
 	}
-	defer unix.Close(mfd)
 	dir, err := isDir(mfd)
 	if err != nil {
 		return err
@@ -123,6 +129,9 @@ func detached(m *message.Mount) (int, error) {
 		return bind(&message.Mount{
 			Source: "/proc", Recursive: true, Set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC,
 		})
+	}
+	if errors.Is(err, unix.EPERM) && m.Type == "proc" {
+		err = fmt.Errorf("%w (the pid namespace is of another user namespace: give both containers the same --userns)", err)
 	}
 	if err != nil {
 		return -1, err

@@ -187,7 +187,8 @@ func Fuse(o *message.Overlay) (*os.Process, error) {
 			lower[i] = filepath.Join(o.Base, dir)
 		}
 	}
-	opts := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", strings.Join(lower, ":"), o.Upper, o.Work)
+	opts := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", strings.Join(lower, ":"), o.Upper, o.Work) +
+		mapping("uidmapping", o.UIDMap) + mapping("gidmapping", o.GIDMap)
 	fd, err := unix.MemfdCreate("stderr", unix.MFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("memfd_create: %w", err)
@@ -214,6 +215,20 @@ func Fuse(o *message.Overlay) (*os.Process, error) {
 	text := make([]byte, 512)
 	n, _ := said.ReadAt(text, 0)
 	return nil, fmt.Errorf("%s: %s", o.Fuse, strings.Join(strings.Fields(string(text[:n])), " "))
+}
+
+// mapping words one of fuse-overlayfs's options of ids.
+func mapping(option string, list []message.IDMap) string {
+	var b strings.Builder
+	for i, m := range list {
+		if i == 0 {
+			fmt.Fprintf(&b, ",%s=", option)
+		} else {
+			b.WriteByte(':')
+		}
+		fmt.Fprintf(&b, "%d:%d:%d", m.Container, m.Host, m.Size)
+	}
+	return b.String()
 }
 
 // mounted waits until target is a FUSE mount, or the program that should make it

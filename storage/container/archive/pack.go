@@ -30,6 +30,7 @@ func (t Tree) Pack(w io.Writer, name, as string, follow bool) error {
 		defer parent.Close()
 	}
 	p := NewPacker(w)
+	p.owners = t.owners
 	if err := p.tree(int(parent.Fd()), base, as); err != nil {
 		return err
 	}

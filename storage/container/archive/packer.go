@@ -27,6 +27,7 @@ type Packer struct {
 	links map[inode]string
 	// Xattrs asks for extended attributes, without those of overlay.
 	Xattrs bool
+	owners *Owners
 	// Entries counts what was written.
 	Entries int
 }
@@ -42,8 +43,9 @@ func (p *Packer) Close() error { return p.tar.Close() }
 // Add writes the file base of the directory dirfd, whose status is st, under
 // the name as, with its contents; of a directory only itself.
 func (p *Packer) Add(dirfd int, base, as string, st *unix.Stat_t) error {
+	uid, gid := p.owners.inside(int(st.Uid), int(st.Gid))
 	h := &tar.Header{
-		Name: as, Mode: int64(st.Mode & 0o7777), Uid: int(st.Uid), Gid: int(st.Gid),
+		Name: as, Mode: int64(st.Mode & 0o7777), Uid: uid, Gid: gid,
 		ModTime: time.Unix(st.Mtim.Unix()), Format: tar.FormatPAX,
 	}
 	kind := st.Mode & unix.S_IFMT

@@ -20,16 +20,19 @@ import (
 type Tree struct {
 	dir     *os.File
 	resolve uint64
+	owners  *Owners
 }
 
 // InRoot returns a tree whose symbolic links mean what they mean inside of it,
 // as after chroot(2). The caller keeps dir open, which may be an O_PATH one.
-func InRoot(dir *os.File) Tree { return Tree{dir, unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS} }
+func InRoot(dir *os.File) Tree {
+	return Tree{dir: dir, resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+}
 
 // Beneath returns a tree in which a symbolic link that leads out of it is an
 // error: a directory of the user's that a foreign archive is unpacked into.
 func Beneath(dir *os.File) Tree {
-	return Tree{dir, unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS}
+	return Tree{dir: dir, resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS}
 }
 
 // Open opens name, with flags of open(2); what it is the caller finds out. A

@@ -124,8 +124,11 @@ func (u *unpacker) file(fd int, base string, h *tar.Header, contents io.Reader) 
 	}
 	f := os.NewFile(uintptr(raw), base)
 	err = copySparse(f, contents)
-	if err == nil && u.owners {
-		err = f.Chown(h.Uid, h.Gid)
+	if err == nil && u.owned() {
+		var uid, gid int
+		if uid, gid, err = u.owner(h); err == nil {
+			err = f.Chown(uid, gid)
+		}
 	}
 	// After the owner: changing it takes setuid away.
 	if err == nil {
@@ -161,13 +164,28 @@ func (u *unpacker) directory(fd int, base string, h *tar.Header) error {
 }
 
 func (u *unpacker) own(fd int, base string, h *tar.Header) error {
-	if !u.owners {
+	if !u.owned() {
 		return nil
 	}
-	if err := unix.Fchownat(fd, base, h.Uid, h.Gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	uid, gid, err := u.owner(h)
+	if err == nil {
+		err = unix.Fchownat(fd, base, uid, gid, unix.AT_SYMLINK_NOFOLLOW)
+	}
+	if err != nil {
 		return fmt.Errorf("change owner of %s: %w", h.Name, err)
 	}
 	return nil
+}
+
+// owned reports whether a file gets another owner than who makes it.
+func (u *unpacker) owned() bool { return u.owners || u.tree.owners != nil }
+
+// owner is whose a file becomes: the archive's, or else root's.
+func (u *unpacker) owner(h *tar.Header) (uid, gid int, err error) {
+	if u.owners {
+		uid, gid = h.Uid, h.Gid
+	}
+	return u.tree.owners.outside(uid, gid)
 }
 
 func (u *unpacker) finish() error {
