@@ -496,6 +496,9 @@ func mountValue(m *container.MountSpec) string {
 			fields = append(fields, "volume-opt="+k+"="+o.Options[k])
 		}
 	}
+	if o := m.ImageOptions; o != nil {
+		add("image-subpath", o.Subpath)
+	}
 	if o := m.TmpfsOptions; o != nil {
 		if o.SizeBytes != 0 {
 			add("tmpfs-size", strconv.FormatInt(o.SizeBytes, 10))

@@ -156,7 +156,7 @@ func (p *mountPlan) addMount(spec container.MountSpec) error {
 		if v := spec.VolumeOptions; v != nil {
 			options = v.Options
 			labels, m.Subpath, m.Copy = v.Labels, v.Subpath, !v.NoCopy && v.Subpath == ""
-			if m.Subpath != "" && (path.IsAbs(m.Subpath) || slices.Contains(strings.Split(m.Subpath, "/"), "..")) {
+			if leaves(m.Subpath) {
 				return invalid("invalid volume subpath %q: it must be relative and stay below the volume", m.Subpath)
 			}
 		}
@@ -174,8 +174,43 @@ func (p *mountPlan) addMount(spec container.MountSpec) error {
 			return invalid("field Source must not be specified")
 		}
 		m.Options = tmpfsOptions(spec)
+	case "image":
+		if spec.Source == "" {
+			return invalid("field Source must not be empty")
+		}
+		if o := spec.ImageOptions; o != nil {
+			if m.Subpath = o.Subpath; leaves(m.Subpath) {
+				return invalid("invalid image subpath %q: it must be relative and stay below the image", m.Subpath)
+			}
+		}
+		if err := p.image(&m, spec.Source); err != nil {
+			return err
+		}
 	}
 	p.add(m)
+	return nil
+}
+
+// leaves reports whether a path names something outside of where it begins.
+func leaves(subpath string) bool {
+	return path.IsAbs(subpath) || slices.Contains(strings.Split(subpath, "/"), "..")
+}
+
+// image makes m a mount of the files of the image ref. As with docker it must be
+// there.
+func (p *mountPlan) image(m *container.Mount, ref string) error {
+	img, err := image.Resolve(p.st, ref)
+	if errors.Is(err, image.ErrNotFound) {
+		// Not the container's own image, which is fetched when it is missing.
+		return failure.Engine(nil, "%v", err)
+	}
+	if err != nil {
+		return err
+	}
+	if len(img.Layers) == 0 {
+		return failure.Engine(nil, "invalid mount config for type \"image\": image %s has no files", ref)
+	}
+	m.Source, m.ImageID, m.Layers = ref, imageID(img), img.Layers
 	return nil
 }
 

@@ -234,6 +234,8 @@ func mountField(m *container.MountSpec, field, dir string) error {
 			return invalid
 		}
 		tmpfsOptions(m).Mode = uint32(n)
+	case "image-subpath":
+		m.ImageOptions = &container.ImageOptions{Subpath: value}
 	default:
 		return fmt.Errorf("unexpected key '%s' in '%s'", key, field)
 	}
@@ -244,16 +246,16 @@ func checkMount(m container.MountSpec) error {
 	for _, kind := range []struct {
 		name string
 		used bool
-	}{{"bind", m.BindOptions != nil}, {"volume", m.VolumeOptions != nil}, {"tmpfs", m.TmpfsOptions != nil}} {
+	}{{"bind", m.BindOptions != nil}, {"volume", m.VolumeOptions != nil}, {"tmpfs", m.TmpfsOptions != nil}, {"image", m.ImageOptions != nil}} {
 		if kind.used && m.Type != kind.name {
 			return fmt.Errorf("cannot mix '%s-*' options with mount type '%s'", kind.name, m.Type)
 		}
 	}
 	switch m.Type {
-	case "bind", "volume", "tmpfs":
+	case "bind", "volume", "tmpfs", "image":
 	case "":
 		return errors.New("type is required")
-	case "image", "npipe", "cluster":
+	case "npipe", "cluster":
 		return fmt.Errorf("mount type %q is not supported", m.Type)
 	default:
 		return failure.Engine(nil, "invalid mount config for type %q: mount type unknown", m.Type)

@@ -140,7 +140,9 @@ func unused(st *storage.Store, p Pruning) ([]string, error) {
 	}
 	used := make(map[string]bool)
 	for _, c := range containers {
-		used[strings.TrimPrefix(c.Config.ImageID, "sha256:")] = true
+		for _, id := range c.Config.Images() {
+			used[id] = true
+		}
 	}
 	var ids []string
 	for _, img := range images {

@@ -200,7 +200,7 @@ func users(st *storage.Store, id string) ([]message.User, error) {
 	}
 	var found []message.User
 	for _, c := range containers {
-		if strings.TrimPrefix(c.Config.ImageID, "sha256:") != id {
+		if !slices.Contains(c.Config.Images(), id) {
 			continue
 		}
 		pid, err := c.Holder()

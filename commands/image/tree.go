@@ -117,7 +117,9 @@ func imagesInUse(st *storage.Store) (map[string]bool, error) {
 	}
 	used := make(map[string]bool)
 	for _, c := range containers {
-		used[strings.TrimPrefix(c.Config.ImageID, "sha256:")] = true
+		for _, id := range c.Config.Images() {
+			used[id] = true
+		}
 	}
 	return used, nil
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -103,7 +102,9 @@ func measure(e *env.Env, st *storage.Store, noTrunc bool) (*diskUsage, error) {
 	}
 	users, links := make(map[string]int), make(map[string]int)
 	for _, c := range d.containers {
-		users[strings.TrimPrefix(c.Config.ImageID, "sha256:")]++
+		for _, id := range c.Config.Images() {
+			users[id]++
+		}
 		for _, m := range c.Config.Mounts {
 			if m.Name != "" {
 				links[m.Name]++

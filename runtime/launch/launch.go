@@ -28,8 +28,10 @@ type Input struct {
 	Filter     *seccomp.Filter // nil: unconfined
 	Files      []message.File
 	Copies     []message.Copy
-	Network    *message.Helper
-	Hub        *message.Hub // instead of Network
+	// Images are the layers of mounts of images, by their destinations.
+	Images  map[string]*message.Overlay
+	Network *message.Helper
+	Hub     *message.Hub // instead of Network
 	// UserByName takes the user from spec.Process.User.Username and the root's
 	// own passwd; else the numbers count.
 	UserByName bool
@@ -81,6 +83,7 @@ func Messages(s *rspec.Spec, in *Input) (*message.Launch, error) {
 		if err != nil {
 			return nil, err
 		}
+		m.Image = in.Images[m.Destination]
 		init.Mounts = append(init.Mounts, *m)
 	}
 	for i := range s.Linux.Devices {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	rspec "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -13,6 +14,7 @@ import (
 	"skiff/rootless"
 	"skiff/runtime/launch"
 	"skiff/runtime/spec"
+	"skiff/runtime/stage/message"
 	"skiff/runtime/stage/rootfs"
 	"skiff/storage/container"
 	"skiff/storage/container/archive"
@@ -128,12 +130,11 @@ func mountedRoot(ctx context.Context, c *container.Container) (*os.File, error) 
 		f.Close()
 		return nil, err
 	}
+	images := imageMounts(c)
 	for i := range s.Mounts {
-		if s.Mounts[i].Type != "bind" {
-			continue
-		}
 		m, err := launch.Mount(&s.Mounts[i])
-		if err == nil {
+		if err == nil && m.Opened() {
+			m.Image = images[m.Destination]
 			err = root.Mount(m, -1)
 		}
 		if err != nil {
@@ -142,4 +143,26 @@ func mountedRoot(ctx context.Context, c *container.Container) (*os.File, error) 
 		}
 	}
 	return f, nil
+}
+
+// imageMounts are the layers of the images that the container mounts, by their
+// destinations, each with a writable layer of the container's own above, which
+// goes with it.
+func imageMounts(c *container.Container) map[string]*message.Overlay {
+	all := map[string]*message.Overlay{}
+	for i, m := range c.Config.Mounts {
+		if m.Type != message.ImageMount {
+			continue
+		}
+		dir := filepath.Join(c.Dir(), "image-"+strconv.Itoa(i))
+		o := &message.Overlay{
+			Base: c.Store.Layers(), Upper: filepath.Join(dir, container.UpperDir), Work: filepath.Join(dir, container.WorkDir),
+			UserAttr: rootless.Rootless(), Volatile: c.Config.Host.AutoRemove, Target: filepath.Join(dir, container.RootDir),
+		}
+		for _, id := range m.Layers {
+			o.Lower = append(o.Lower, id+"/diff")
+		}
+		all[m.Destination] = o
+	}
+	return all
 }

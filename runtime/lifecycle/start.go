@@ -255,7 +255,8 @@ func monitorConfig(ctx context.Context, c *container.Container, network network,
 	if in.Overlay == nil {
 		in.RootDir = cfg.Rootfs
 	}
-	in.OpenSources = len(facts.UIDMap) > 0
+	in.Images = imageMounts(c)
+	in.OpenSources = len(facts.UIDMap)+len(in.Images) > 0
 	if unowned(facts) {
 		if err := shift(c, in.Overlay, facts); err != nil {
 			return nil, err

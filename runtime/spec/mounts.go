@@ -118,6 +118,11 @@ func userMount(m *container.Mount) rspec.Mount {
 		if m.Copy && m.RW {
 			out.Options = append(out.Options, "tmpcopyup")
 		}
+	} else if m.Type == "image" {
+		out.Type = "image"
+		if m.Subpath != "" {
+			out.Options = append(out.Options, SubpathOption+m.Subpath)
+		}
 	} else if m.Type == "tmpfs" {
 		out.Type, out.Source = "tmpfs", "tmpfs"
 		out.Options = append([]string{"nosuid", "nodev", "noexec"}, m.Options...)
@@ -136,7 +141,7 @@ func userMount(m *container.Mount) rspec.Mount {
 	}
 	if !m.RW {
 		out.Options = append(out.Options, "ro")
-		if out.Type != "tmpfs" && !m.NonRecursive {
+		if out.Type == "bind" && !m.NonRecursive {
 			out.Options = append(out.Options, "rro")
 		}
 	}

@@ -240,7 +240,7 @@ func makeRoot(parent message.Conn, cfg *message.Init, fds []int) (*rootfs.Root, 
 	}
 	for i := range cfg.Mounts {
 		source := -1
-		if cfg.Mounts[i].Type == "bind" {
+		if cfg.Mounts[i].Opened() {
 			source = given.next()
 		}
 		if err := root.Mount(&cfg.Mounts[i], source); err != nil {

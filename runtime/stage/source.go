@@ -52,10 +52,10 @@ func openSources(cfg *message.Init, l *message.Launch) (fds []int, err error) {
 		}
 	}
 	for i := range cfg.Mounts {
-		if cfg.Mounts[i].Type != "bind" {
+		if !cfg.Mounts[i].Opened() {
 			continue
 		}
-		if err := add(rootfs.OpenBind(&cfg.Mounts[i])); err != nil {
+		if err := add(rootfs.OpenMount(&cfg.Mounts[i])); err != nil {
 			return fds, err
 		}
 	}

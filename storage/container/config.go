@@ -108,6 +108,18 @@ func (c *Config) Endpoints() []Endpoint {
 	return c.Networks
 }
 
+// Images are the ids, 64 hex digits, of the images that the container stands on:
+// its own and those that it mounts.
+func (c *Config) Images() []string {
+	ids := []string{strings.TrimPrefix(c.ImageID, "sha256:")}
+	for _, m := range c.Mounts {
+		if m.ImageID != "" {
+			ids = append(ids, strings.TrimPrefix(m.ImageID, "sha256:"))
+		}
+	}
+	return ids
+}
+
 // OwnsRoot reports whether what the container writes into its root stays in its
 // own writable layer. It does not where --rootfs names the root itself.
 func (c *Config) OwnsRoot() bool { return c.Rootfs == "" || c.RootfsOverlay }
@@ -363,13 +375,14 @@ type Device struct {
 
 // MountSpec is one --mount as the user asked for it.
 type MountSpec struct {
-	Type          string         `json:"Type"` // bind, volume, tmpfs
+	Type          string         `json:"Type"` // bind, volume, tmpfs, image
 	Source        string         `json:"Source,omitempty"`
 	Target        string         `json:"Target"`
 	ReadOnly      bool           `json:"ReadOnly,omitempty"`
 	BindOptions   *BindOptions   `json:"BindOptions,omitempty"`
 	VolumeOptions *VolumeOptions `json:"VolumeOptions,omitempty"`
 	TmpfsOptions  *TmpfsOptions  `json:"TmpfsOptions,omitempty"`
+	ImageOptions  *ImageOptions  `json:"ImageOptions,omitempty"`
 }
 
 // BindOptions are the options of a bind mount.
@@ -393,12 +406,17 @@ type TmpfsOptions struct {
 	Mode      uint32 `json:"Mode,omitempty"` // permission bits
 }
 
+// ImageOptions are the options of a mount of an image's files.
+type ImageOptions struct {
+	Subpath string `json:"Subpath,omitempty"`
+}
+
 // Mount is a mount point as it was decided at creation: docker's inspect
 // ".Mounts" plus what the runtime needs to repeat it at every start.
 type Mount struct {
-	Type        string `json:"Type"` // bind, volume, tmpfs
+	Type        string `json:"Type"` // bind, volume, tmpfs, image
 	Name        string `json:"Name,omitempty"`
-	Source      string `json:"Source"` // absolute; empty for tmpfs
+	Source      string `json:"Source"` // absolute; empty for tmpfs; an image's name as typed
 	Destination string `json:"Destination"`
 	Driver      string `json:"Driver,omitempty"`
 	Mode        string `json:"Mode"` // the options as typed
@@ -412,7 +430,11 @@ type Mount struct {
 	Copy bool `json:"Copy,omitempty"`
 	// Tmpfs: the volume is a file system in memory, made at each start.
 	Tmpfs bool `json:"Tmpfs,omitempty"`
-	// Subpath is a directory within the volume to mount instead of its root.
+	// ImageID and Layers are the image's that is mounted, as Config's own.
+	ImageID string   `json:"ImageID,omitempty"`
+	Layers  []string `json:"Layers,omitempty"`
+	// Subpath is a directory within the volume or image to mount instead of its
+	// root.
 	Subpath string `json:"Subpath,omitempty"`
 	// Options are tmpfs mount options ("size=64m,mode=1777").
 	Options []string `json:"Options,omitempty"`

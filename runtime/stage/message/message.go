@@ -57,7 +57,7 @@ const MaxGiven = 56
 func (i *Init) Sources() int {
 	n := len(i.Copies) + len(i.Files)
 	for _, m := range i.Mounts {
-		if m.Type == "bind" {
+		if m.Opened() {
 			n++
 		}
 	}
@@ -361,8 +361,8 @@ type Init struct {
 	// instead of waiting for StartGranted: the OCI command line's start.
 	StartFIFO bool
 	// OpenSources says that init's ids have no way to the user's files: the parent
-	// opens the directories of Copies, what Mounts bind and Files, in this order,
-	// and sends them behind the configuration.
+	// opens the directories of Copies, what Mounts show (Mount.Opened) and Files, in
+	// this order, and sends them behind the configuration.
 	OpenSources bool
 }
 
@@ -398,7 +398,15 @@ type Mount struct {
 	Data        []string // file system options, "key" or "key=value"
 	CopyUp      bool     // a tmpfs starts with what the root has there
 	Optional    bool     // leave it out when the kernel has no such file system
+	// Image are the layers of a mount of Type ImageMount, which the parent makes.
+	Image *Overlay
 }
+
+// ImageMount is the type of a mount of an image's files.
+const ImageMount = "image"
+
+// Opened reports whether the parent opens the mount, with Init.OpenSources.
+func (m *Mount) Opened() bool { return m.Type == "bind" || m.Type == ImageMount }
 
 // Device is a device node to have.
 type Device struct {

@@ -21,7 +21,7 @@ var procFiles = []string{
 	"/proc/loadavg", "/proc/slabinfo", "/proc/net/dev", "/proc/sys/kernel/ns_last_pid",
 }
 
-// Mount makes one mount and attaches it beneath the root. given is what OpenBind
+// Mount makes one mount and attaches it beneath the root. given is what OpenMount
 // returned for it, -1 to open it here.
 func (r *Root) Mount(m *message.Mount, given int) error {
 	if err := r.mount(m, given); err != nil {
@@ -84,7 +84,25 @@ func (r *Root) mount(m *message.Mount, mfd int) (err error) {
 			return fmt.Errorf("copy what the image has: %w", err)
 		}
 	}
-	return attach(mfd, target)
+	if err := attach(mfd, target); err != nil || m.Type != message.ImageMount || m.Subpath == "" {
+		return err
+	}
+	return r.part(mfd, m.Subpath, dest)
+}
+
+// part shows only what is at subpath of the mount on dest there.
+func (r *Root) part(mount int, subpath, dest string) error {
+	sub, err := openIn(mount, subpath, unix.O_PATH|unix.O_DIRECTORY, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
+	if err != nil {
+		return fmt.Errorf("open directory %s of the image: %w", subpath, err)
+	}
+	defer unix.Close(sub)
+	target, err := r.ensure(dest, true)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(target)
+	return cloneOnto(sub, target)
 }
 
 func isMode(option string) bool { return strings.HasPrefix(option, "mode=") }
@@ -111,8 +129,11 @@ func attach(mfd, target int) error {
 
 // detached makes the mount that m describes, attached to nothing yet.
 func detached(m *message.Mount) (int, error) {
-	if m.Type == "bind" {
+	switch m.Type {
+	case "bind":
 		return bind(m)
+	case message.ImageMount:
+		return image(m)
 	}
 	mfd, err := New(m.Type, m.Source, m.Data, m.Set|m.RecSet)
 	if errors.Is(err, unix.EPERM) && m.Type == "sysfs" {

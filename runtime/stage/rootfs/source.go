@@ -1,19 +1,50 @@
 package rootfs
 
 import (
+	"errors"
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 
 	"skiff/runtime/stage/message"
 )
 
-// OpenBind returns what m, of type "bind", shows as a mount that is attached to
-// nothing yet, with m's attributes.
-func OpenBind(m *message.Mount) (int, error) {
-	mfd, err := bind(m)
+// OpenMount returns what m, of type "bind" or message.ImageMount, shows as a mount
+// that is attached to nothing yet, with m's attributes. An image's Subpath is
+// left to Mount: part of a mount can be shown only where that is attached.
+func OpenMount(m *message.Mount) (int, error) {
+	open := bind
+	if m.Type == message.ImageMount {
+		open = image
+	}
+	mfd, err := open(m)
 	if err != nil {
 		return -1, mountError(m, err)
+	}
+	return mfd, nil
+}
+
+// image mounts the layers of an image with a writable one of this mount's above.
+// It may change the working directory, as Overlay does.
+func image(m *message.Mount) (int, error) {
+	for _, dir := range []string{m.Image.Upper, m.Image.Work} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return -1, fmt.Errorf("make directory: %w", err)
+		}
+	}
+	mfd, err := Overlay(m.Image)
+	if errors.Is(err, ErrNoOverlay) {
+		if older, failed := OldOverlay(m.Image); failed == nil {
+			mfd, err = older, nil
+		}
+	}
+	if err != nil {
+		return -1, err
+	}
+	if err := dress(mfd, m); err != nil {
+		unix.Close(mfd)
+		return -1, err
 	}
 	return mfd, nil
 }
