@@ -68,8 +68,8 @@ func TestImageMount_RefusesWhatIsNot(t *testing.T) {
 	img := s.LoadBusybox()
 	files(t, s)
 	for mount, want := range map[string]string{
-		"source=nosuch,target=/i":                     "No such image: nosuch:latest",
-		"target=/i":                                   "field Source must not be empty",
+		"source=nosuch,target=/i": "No such image: nosuch:latest",
+		"target=/i":               "field Source must not be empty",
 		"source=files:1,target=/i,image-subpath=../d": "must be relative and stay below the image",
 		"source=files:1,target=/i,image-subpath=/d":   "must be relative and stay below the image",
 		"source=files:1,target=/i,image-subpath=none": "open directory none of the image: no such file or directory",
