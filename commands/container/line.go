@@ -485,6 +485,12 @@ func mountValue(m *container.MountSpec) string {
 		add("bind-propagation", o.Propagation)
 		yes("bind-nonrecursive", o.NonRecursive)
 		yes("bind-create-src", o.CreateMountpoint)
+		if o.ReadOnlyNonRecursive {
+			add("bind-recursive", "writable")
+		}
+		if o.ReadOnlyForceRecursive {
+			add("bind-recursive", "readonly")
+		}
 	}
 	if o := m.VolumeOptions; o != nil {
 		yes("volume-nocopy", o.NoCopy)

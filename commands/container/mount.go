@@ -88,7 +88,7 @@ func (p *mountPlan) taken(dest string) bool {
 }
 
 func (p *mountPlan) addVolume(cfg *container.Config, v flags.Volume) error {
-	m := container.Mount{Destination: v.Destination, Mode: v.Mode, RW: !v.ReadOnly, Propagation: v.Propagation}
+	m := container.Mount{Destination: v.Destination, Mode: v.Mode, RW: !v.ReadOnly, Propagation: v.Propagation, Overlay: v.Overlay}
 	switch {
 	case v.Bind():
 		if err := makeSource(v.Source); err != nil {
@@ -109,9 +109,17 @@ func (p *mountPlan) addVolume(cfg *container.Config, v flags.Volume) error {
 		}
 		cfg.Host.Binds = append(cfg.Host.Binds, v.Raw)
 	}
-	m.Copy = m.Type == "volume" && !v.NoCopy
+	m.Copy = m.Type == "volume" && !v.NoCopy && !v.Overlay
+	if v.Overlay && (m.Tmpfs || notDirectory(m.Source)) {
+		return failure.Engine(nil, "invalid volume specification: '%s': option O needs a directory", v.Raw)
+	}
 	p.add(m)
 	return nil
+}
+
+func notDirectory(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && !info.IsDir()
 }
 
 // makeSource makes the missing source of a -v, owned by the caller.
@@ -140,7 +148,7 @@ func (p *mountPlan) addMount(spec container.MountSpec) error {
 		}
 		m.Source = path.Clean(spec.Source)
 		if b := spec.BindOptions; b != nil {
-			m.Propagation, m.NonRecursive = b.Propagation, b.NonRecursive
+			m.Propagation, m.NonRecursive, m.WritableBelow = b.Propagation, b.NonRecursive, b.ReadOnlyNonRecursive
 			if b.CreateMountpoint {
 				if err := makeSource(m.Source); err != nil {
 					return err

@@ -265,11 +265,8 @@ func hostOf(from *container.Host) host {
 	if h.Ulimits == nil {
 		h.Ulimits = []container.Ulimit{}
 	}
-	if !h.Privileged && h.MaskedPaths == nil {
-		h.MaskedPaths = spec.MaskedPaths()
-	}
-	if !h.Privileged && h.ReadonlyPaths == nil {
-		h.ReadonlyPaths = spec.ReadonlyPaths()
+	if !h.Privileged {
+		h.MaskedPaths, h.ReadonlyPaths = spec.Protected(&h.Host)
 	}
 	return h
 }

@@ -24,6 +24,8 @@ type Volume struct {
 	ReadOnly    bool
 	NoCopy      bool
 	Propagation string // "", rprivate, shared, ...
+	// Overlay says that what the container writes stays in it.
+	Overlay bool
 }
 
 // Bind reports whether the source is a path of this machine.
@@ -78,7 +80,7 @@ func ParseVolume(raw, dir string) (Volume, error) {
 
 // readMode takes the options of -v; of each kind one may be given.
 func (v *Volume) readMode(mode string) error {
-	var access, label, spread, copying, consistency int
+	var access, label, spread, copying, consistency, above int
 	*v = Volume{Raw: v.Raw, Source: v.Source, Destination: v.Destination, Mode: v.Mode}
 	for _, o := range strings.Split(mode, ",") {
 		switch o {
@@ -90,6 +92,9 @@ func (v *Volume) readMode(mode string) error {
 		case "z", "Z":
 			// SELinux labels: nothing to relabel where there is no SELinux.
 			label++
+		case "O":
+			above++
+			v.Overlay = true
 		case "nocopy":
 			copying++
 			v.NoCopy = true
@@ -103,7 +108,7 @@ func (v *Volume) readMode(mode string) error {
 			v.Propagation = o
 		}
 	}
-	if access > 1 || label > 1 || spread > 1 || copying > 1 || consistency > 1 {
+	if access > 1 || label > 1 || spread > 1 || copying > 1 || consistency > 1 || above > 1 || above > 0 && access+spread+copying > 0 {
 		return fmt.Errorf("invalid mode: %s", mode)
 	}
 	return nil
@@ -193,8 +198,10 @@ func mountField(m *container.MountSpec, field, dir string) error {
 		case "enabled":
 		case "disabled":
 			bindOptions(m).NonRecursive = true
-		case "writable", "readonly":
-			return fmt.Errorf("bind-recursive=%s is not supported", value)
+		case "writable":
+			bindOptions(m).ReadOnlyNonRecursive = true
+		case "readonly":
+			bindOptions(m).ReadOnlyForceRecursive = true
 		default:
 			return fmt.Errorf(`%w (must be "enabled", "disabled", "writable", or "readonly")`, invalid)
 		}
@@ -262,6 +269,16 @@ func checkMount(m container.MountSpec) error {
 	}
 	if m.Target == "" {
 		return errors.New("target is required")
+	}
+	if b := m.BindOptions; b != nil {
+		switch {
+		case b.ReadOnlyNonRecursive && !m.ReadOnly:
+			return errors.New("option 'bind-recursive=writable' requires 'readonly' to be specified in conjunction")
+		case b.ReadOnlyForceRecursive && !m.ReadOnly:
+			return errors.New("option 'bind-recursive=readonly' requires 'readonly' to be specified in conjunction")
+		case b.ReadOnlyForceRecursive && b.Propagation != "rprivate":
+			return errors.New("option 'bind-recursive=readonly' requires 'bind-propagation=rprivate' to be specified in conjunction")
+		}
 	}
 	if m.BindOptions != nil && m.BindOptions.Propagation != "" && !validPropagation(m.BindOptions.Propagation) {
 		return fmt.Errorf("invalid propagation value: %s", m.BindOptions.Propagation)

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
 
 	"skiff/commands/failure"
 	"skiff/runtime/lifecycle"
@@ -136,6 +138,9 @@ func checkUserns(mode string) error {
 // the file may be gone or changed when the container starts again.
 func securityOpt(h *container.Host, o string) (warning string, err error) {
 	key, value, ok := strings.Cut(o, "=")
+	if !ok && key == "writable-cgroups" {
+		value, ok, o = "true", true, o+"=true"
+	}
 	if !ok && key != "no-new-privileges" {
 		key, value, ok = strings.Cut(o, ":")
 	}
@@ -171,7 +176,20 @@ func securityOpt(h *container.Host, o string) (warning string, err error) {
 		h.MaskedPaths, h.ReadonlyPaths = []string{}, []string{}
 		return "", nil
 	case "writable-cgroups":
-		warning = "--security-opt writable-cgroups is not supported and has no effect."
+		if _, err := strconv.ParseBool(value); err != nil {
+			return "", failure.Engine(nil, "invalid --security-opt 2: %q", o)
+		}
+		var fs unix.Statfs_t
+		if unix.Statfs("/sys/fs/cgroup", &fs) != nil || fs.Type != unix.CGROUP2_SUPER_MAGIC {
+			warning = "--security-opt writable-cgroups has no effect: this machine has no cgroup version 2 at /sys/fs/cgroup."
+		}
+	case "mask", "unmask":
+		for _, p := range strings.Split(value, ":") {
+			if _, err := path.Match(p, ""); err != nil || !path.IsAbs(p) && (key == "mask" || p != "ALL") {
+				return "", failure.Engine(nil, "invalid --security-opt %q: %q is no absolute path", o, p)
+			}
+		}
+		o = key + "=" + value
 	default:
 		return "", failure.Engine(nil, "invalid --security-opt 2: %q", o)
 	}

@@ -4,11 +4,13 @@ import (
 	rspec "github.com/opencontainers/runtime-spec/specs-go"
 
 	"skiff/runtime/spec"
+	"skiff/storage/container"
 )
 
 // Template returns the configuration to begin a bundle with, as runc's.
 func Template() *rspec.Spec {
 	caps := []string{"CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"}
+	masked, readonly := spec.Protected(&container.Host{})
 	return &rspec.Spec{
 		Version: rspec.Version,
 		Root:    &rspec.Root{Path: "rootfs", Readonly: true},
@@ -48,8 +50,8 @@ func Template() *rspec.Spec {
 				{Type: rspec.MountNamespace},
 				{Type: rspec.CgroupNamespace},
 			},
-			MaskedPaths:   spec.MaskedPaths(),
-			ReadonlyPaths: spec.ReadonlyPaths(),
+			MaskedPaths:   masked,
+			ReadonlyPaths: readonly,
 		},
 	}
 }

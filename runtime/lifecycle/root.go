@@ -145,13 +145,13 @@ func mountedRoot(ctx context.Context, c *container.Container) (*os.File, error) 
 	return f, nil
 }
 
-// imageMounts are the layers of the images that the container mounts, by their
-// destinations, each with a writable layer of the container's own above, which
+// imageMounts are the layers of the images that the container mounts, and the
+// directories that it mounts below a layer of its own, by their destinations: each with a writable layer of the container's own above, which
 // goes with it.
 func imageMounts(c *container.Container) map[string]*message.Overlay {
 	all := map[string]*message.Overlay{}
 	for i, m := range c.Config.Mounts {
-		if m.Type != message.ImageMount {
+		if m.Type != message.ImageMount && !m.Overlay {
 			continue
 		}
 		dir := filepath.Join(c.Dir(), "image-"+strconv.Itoa(i))
@@ -161,6 +161,9 @@ func imageMounts(c *container.Container) map[string]*message.Overlay {
 		}
 		for _, id := range m.Layers {
 			o.Lower = append(o.Lower, id+"/diff")
+		}
+		if m.Overlay {
+			o.Lower = []string{m.Source}
 		}
 		all[m.Destination] = o
 	}

@@ -5,6 +5,7 @@ import (
 	"path"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 
 	rspec "github.com/opencontainers/runtime-spec/specs-go"
@@ -24,7 +25,7 @@ func mounts(s *rspec.Spec, cfg *container.Config, f *Facts) error {
 	if cfg.Host.Privileged {
 		sys = sys[:3]
 	}
-	if cfg.Host.Privileged || cfg.ForSystemd() {
+	if cfg.Host.Privileged || cfg.ForSystemd() || slices.ContainsFunc(cfg.Host.SecurityOpt, writableCgroups) {
 		cgroup = cgroup[1:]
 	}
 	list := []rspec.Mount{
@@ -69,6 +70,12 @@ func mounts(s *rspec.Spec, cfg *container.Config, f *Facts) error {
 	})
 	s.Mounts = list
 	return nil
+}
+
+func writableCgroups(o string) bool {
+	value, ok := strings.CutPrefix(o, "writable-cgroups=")
+	on, _ := strconv.ParseBool(value) // checked by the command
+	return ok && on
 }
 
 // ttyGroup is the group that terminals belong to.
@@ -118,8 +125,8 @@ func userMount(m *container.Mount) rspec.Mount {
 		if m.Copy && m.RW {
 			out.Options = append(out.Options, "tmpcopyup")
 		}
-	} else if m.Type == "image" {
-		out.Type = "image"
+	} else if m.Type == "image" || m.Overlay {
+		out.Type = "image" // layers, with one of the container's own above
 		if m.Subpath != "" {
 			out.Options = append(out.Options, SubpathOption+m.Subpath)
 		}
@@ -141,7 +148,7 @@ func userMount(m *container.Mount) rspec.Mount {
 	}
 	if !m.RW {
 		out.Options = append(out.Options, "ro")
-		if out.Type == "bind" && !m.NonRecursive {
+		if out.Type == "bind" && !m.NonRecursive && !m.WritableBelow {
 			out.Options = append(out.Options, "rro")
 		}
 	}

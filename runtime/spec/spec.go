@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"path"
 	"slices"
 	"strings"
 
@@ -58,18 +59,42 @@ func Build(cfg *container.Config, f *Facts) (*rspec.Spec, error) {
 
 // protect hides and guards what of /proc and /sys is not the container's.
 func protect(s *rspec.Spec, cfg *container.Config) {
-	if cfg.Host.Privileged || slices.ContainsFunc(cfg.Host.SecurityOpt, func(o string) bool {
-		return o == "systempaths=unconfined" || strings.HasPrefix(o, "systempaths:unconfined")
-	}) {
+	if cfg.Host.Privileged {
 		return
 	}
-	s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = cfg.Host.MaskedPaths, cfg.Host.ReadonlyPaths
-	if s.Linux.MaskedPaths == nil {
-		s.Linux.MaskedPaths = slices.Clone(maskedPaths[:])
+	s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = Protected(&cfg.Host)
+}
+
+// Protected returns the paths that an unprivileged container cannot see, and
+// those that it cannot write.
+func Protected(h *container.Host) (masked, readonly []string) {
+	masked, readonly = []string{}, []string{}
+	if !slices.ContainsFunc(h.SecurityOpt, func(o string) bool {
+		return o == "systempaths=unconfined" || strings.HasPrefix(o, "systempaths:unconfined")
+	}) {
+		if masked = slices.Clone(h.MaskedPaths); h.MaskedPaths == nil {
+			masked = slices.Clone(maskedPaths[:])
+		}
+		if readonly = slices.Clone(h.ReadonlyPaths); h.ReadonlyPaths == nil {
+			readonly = slices.Clone(readonlyPaths[:])
+		}
 	}
-	if s.Linux.ReadonlyPaths == nil {
-		s.Linux.ReadonlyPaths = slices.Clone(readonlyPaths[:])
+	for _, o := range h.SecurityOpt {
+		key, value, _ := strings.Cut(o, "=")
+		switch key {
+		case "unmask":
+			for _, pattern := range strings.Split(value, ":") {
+				shown := func(p string) bool {
+					ok, err := path.Match(pattern, p)
+					return pattern == "ALL" || err == nil && ok
+				}
+				masked, readonly = slices.DeleteFunc(masked, shown), slices.DeleteFunc(readonly, shown)
+			}
+		case "mask":
+			masked = append(masked, strings.Split(value, ":")...)
+		}
 	}
+	return masked, readonly
 }
 
 // Docker's lists, and what later advisories added.
@@ -81,7 +106,3 @@ var (
 	}
 	readonlyPaths = [...]string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 )
-
-// MaskedPaths and ReadonlyPaths return the defaults, for inspect.
-func MaskedPaths() []string   { return slices.Clone(maskedPaths[:]) }
-func ReadonlyPaths() []string { return slices.Clone(readonlyPaths[:]) }

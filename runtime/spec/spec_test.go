@@ -154,3 +154,45 @@ func TestBuild_JoinsAnother(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestProtected_MasksAndUnmasks(t *testing.T) {
+	masked, readonly := Protected(&container.Host{})
+	if len(masked) < 10 || len(readonly) < 5 {
+		t.Fatalf("by default: %v %v", masked, readonly)
+	}
+	for _, c := range []struct {
+		options              []string
+		hidden, shown        string
+		masked, readonlyLeft int
+	}{
+		{[]string{"mask=/a:/b"}, "/b", "", len(masked) + 2, len(readonly)},
+		{[]string{"unmask=/proc/kcore:/proc/sys"}, "/proc/keys", "/proc/kcore", len(masked) - 1, len(readonly) - 1},
+		{[]string{"unmask=/proc/*"}, "/sys/firmware", "/proc/keys", 3, 0},
+		{[]string{"unmask=ALL", "mask=/a"}, "/a", "/proc/keys", 1, 0},
+		{[]string{"systempaths=unconfined", "mask=/a"}, "/a", "/proc/keys", 1, 0},
+	} {
+		m, r := Protected(&container.Host{SecurityOpt: c.options})
+		if len(m) != c.masked || len(r) != c.readonlyLeft || !slices.Contains(m, c.hidden) || slices.Contains(m, c.shown) {
+			t.Errorf("%v: %v %v", c.options, m, r)
+		}
+	}
+}
+
+func TestUserMount_SaysWhatIsReadOnly(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		m    container.Mount
+		want []string
+	}{
+		{"writable", container.Mount{Type: "bind", RW: true}, []string{"rbind"}},
+		{"read-only with all below", container.Mount{Type: "bind"}, []string{"rbind", "ro", "rro"}},
+		{"what is below stays", container.Mount{Type: "bind", WritableBelow: true}, []string{"rbind", "ro"}},
+		{"nothing below", container.Mount{Type: "bind", NonRecursive: true}, []string{"bind", "ro"}},
+		{"an image", container.Mount{Type: "image"}, []string{"ro"}},
+		{"a layer above", container.Mount{Type: "bind", RW: true, Overlay: true}, nil},
+	} {
+		if got := userMount(&c.m).Options; !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}

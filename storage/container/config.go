@@ -390,6 +390,10 @@ type BindOptions struct {
 	Propagation      string `json:"Propagation,omitempty"`
 	NonRecursive     bool   `json:"NonRecursive,omitempty"`
 	CreateMountpoint bool   `json:"CreateMountpoint,omitempty"`
+	// A read-only mount is read-only with all that is mounted below it, unless the
+	// first says no; the second says so aloud.
+	ReadOnlyNonRecursive   bool `json:"ReadOnlyNonRecursive,omitempty"`
+	ReadOnlyForceRecursive bool `json:"ReadOnlyForceRecursive,omitempty"`
 }
 
 // VolumeOptions are the options of a volume mount.
@@ -424,6 +428,10 @@ type Mount struct {
 	Propagation string `json:"Propagation"`
 	// NonRecursive binds only the source itself, not what is mounted below it.
 	NonRecursive bool `json:"NonRecursive,omitempty"`
+	// WritableBelow leaves what is mounted below a read-only bind as it is.
+	WritableBelow bool `json:"WritableBelow,omitempty"`
+	// Overlay shows the source below a writable layer of the container's own.
+	Overlay bool `json:"Overlay,omitempty"`
 	// Anonymous volumes go when the container is removed with its volumes.
 	Anonymous bool `json:"Anonymous,omitempty"`
 	// Copy fills an empty volume from the image on first use.

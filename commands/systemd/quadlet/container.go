@@ -175,12 +175,10 @@ func (t *translation) security() error {
 	} else if profile != "" {
 		t.flag("security-opt", "seccomp="+t.absolute(profile))
 	}
-	switch unmask := t.own.Last("Unmask"); unmask {
-	case "":
-	case "ALL":
-		t.flag("security-opt", "systempaths=unconfined")
-	default:
-		return t.at("Unmask", "skiff unmasks all paths (ALL) or none")
+	for _, key := range []string{"Mask", "Unmask"} {
+		if paths := t.own.Last(key); paths != "" {
+			t.flag("security-opt", strings.ToLower(key)+"="+paths)
+		}
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ var rules = map[string]map[string]rule{
 		"HealthStartupSuccess": {once, "health-startup-success", ""}, "HealthStartupTimeout": {once, "health-startup-timeout", ""},
 		"HealthTimeout": {once, "health-timeout", ""}, "HostName": {once, "hostname", ""}, "IP": {once, "ip", ""}, "IP6": {once, "ip6", ""},
 		"Image": {how: ours}, "Label": {words, "label", ""}, "LogDriver": {once, "log-driver", ""}, "LogOpt": {each, "log-opt", ""},
-		"Mask": {refused, "", "skiff masks docker's paths and no others"}, "Memory": {once, "memory", ""}, "Mount": {how: ours},
+		"Mask": {how: ours}, "Memory": {once, "memory", ""}, "Mount": {how: ours},
 		"Network": {how: ours}, "NetworkAlias": {each, "network-alias", ""}, "NoNewPrivileges": {how: ours}, "Notify": {how: ours},
 		"PidsLimit": {once, "pids-limit", ""}, "Pod": {how: ours}, "PodmanArgs": {how: ours}, "PublishPort": {each, "publish", ""},
 		"Pull": {once, "pull", ""}, "ReadOnly": {boolean, "read-only", ""}, "ReadOnlyTmpfs": {how: ours}, "ReloadCmd": {how: ours},

@@ -138,7 +138,6 @@ func TestGenerate_MistakesNameFileAndLine(t *testing.T) {
 		"[Container]\nImage=a\nAutoUpdate=always\n":             `x.container:3: AutoUpdate: "always" is neither registry nor local`,
 		"[Container]\nImage=a\nEntrypoint=[1]\n":                "x.container:3: Entrypoint: [1] is no list of words",
 		"nonsense":                                              `x.container:1: missing '=' in "nonsense"`,
-		"[Container]\nImage=a\nMask=/proc/x\n":                  "x.container:3: Mask= is not supported: skiff masks docker's paths and no others",
 	} {
 		dir, units := generate(t, map[string]string{"x.container": text, "good.volume": "[Volume]\n"})
 		if units[0].Err != nil || units[0].Text == "" {
