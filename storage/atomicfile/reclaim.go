@@ -15,7 +15,17 @@ import (
 // is about to write such a file anyway, or buries the dead, calls it; for others
 // looking costs more than a leftover of a few KiB.
 func Reclaim(dir string, names ...string) error {
-	attempts, err := Attempts(dir, names...)
+	return remove(attempts(dir, names, alive))
+}
+
+// ReclaimOwn is Reclaim for files of which the caller is the one writer: who else made
+// an attempt is dead, although it may have its pid still, because nobody has waited
+// for it yet.
+func ReclaimOwn(dir string, names ...string) error {
+	return remove(attempts(dir, names, func(int) bool { return false }))
+}
+
+func remove(attempts []string, err error) error {
 	for _, path := range attempts {
 		if failed := os.Remove(path); failed != nil && !errors.Is(failed, os.ErrNotExist) {
 			err = errors.Join(err, failed)
@@ -26,6 +36,10 @@ func Reclaim(dir string, names ...string) error {
 
 // Attempts returns the paths that Reclaim would delete.
 func Attempts(dir string, names ...string) ([]string, error) {
+	return attempts(dir, names, alive)
+}
+
+func attempts(dir string, names []string, alive func(pid int) bool) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil

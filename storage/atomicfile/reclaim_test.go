@@ -49,6 +49,10 @@ func TestReclaim_TakesWhatTheDeadLeft(t *testing.T) {
 	if err := Reclaim(dir); err != nil || left() != 7 {
 		t.Errorf("%d left, %v", left(), err)
 	}
+	// Of its one writer, who has a pid still, perhaps as a zombie.
+	if err := ReclaimOwn(dir, "config.json"); err != nil || left() != 6 {
+		t.Errorf("%d left, %v", left(), err)
+	}
 	if err := Reclaim(filepath.Join(dir, "gone")); err != nil {
 		t.Error(err)
 	}

@@ -160,8 +160,9 @@ func (c *Container) bury(st state.State) (state.State, error) {
 	}
 	st.Pid, st.ExitCode, st.FinishedAt = 0, killedCode, time.Now().UTC()
 	// Best effort on a full or read-only disk: the next reader comes here again.
-	_ = atomicfile.Reclaim(c.Dir()) // the monitor may have died writing
+	_ = c.reclaim() // the monitor may have died writing
 	_ = state.Write(c.Dir(), st, atomicfile.Volatile)
+	state.Release(c.Dir())
 	if !c.Config.Host.AutoRemove {
 		// By it a sweeper finds one that is to vanish.
 		_ = os.Remove(c.RunningLink())

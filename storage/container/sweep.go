@@ -7,6 +7,7 @@ import (
 
 	"skiff/storage"
 	"skiff/storage/atomicfile"
+	"skiff/storage/container/state"
 	"skiff/storage/lock"
 	"skiff/storage/temp"
 )
@@ -77,7 +78,8 @@ func sweepOne(st *storage.Store, id string) error {
 	}
 	if !c.Config.Host.AutoRemove {
 		// Its monitor may have died writing that it ended.
-		return errors.Join(atomicfile.Reclaim(c.Dir()), gone(os.Remove(c.RunningLink())))
+		state.Release(c.Dir())
+		return errors.Join(c.reclaim(), gone(os.Remove(c.RunningLink())))
 	}
 	if s, err := c.State(); err == nil {
 		if err := Reap(s); err != nil {
@@ -93,6 +95,13 @@ func sweepOne(st *storage.Store, id string) error {
 		failed = errors.Join(failed, os.RemoveAll(dir))
 	}
 	return failed
+}
+
+// reclaim deletes what a dead monitor has left of files that it was about to write.
+//
+// Requires the op lock, exclusive, and that nobody holds the run lock.
+func (c *Container) reclaim() error {
+	return errors.Join(atomicfile.Reclaim(c.Dir()), atomicfile.ReclaimOwn(c.Dir(), state.File, state.HealthFile))
 }
 
 // dropMark removes the mark of a container that is not there. One that is just
