@@ -84,3 +84,18 @@ func (s userStore) fetch(ctx context.Context, ref image.Reference, platform stri
 	}
 	return err
 }
+
+// Provide brings an image that is not a container's own, as --pull says: always,
+// never, or if it is missing.
+func Provide(ctx context.Context, e *env.Env, st *storage.Store, ref, pull string) error {
+	from := userStore{st, e}
+	o := createOptions{Image: ref, Pull: pull}
+	if pull == "always" {
+		return bring(ctx, e, from, o, nil)
+	}
+	_, err := from.resolve(ref, "")
+	if !errors.Is(err, image.ErrNotFound) {
+		return err
+	}
+	return bring(ctx, e, from, o, err)
+}

@@ -143,6 +143,16 @@ func common(g *plan.Generate, cfg *container.Config) {
 		}
 		g.Annotations[k] = v
 	}
+	switch mode := h.UsernsMode; {
+	case mode == "" || mode == "host" || mode == "private" || h.Annotations[plan.UsernsAnnotation] != "":
+	case mode == "auto":
+		g.OwnUsers = true
+	default:
+		if g.Annotations == nil {
+			g.Annotations = map[string]string{}
+		}
+		g.Annotations[plan.UsernsAnnotation] = mode
+	}
 }
 
 func ports(cfg *container.Config) []plan.Port {
@@ -219,6 +229,7 @@ func member(st *storage.Store, cfg *container.Config) plan.Member {
 			}
 		}
 		if kind == "bind" {
+			made.Propagation = mt.Propagation
 			made.Type = pathType(source, h.Binds)
 		}
 		m.Mounts = append(m.Mounts, made)

@@ -229,6 +229,16 @@ func play(ctx context.Context, e *env.Env, p *plan.Plan, replace, start bool) (m
 			return nil, err
 		}
 	}
+	for _, path := range p.Paths {
+		if err := checkPath(path); err != nil {
+			return nil, err
+		}
+	}
+	for _, img := range p.Images {
+		if err := ccontainer.Provide(ctx, e, st, img.Reference, img.Pull); err != nil {
+			return nil, err
+		}
+	}
 	var volumes []string
 	var pods []string
 	defer func() {
@@ -419,4 +429,31 @@ func down(ctx context.Context, e *env.Env, p *plan.Plan, force bool) error {
 		}
 	}
 	return failed.Err()
+}
+
+// checkPath looks whether a hostPath is what it shall be, and makes an empty file
+// where it may be missing.
+func checkPath(p plan.Path) error {
+	if p.Type == "FileOrCreate" {
+		f, err := os.OpenFile(p.Path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+		if err == nil {
+			return f.Close()
+		}
+		if !errors.Is(err, os.ErrExist) {
+			return fmt.Errorf("hostPath %s: %w", p.Path, err)
+		}
+	}
+	info, err := os.Stat(p.Path)
+	if err != nil {
+		return fmt.Errorf("hostPath %s: %w", p.Path, err)
+	}
+	is := map[string]bool{
+		"Directory": info.IsDir(), "File": info.Mode().IsRegular(), "FileOrCreate": info.Mode().IsRegular(),
+		"Socket": info.Mode()&os.ModeSocket != 0, "CharDevice": info.Mode()&os.ModeCharDevice != 0,
+		"BlockDevice": info.Mode()&(os.ModeDevice|os.ModeCharDevice) == os.ModeDevice,
+	}
+	if ok, known := is[p.Type]; known && !ok {
+		return failure.Engine(nil, "hostPath type check failed: %s is not a %s", p.Path, strings.TrimSuffix(p.Type, "OrCreate"))
+	}
+	return nil
 }

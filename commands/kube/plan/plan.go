@@ -32,8 +32,10 @@ type Generate struct {
 	// Bare says that the containers are in no pod yet.
 	Bare bool `json:"bare,omitempty"`
 	// HostPID and HostIPC: they have this machine's.
-	HostPID     bool              `json:"hostPID,omitempty"`
-	HostIPC     bool              `json:"hostIPC,omitempty"`
+	HostPID bool `json:"hostPID,omitempty"`
+	HostIPC bool `json:"hostIPC,omitempty"`
+	// OwnUsers: they have user namespaces of their own.
+	OwnUsers    bool              `json:"ownUsers,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
 	// ExtraHosts are name:address, DNSOptions name or name:value.
 	ExtraHosts []string          `json:"extraHosts,omitempty"`
@@ -86,19 +88,25 @@ type Member struct {
 
 // Mount is one mount of a Member.
 type Mount struct {
-	Kind     string // bind, volume, tmpfs
-	Source   string // a path, or the volume's name
+	Kind     string // bind, volume, tmpfs, image
+	Source   string // a path, or the volume's or image's name
 	Target   string
 	ReadOnly bool
 	Size     int64
 	Subpath  string
 	// Type is Kubernetes' of a hostPath: "", File, DirectoryOrCreate.
 	Type string
+	// Propagation is that of a bind.
+	Propagation string
 }
 
 // InitAnnotation marks a container that runs to its end before the others of its
 // pod start.
 const InitAnnotation = "io.skiff.kube.init"
+
+// UsernsAnnotation chooses the user namespace of a pod's containers: podman's, the
+// value that of --userns.
+const UsernsAnnotation = "io.podman.annotations.userns"
 
 // Answer is one of Plan and YAML, or Error.
 type Answer struct {
@@ -110,8 +118,23 @@ type Answer struct {
 
 // Plan is what to make, in this order.
 type Plan struct {
+	// Paths must be on this machine, Images in the store.
+	Paths   []Path   `json:"paths,omitempty"`
+	Images  []Image  `json:"images,omitempty"`
 	Volumes []Volume `json:"volumes,omitempty"`
 	Pods    []Pod    `json:"pods,omitempty"`
+}
+
+// Path is a file of this machine; Type is Kubernetes' of a hostPath.
+type Path struct {
+	Path string `json:"path"`
+	Type string `json:"type"`
+}
+
+// Image is an image that is mounted; Pull is the value of --pull.
+type Image struct {
+	Reference string `json:"reference"`
+	Pull      string `json:"pull,omitempty"`
 }
 
 // Volume is a volume to make if it is not there.

@@ -24,6 +24,7 @@ var containerFields = []string{
 	"securityContext.readOnlyRootFilesystem", "securityContext.runAsUser", "securityContext.runAsGroup", "securityContext.runAsNonRoot",
 	"securityContext.seccompProfile",
 	"volumeMounts[].name", "volumeMounts[].mountPath", "volumeMounts[].readOnly", "volumeMounts[].subPath",
+	"volumeMounts[].subPathExpr", "volumeMounts[].mountPropagation", "volumeMounts[].recursiveReadOnly",
 	"terminationMessagePath", "terminationMessagePolicy", // Kubernetes' own report, which nobody reads here
 }
 
@@ -34,7 +35,8 @@ var specFields = []string{
 	"securityContext.fsGroup", "securityContext.sysctls", "securityContext.seccompProfile",
 	"volumes[].name", "volumes[].hostPath", "volumes[].emptyDir", "volumes[].persistentVolumeClaim.claimName",
 	"volumes[].persistentVolumeClaim.readOnly", "volumes[].configMap", "volumes[].secret", "volumes[].projected.defaultMode",
-	"volumes[].projected.sources[].configMap", "volumes[].projected.sources[].secret",
+	"volumes[].projected.sources[].configMap", "volumes[].projected.sources[].secret", "volumes[].projected.sources[].downwardAPI",
+	"volumes[].downwardAPI", "volumes[].image", "hostUsers", "serviceAccountName", "serviceAccount",
 }
 
 var metaFields = []string{"name", "namespace", "labels", "annotations", "creationTimestamp"}

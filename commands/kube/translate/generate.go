@@ -104,6 +104,10 @@ func (b *describer) spec(g *plan.Generate) (*corev1.PodSpec, error) {
 	}
 	s := &corev1.PodSpec{Hostname: g.Hostname, HostNetwork: g.Host, HostPID: g.HostPID, HostIPC: g.HostIPC}
 	b.pod = s
+	if g.OwnUsers {
+		no := false
+		s.HostUsers = &no
+	}
 	if s.Hostname == g.Name {
 		s.Hostname = "" // so it is without
 	}
@@ -349,6 +353,9 @@ func (b *describer) mount(m *plan.Member, c *corev1.Container, i int, mount plan
 		if t := corev1.HostPathType(mount.Type); t != "" {
 			v.HostPath.Type = &t
 		}
+	case "image":
+		v.Name = fmt.Sprintf("%s-image-%d", label(m.Name), i)
+		v.Image = &corev1.ImageVolumeSource{Reference: mount.Source}
 	case "tmpfs":
 		v.Name = fmt.Sprintf("%s-memory-%d", label(m.Name), i)
 		v.EmptyDir = &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMediumMemory}
@@ -374,5 +381,12 @@ func (b *describer) mount(m *plan.Member, c *corev1.Container, i int, mount plan
 	} else {
 		b.pod.Volumes = append(b.pod.Volumes, v)
 	}
-	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: name, MountPath: mount.Target, SubPath: mount.Subpath, ReadOnly: mount.ReadOnly})
+	vm := corev1.VolumeMount{Name: name, MountPath: mount.Target, SubPath: mount.Subpath, ReadOnly: mount.ReadOnly}
+	if mode := map[string]corev1.MountPropagationMode{
+		"rslave": corev1.MountPropagationHostToContainer, "slave": corev1.MountPropagationHostToContainer,
+		"rshared": corev1.MountPropagationBidirectional, "shared": corev1.MountPropagationBidirectional,
+	}[mount.Propagation]; mode != "" && mount.Kind == "bind" {
+		vm.MountPropagation = &mode
+	}
+	c.VolumeMounts = append(c.VolumeMounts, vm)
 }

@@ -27,6 +27,9 @@ func (p *player) pod(name string, meta *metaObject, spec *corev1.PodSpec) error 
 	}
 	b := &podBuilder{player: p, meta: meta, spec: spec, name: name, volumes: map[string]mountable{}}
 	b.pod = plan.Pod{Name: name, Share: []string{"ipc", "net", "uts"}}
+	if account := spec.ServiceAccountName; account != "" && account != "default" {
+		b.warn("pod %s: serviceAccountName %s: there are no service accounts, and no token is mounted", name, account)
+	}
 	if err := b.flags(); err != nil {
 		return err
 	}
@@ -160,6 +163,12 @@ func (b *podBuilder) container(c *corev1.Container, init bool) (*plan.Container,
 	for _, k := range slices.Sorted(maps.Keys(b.meta.Annotations)) {
 		flag("annotation", k+"="+b.meta.Annotations[k])
 	}
+	switch mode := b.meta.Annotations[plan.UsernsAnnotation]; {
+	case mode != "":
+		flag("userns", mode)
+	case b.spec.HostUsers != nil && !*b.spec.HostUsers:
+		flag("userns", "auto")
+	}
 	if init {
 		flag("annotation", plan.InitAnnotation+"=true")
 	}
@@ -172,14 +181,12 @@ func (b *podBuilder) container(c *corev1.Container, init bool) (*plan.Container,
 	if c.Stdin {
 		flag("interactive", "true")
 	}
-	switch c.ImagePullPolicy {
-	case corev1.PullAlways:
-		flag("pull", "always")
-	case corev1.PullNever:
-		flag("pull", "never")
-	case "", corev1.PullIfNotPresent:
-	default:
-		return nil, fmt.Errorf("imagePullPolicy %q is not one of Always, IfNotPresent and Never", c.ImagePullPolicy)
+	pull, err := pullPolicy(c.ImagePullPolicy)
+	if err != nil {
+		return nil, fmt.Errorf("image%w", err)
+	}
+	if pull != "" {
+		flag("pull", pull)
 	}
 	if b.spec.HostPID {
 		flag("pid", "host")
@@ -212,7 +219,7 @@ func (b *podBuilder) container(c *corev1.Container, init bool) (*plan.Container,
 		return nil, err
 	}
 	for i, m := range c.VolumeMounts {
-		if err := b.mount(&c.VolumeMounts[i], flag); err != nil {
+		if err := b.mount(&c.VolumeMounts[i], values, flag); err != nil {
 			return nil, fmt.Errorf("volumeMounts[%s]: %w", m.Name, err)
 		}
 	}
@@ -223,6 +230,19 @@ func (b *podBuilder) container(c *corev1.Container, init bool) (*plan.Container,
 	}
 	out.Args = append(append(out.Args, c.Image), args...)
 	return out, nil
+}
+
+// pullPolicy is the value of --pull, empty for its default.
+func pullPolicy(p corev1.PullPolicy) (string, error) {
+	switch p {
+	case corev1.PullAlways:
+		return "always", nil
+	case corev1.PullNever:
+		return "never", nil
+	case "", corev1.PullIfNotPresent:
+		return "", nil
+	}
+	return "", fmt.Errorf("PullPolicy %q is not one of Always, IfNotPresent and Never", p)
 }
 
 // resources are limits; what is requested becomes weights.
@@ -494,8 +514,8 @@ func probePort(c *corev1.Container, name string, number int32) (int32, error) {
 
 // mountable is a volume of a pod: the beginning of --mount.
 type mountable struct {
-	kind, source string
-	create       bool // -v, which makes the directory
+	kind, source string // bind, volume, tmpfs, image
+	create       bool   // -v, which makes the directory
 	readOnly     bool
 	options      []string
 }
@@ -512,7 +532,9 @@ func (b *podBuilder) volume(v *corev1.Volume) error {
 			switch *t {
 			case corev1.HostPathDirectoryOrCreate:
 				m.create = true
-			case corev1.HostPathUnset, corev1.HostPathDirectory, corev1.HostPathFile, corev1.HostPathSocket, corev1.HostPathCharDev, corev1.HostPathBlockDev:
+			case corev1.HostPathUnset:
+			case corev1.HostPathDirectory, corev1.HostPathFile, corev1.HostPathFileOrCreate, corev1.HostPathSocket, corev1.HostPathCharDev, corev1.HostPathBlockDev:
+				b.plan.Paths = append(b.plan.Paths, plan.Path{Path: m.source, Type: string(*t)})
 			default:
 				return fmt.Errorf("hostPath.type %s is not supported", *t)
 			}
@@ -533,7 +555,17 @@ func (b *podBuilder) volume(v *corev1.Volume) error {
 	case s.PersistentVolumeClaim != nil:
 		b.addVolume(plan.Volume{Name: s.PersistentVolumeClaim.ClaimName})
 		b.volumes[v.Name] = mountable{kind: "volume", source: s.PersistentVolumeClaim.ClaimName, readOnly: s.PersistentVolumeClaim.ReadOnly}
-	case s.ConfigMap != nil, s.Secret != nil, s.Projected != nil:
+	case s.Image != nil:
+		if s.Image.Reference == "" {
+			return errors.New("image.reference is missing")
+		}
+		pull, err := pullPolicy(s.Image.PullPolicy)
+		if err != nil {
+			return fmt.Errorf("image.%w", err)
+		}
+		b.plan.Images = append(b.plan.Images, plan.Image{Reference: s.Image.Reference, Pull: pull})
+		b.volumes[v.Name] = mountable{kind: "image", source: s.Image.Reference, readOnly: true}
+	case s.ConfigMap != nil, s.Secret != nil, s.Projected != nil, s.DownwardAPI != nil:
 		files := map[string]plan.File{}
 		if err := b.files(&s, files); err != nil {
 			return err
@@ -552,23 +584,42 @@ func (b *podBuilder) addVolume(v plan.Volume) {
 	}
 }
 
-// mount puts a volume into a container.
-func (b *podBuilder) mount(m *corev1.VolumeMount, flag func(name, value string)) error {
+// mount puts a volume into a container, whose environment is values.
+func (b *podBuilder) mount(m *corev1.VolumeMount, values map[string]string, flag func(name, value string)) error {
 	v, ok := b.volumes[m.Name]
 	if !ok {
 		return errors.New("the pod has no volume of that name")
 	}
-	if strings.ContainsAny(m.MountPath+m.SubPath+v.source, ",\n\"") {
+	subPath := m.SubPath
+	if m.SubPathExpr != "" {
+		if subPath != "" {
+			return errors.New("subPath and subPathExpr exclude each other")
+		}
+		if subPath = expand(m.SubPathExpr, values); strings.Contains(subPath, "$(") {
+			return fmt.Errorf("subPathExpr %q names a variable that is not there", m.SubPathExpr)
+		}
+	}
+	if strings.ContainsAny(m.MountPath+subPath+v.source, ",\n\"") {
 		return errors.New("a path with a comma, a quote or a line break is not supported")
 	}
-	sub := path.Clean("/" + m.SubPath)[1:]
-	if m.SubPath != "" && (path.IsAbs(m.SubPath) || slices.Contains(strings.Split(m.SubPath, "/"), "..")) {
-		return fmt.Errorf("subPath %q leaves the volume", m.SubPath)
+	sub := path.Clean("/" + subPath)[1:]
+	if subPath != "" && (path.IsAbs(subPath) || slices.Contains(strings.Split(subPath, "/"), "..")) {
+		return fmt.Errorf("subPath %q leaves the volume", subPath)
+	}
+	spread, err := propagation(m, &v)
+	if err != nil {
+		return err
 	}
 	if v.create {
 		option := ""
+		if spread != "" {
+			option = "," + spread
+		}
 		if m.ReadOnly {
-			option = ":ro"
+			option = ",ro" + option
+		}
+		if option != "" {
+			option = ":" + option[1:]
 		}
 		if strings.Contains(v.source+m.MountPath, ":") {
 			return errors.New("a path with a colon is not supported")
@@ -586,6 +637,12 @@ func (b *podBuilder) mount(m *corev1.VolumeMount, flag func(name, value string))
 	if v.kind == "volume" && sub != "" {
 		parts = append(parts, "volume-subpath="+sub)
 	}
+	if v.kind == "image" && sub != "" {
+		parts = append(parts, "image-subpath="+sub)
+	}
+	if spread != "" {
+		parts = append(parts, "bind-propagation="+spread)
+	}
 	if v.kind == "tmpfs" && sub != "" {
 		return errors.New("subPath of an emptyDir in memory is not supported")
 	}
@@ -593,6 +650,28 @@ func (b *podBuilder) mount(m *corev1.VolumeMount, flag func(name, value string))
 	if m.ReadOnly || v.readOnly {
 		parts = append(parts, "readonly")
 	}
+	if v.kind == "bind" && m.RecursiveReadOnly != nil && *m.RecursiveReadOnly == corev1.RecursiveReadOnlyDisabled && m.ReadOnly {
+		parts = append(parts, "bind-recursive=writable")
+	}
 	flag("mount", strings.Join(append(parts, v.options...), ","))
 	return nil
+}
+
+// propagation is the value of bind-propagation, empty for the default: None.
+func propagation(m *corev1.VolumeMount, v *mountable) (string, error) {
+	mode := corev1.MountPropagationNone
+	if m.MountPropagation != nil {
+		mode = *m.MountPropagation
+	}
+	switch {
+	case mode == corev1.MountPropagationNone:
+		return "", nil
+	case mode != corev1.MountPropagationHostToContainer && mode != corev1.MountPropagationBidirectional:
+		return "", fmt.Errorf("mountPropagation %q is not one of None, HostToContainer and Bidirectional", mode)
+	case v.kind != "bind":
+		return "", fmt.Errorf("mountPropagation %s needs a hostPath", mode)
+	case mode == corev1.MountPropagationHostToContainer:
+		return "rslave", nil
+	}
+	return "rshared", nil
 }

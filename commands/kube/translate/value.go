@@ -4,10 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
+	apiresource "k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"skiff/commands/kube/plan"
@@ -102,7 +107,8 @@ func (b *podBuilder) valueFrom(c *corev1.Container, from *corev1.EnvVarSource) (
 		v, err := b.field(from.FieldRef.FieldPath)
 		return v, err == nil, err
 	case from.ResourceFieldRef != nil:
-		return "", false, fmt.Errorf("valueFrom.resourceFieldRef is not supported")
+		v, err := b.resource(from.ResourceFieldRef, c)
+		return v, err == nil, err
 	}
 	return "", false, errors.New("valueFrom names nothing")
 }
@@ -117,6 +123,13 @@ func (b *podBuilder) field(path string) (string, error) {
 			return "default", nil
 		}
 		return b.meta.Namespace, nil
+	case "spec.nodeName":
+		return os.Hostname()
+	case "spec.serviceAccountName":
+		if b.spec.ServiceAccountName != "" {
+			return b.spec.ServiceAccountName, nil
+		}
+		return "default", nil
 	}
 	for prefix, from := range map[string]map[string]string{"metadata.labels['": b.meta.Labels, "metadata.annotations['": b.meta.Annotations} {
 		if rest, ok := strings.CutPrefix(path, prefix); ok {
@@ -126,6 +139,50 @@ func (b *podBuilder) field(path string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("fieldRef %s is not supported", path)
+}
+
+// resource is a container's request or limit in units of the divisor, rounded up;
+// where it has no limit, what this machine has. c is the container that asks, nil
+// for a volume.
+func (b *podBuilder) resource(ref *corev1.ResourceFieldSelector, c *corev1.Container) (string, error) {
+	if ref.ContainerName != "" {
+		c = nil
+		for _, list := range [][]corev1.Container{b.spec.InitContainers, b.spec.Containers} {
+			if i := slices.IndexFunc(list, func(c corev1.Container) bool { return c.Name == ref.ContainerName }); i >= 0 {
+				c = &list[i]
+			}
+		}
+	}
+	if c == nil {
+		return "", fmt.Errorf("resourceFieldRef: there is no container %q", ref.ContainerName)
+	}
+	kind, name, _ := strings.Cut(ref.Resource, ".")
+	list := map[string]corev1.ResourceList{"limits": c.Resources.Limits, "requests": c.Resources.Requests}[kind]
+	q, ok := list[corev1.ResourceName(name)]
+	divisor := ref.Divisor
+	if divisor.IsZero() {
+		divisor = apiresource.MustParse("1")
+	}
+	switch {
+	case kind != "limits" && kind != "requests" || name != "cpu" && name != "memory":
+		return "", fmt.Errorf("resourceFieldRef %s is not supported", ref.Resource)
+	case name == "cpu" && !ok && kind == "limits":
+		q = *apiresource.NewQuantity(int64(runtime.NumCPU()), apiresource.DecimalSI)
+	case name == "memory" && !ok && kind == "limits":
+		var info unix.Sysinfo_t
+		if err := unix.Sysinfo(&info); err != nil {
+			return "", fmt.Errorf("resourceFieldRef %s: %w", ref.Resource, err)
+		}
+		q = *apiresource.NewQuantity(int64(info.Totalram)*int64(info.Unit), apiresource.BinarySI)
+	}
+	value, unit := q.Value(), divisor.Value()
+	if name == "cpu" {
+		value, unit = q.MilliValue(), divisor.MilliValue()
+	}
+	if unit <= 0 {
+		return "", fmt.Errorf("resourceFieldRef: divisor %s is not positive", divisor.String())
+	}
+	return strconv.FormatInt((value+unit-1)/unit, 10), nil
 }
 
 // expand replaces $(NAME) by Kubernetes' rules: $$ is a dollar, what is not known
@@ -166,13 +223,16 @@ func expandAll(words []string, values map[string]string) []string {
 	return out
 }
 
-// files are those of a volume that ConfigMaps and Secrets fill.
+// files are those of a volume that ConfigMaps, Secrets and what is known of the
+// pod fill.
 func (b *podBuilder) files(s *corev1.VolumeSource, into map[string]plan.File) error {
 	switch {
 	case s.ConfigMap != nil:
 		return b.configFiles(s.ConfigMap.Name, s.ConfigMap.Items, s.ConfigMap.Optional, s.ConfigMap.DefaultMode, into)
 	case s.Secret != nil:
 		return b.secretFiles(s.Secret.SecretName, s.Secret.Items, s.Secret.Optional, s.Secret.DefaultMode, into)
+	case s.DownwardAPI != nil:
+		return b.podFiles(s.DownwardAPI.Items, s.DownwardAPI.DefaultMode, into)
 	}
 	for _, source := range s.Projected.Sources {
 		var err error
@@ -181,6 +241,8 @@ func (b *podBuilder) files(s *corev1.VolumeSource, into map[string]plan.File) er
 			err = b.configFiles(source.ConfigMap.Name, source.ConfigMap.Items, source.ConfigMap.Optional, s.Projected.DefaultMode, into)
 		case source.Secret != nil:
 			err = b.secretFiles(source.Secret.Name, source.Secret.Items, source.Secret.Optional, s.Projected.DefaultMode, into)
+		case source.DownwardAPI != nil:
+			err = b.podFiles(source.DownwardAPI.Items, s.Projected.DefaultMode, into)
 		}
 		if err != nil {
 			return err
@@ -214,6 +276,47 @@ func (b *podBuilder) secretFiles(name string, items []corev1.KeyToPath, may *boo
 		return fmt.Errorf("Secret %s is not there", name)
 	}
 	return place("Secret "+name, s.Data, items, mode, into)
+}
+
+// podFiles tell about the pod.
+func (b *podBuilder) podFiles(items []corev1.DownwardAPIVolumeFile, mode *int32, into map[string]plan.File) error {
+	for _, item := range items {
+		var text string
+		var err error
+		switch {
+		case item.FieldRef != nil && item.FieldRef.FieldPath == "metadata.labels":
+			text = pairs(b.meta.Labels)
+		case item.FieldRef != nil && item.FieldRef.FieldPath == "metadata.annotations":
+			text = pairs(b.meta.Annotations)
+		case item.FieldRef != nil:
+			text, err = b.field(item.FieldRef.FieldPath)
+		case item.ResourceFieldRef != nil:
+			text, err = b.resource(item.ResourceFieldRef, nil)
+		default:
+			err = errors.New("it names nothing")
+		}
+		if err != nil {
+			return fmt.Errorf("downwardAPI.items[%s]: %w", item.Path, err)
+		}
+		f := plan.File{Data: []byte(text), Mode: 0o644}
+		if mode != nil {
+			f.Mode = uint32(*mode) & 0o777
+		}
+		if item.Mode != nil {
+			f.Mode = uint32(*item.Mode) & 0o777
+		}
+		into[item.Path] = f
+	}
+	return nil
+}
+
+// pairs are labels or annotations as Kubernetes writes them into a file.
+func pairs(m map[string]string) string {
+	var lines []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		lines = append(lines, k+"="+strconv.Quote(m[k]))
+	}
+	return strings.Join(lines, "\n")
 }
 
 // place gives keys their file names.

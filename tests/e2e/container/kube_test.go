@@ -263,3 +263,76 @@ func TestKube_ServicesAreFoundByName(t *testing.T) {
 		s.Skiff("kube", "play", "bad.yaml").Exits(1).Complains(want)
 	}
 }
+
+func TestKube_VolumesThatTellAndShow(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	s.Mkdir("host")
+	s.WriteFile("pod.yaml", strings.NewReplacer("IMG", img, "HOME", s.Home()).Replace(`
+apiVersion: v1
+kind: Pod
+metadata:
+  name: p
+  labels: {app: "a b", tier: front}
+spec:
+  terminationGracePeriodSeconds: 0
+  serviceAccountName: robot
+  containers:
+  - name: c
+    image: IMG
+    imagePullPolicy: Never
+    command: [sleep, "1000"]
+    resources: {requests: {memory: 64Mi, cpu: 1500m}}
+    env:
+    - {name: NODE, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}
+    - {name: MIB, valueFrom: {resourceFieldRef: {resource: requests.memory, divisor: 1Mi}}}
+    - {name: CPUS, valueFrom: {resourceFieldRef: {resource: requests.cpu}}}
+    - {name: PART, value: in}
+    volumeMounts:
+    - {name: about, mountPath: /about}
+    - {name: files, mountPath: /files}
+    - {name: host, mountPath: /sub, subPathExpr: "$(PART)/side"}
+    - {name: made, mountPath: /made}
+  volumes:
+  - name: about
+    downwardAPI:
+      defaultMode: 0440
+      items:
+      - {path: labels, fieldRef: {fieldPath: metadata.labels}}
+      - {path: deep/memory, mode: 0400, resourceFieldRef: {containerName: c, resource: requests.memory}}
+  - {name: files, image: {reference: IMG, pullPolicy: Never}}
+  - {name: host, hostPath: {path: HOME/host, type: DirectoryOrCreate}}
+  - {name: made, hostPath: {path: HOME/made, type: FileOrCreate}}
+`))
+	s.Skiff("kube", "play", "pod.yaml").Exits(0).Complains("serviceAccountName robot: there are no service accounts")
+	s.Skiff("exec", "p-c", "sh", "-c", `cat /about/labels; echo; stat -c %a /about/labels /about/deep/memory; cat /about/deep/memory; echo
+		echo $MIB $CPUS; test $NODE = `+hostname(t)+` || echo $NODE; ls /files/bin/sh; (echo x >/files/x) 2>/dev/null || echo refused
+		echo made >/made; echo below >/sub/f`).
+		Exits(0).Prints("app=\"a b\"\ntier=\"front\"\n440\n400\n67108864\n64 2\n/files/bin/sh\nrefused")
+	harness.Equal(t, "the file that was made", s.ReadFile("made"), "made\n")
+	harness.Equal(t, "below the directory", s.ReadFile("host/in/side/f"), "below\n")
+	s.OK("kube", "down", "pod.yaml")
+
+	for kind, want := range map[string]string{
+		"Directory": "hostPath type check failed: HOME/made is not a Directory", "Socket": "HOME/made is not a Socket",
+		"CharDevice": "HOME/made is not a CharDevice", "BlockDevice": "HOME/made is not a BlockDevice", "Nothing": "hostPath.type Nothing is not supported",
+	} {
+		s.WriteFile("pod.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - {name: c, image: "+img+
+			"}\n  volumes:\n  - {name: v, hostPath: {path: "+s.Home()+"/made, type: "+kind+"}}\n")
+		s.Skiff("kube", "play", "pod.yaml").Exits(1).Complains(strings.ReplaceAll(want, "HOME", s.Home()))
+	}
+	for volume, want := range map[string]string{
+		"image: {reference: nosuch, pullPolicy: Never}":                                           "No such image: nosuch:latest",
+		"image: {pullPolicy: Never}":                                                              "image.reference is missing",
+		"image: {reference: x, pullPolicy: Sometimes}":                                            `PullPolicy "Sometimes" is not one of`,
+		"downwardAPI: {items: [{path: x, fieldRef: {fieldPath: status.podIP}}]}":                  "fieldRef status.podIP is not supported",
+		"downwardAPI: {items: [{path: x, resourceFieldRef: {resource: limits.cpu}}]}":             "there is no container",
+		"downwardAPI: {items: [{path: ../../x, fieldRef: {fieldPath: metadata.name}}]}":           "leaves the volume",
+		"downwardAPI: {items: [{path: x, resourceFieldRef: {containerName: c, resource: pods}}]}": "resourceFieldRef pods is not supported",
+	} {
+		s.WriteFile("pod.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - {name: c, image: "+img+
+			"}\n  volumes:\n  - name: v\n    "+volume+"\n")
+		s.Skiff("kube", "play", "pod.yaml").Exits(1).Complains(want)
+	}
+	harness.Equal(t, "what is left", s.OK("ps", "-aq")+s.OK("pod", "ps", "-q")+s.OK("volume", "ls", "-q"), "")
+}
