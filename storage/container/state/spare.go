@@ -51,8 +51,9 @@ func Reserve(dir string) {
 func Release(dir string) { _ = os.Remove(filepath.Join(dir, SpareFile)) }
 
 // writeSpare publishes data as the state without taking any room. Before the exchange
-// a reader finds the old state, after it the new one; the old one's room is the next
-// spare.
+// a reader finds the old state, after it the new one. The old one's room is the next
+// spare: who has opened it before and reads slowly finds a part of the next state, and
+// looks again (Read), or all of it a moment early.
 func writeSpare(dir string, data []byte, d atomicfile.Durability) error {
 	spare := filepath.Join(dir, SpareFile)
 	f, err := os.OpenFile(spare, os.O_WRONLY|unix.O_NOFOLLOW, 0)

@@ -4,6 +4,7 @@
 package state
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -49,19 +50,34 @@ type State struct {
 // Read returns the state in a container's directory, and the zero State when
 // there is none or a power cut emptied it.
 func Read(dir string) (State, error) {
-	var s State
-	path := filepath.Join(dir, File)
-	data, err := atomicfile.Read(path)
-	if errors.Is(err, os.ErrNotExist) || err == nil && len(data) == 0 {
-		return s, nil
-	}
-	if err == nil {
-		err = atomicfile.Decode(path, data, &s, &s.Version, Version)
+	s, data, err := readOnce(dir)
+	// On a full disk a file that was the state a moment ago may be written to, under
+	// the eyes of who has opened it then (writeSpare). That is another one by now.
+	for range 100 {
+		if !atomicfile.IsDamaged(err) {
+			break
+		}
+		before := data
+		if s, data, err = readOnce(dir); bytes.Equal(data, before) {
+			break
+		}
 	}
 	if err != nil {
 		return State{}, fmt.Errorf("read state: %w", err)
 	}
 	return s, nil
+}
+
+func readOnce(dir string) (s State, data []byte, err error) {
+	path := filepath.Join(dir, File)
+	data, err = atomicfile.Read(path)
+	if errors.Is(err, os.ErrNotExist) || err == nil && len(data) == 0 {
+		return s, nil, nil
+	}
+	if err == nil {
+		err = atomicfile.Decode(path, data, &s, &s.Version, Version)
+	}
+	return s, data, err
 }
 
 // Write publishes the state in a container's directory, on a full disk with the help
