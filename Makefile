@@ -35,7 +35,7 @@ NETWORK := runtime/embedded/network.bin
 COURIER := storage/courier/embedded/courier.bin
 HELLO := storage/courier/server/hello.bin
 DOCKERFILE := build/dockerfile/embedded/dockerfile.bin
-KUBE := commands/kube/embedded/kube.bin
+KUBE := runtime/embedded/kube.bin
 
 # A release is a tag; between releases the program says its own idea of it.
 VERSION := $(patsubst v%,%,$(shell git describe --tags --abbrev=0 2>/dev/null))

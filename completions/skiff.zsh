@@ -140,11 +140,13 @@ _skiff() {
 			'--health-cmd[Command to run to check health]:value:_files' \
 			'--health-interval[Time between running the check (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-on-failure[What to do with an unhealthy container none, kill, restart, stop]:value:_files' \
+			'--health-probe[Ask the container itself, instead of running a command http//8080/healthz, https//..., tcp//5432, grpc//50051/service, or JSON as Kubernetes has it]:value:_files' \
 			'--health-retries[Consecutive failures needed to report unhealthy]:value:_files' \
 			'--health-start-interval[Time between running the check during the start period (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-start-period[Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-startup-cmd[Command to run to check that the container has come up, before health-cmd is]:value:_files' \
 			'--health-startup-interval[Time between running the startup check (ms|s|m|h) (default 30s)]:value:_files' \
+			'--health-startup-probe[What to ask until the container has come up, as health-probe]:value:_files' \
 			'--health-startup-retries[Consecutive failures of the startup check after which the container is restarted (default 0 never)]:value:_files' \
 			'--health-startup-success[Consecutive successes that end the startup (default 1)]:value:_files' \
 			'--health-startup-timeout[Maximum time to allow one startup check to run (ms|s|m|h) (default 30s)]:value:_files' \
@@ -633,11 +635,13 @@ _skiff() {
 			'--health-cmd[Command to run to check health]:value:_files' \
 			'--health-interval[Time between running the check (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-on-failure[What to do with an unhealthy container none, kill, restart, stop]:value:_files' \
+			'--health-probe[Ask the container itself, instead of running a command http//8080/healthz, https//..., tcp//5432, grpc//50051/service, or JSON as Kubernetes has it]:value:_files' \
 			'--health-retries[Consecutive failures needed to report unhealthy]:value:_files' \
 			'--health-start-interval[Time between running the check during the start period (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-start-period[Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-startup-cmd[Command to run to check that the container has come up, before health-cmd is]:value:_files' \
 			'--health-startup-interval[Time between running the startup check (ms|s|m|h) (default 30s)]:value:_files' \
+			'--health-startup-probe[What to ask until the container has come up, as health-probe]:value:_files' \
 			'--health-startup-retries[Consecutive failures of the startup check after which the container is restarted (default 0 never)]:value:_files' \
 			'--health-startup-success[Consecutive successes that end the startup (default 1)]:value:_files' \
 			'--health-startup-timeout[Maximum time to allow one startup check to run (ms|s|m|h) (default 30s)]:value:_files' \
@@ -861,11 +865,13 @@ _skiff() {
 			'--health-cmd[Command to run to check health]:value:_files' \
 			'--health-interval[Time between running the check (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-on-failure[What to do with an unhealthy container none, kill, restart, stop]:value:_files' \
+			'--health-probe[Ask the container itself, instead of running a command http//8080/healthz, https//..., tcp//5432, grpc//50051/service, or JSON as Kubernetes has it]:value:_files' \
 			'--health-retries[Consecutive failures needed to report unhealthy]:value:_files' \
 			'--health-start-interval[Time between running the check during the start period (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-start-period[Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-startup-cmd[Command to run to check that the container has come up, before health-cmd is]:value:_files' \
 			'--health-startup-interval[Time between running the startup check (ms|s|m|h) (default 30s)]:value:_files' \
+			'--health-startup-probe[What to ask until the container has come up, as health-probe]:value:_files' \
 			'--health-startup-retries[Consecutive failures of the startup check after which the container is restarted (default 0 never)]:value:_files' \
 			'--health-startup-success[Consecutive successes that end the startup (default 1)]:value:_files' \
 			'--health-startup-timeout[Maximum time to allow one startup check to run (ms|s|m|h) (default 30s)]:value:_files' \
@@ -1953,11 +1959,13 @@ _skiff() {
 			'--health-cmd[Command to run to check health]:value:_files' \
 			'--health-interval[Time between running the check (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-on-failure[What to do with an unhealthy container none, kill, restart, stop]:value:_files' \
+			'--health-probe[Ask the container itself, instead of running a command http//8080/healthz, https//..., tcp//5432, grpc//50051/service, or JSON as Kubernetes has it]:value:_files' \
 			'--health-retries[Consecutive failures needed to report unhealthy]:value:_files' \
 			'--health-start-interval[Time between running the check during the start period (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-start-period[Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-startup-cmd[Command to run to check that the container has come up, before health-cmd is]:value:_files' \
 			'--health-startup-interval[Time between running the startup check (ms|s|m|h) (default 30s)]:value:_files' \
+			'--health-startup-probe[What to ask until the container has come up, as health-probe]:value:_files' \
 			'--health-startup-retries[Consecutive failures of the startup check after which the container is restarted (default 0 never)]:value:_files' \
 			'--health-startup-success[Consecutive successes that end the startup (default 1)]:value:_files' \
 			'--health-startup-timeout[Maximum time to allow one startup check to run (ms|s|m|h) (default 30s)]:value:_files' \

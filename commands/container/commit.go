@@ -112,6 +112,9 @@ func runCommit(ctx context.Context, e *env.Env, o commitOptions) error {
 			return inWords(err, o.Container, c)
 		}
 	}
+	if c.Config.Config.Healthcheck.Probe() != nil {
+		fmt.Fprintln(e.Err, "WARNING: the container's probe is not in the image: only commands can be")
+	}
 	result, err := client.Commit(ctx, st, *want)
 	if err = errors.Join(err, resume()); err != nil {
 		return err
@@ -144,6 +147,9 @@ func commitOf(c *container.Container, o commitOptions) (*message.Commit, error) 
 	}
 	if err := change.Apply(&process, o.Changes); err != nil {
 		return nil, failure.Engine(err, "%v", err)
+	}
+	if process.Healthcheck.Probe() != nil {
+		process.Healthcheck = nil // no image has such
 	}
 	changed, err := json.Marshal(process)
 	if err != nil {

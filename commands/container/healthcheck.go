@@ -45,15 +45,21 @@ func runHealthcheck(ctx context.Context, e *env.Env, ref string) error {
 	if err != nil {
 		return err
 	}
-	args := c.Config.Config.Healthcheck.Command(c.Config.Config.Shell)
-	if args == nil {
+	check := c.Config.Config.Healthcheck
+	args, probe := check.Command(c.Config.Config.Shell), check.Probe()
+	if args == nil && probe == nil {
 		return failure.Engine(nil, "container %s has no defined healthcheck", c.Config.ID)
 	}
-	timeout := c.Config.Config.Healthcheck.Timeout
+	timeout := check.Timeout
 	if timeout <= 0 {
 		timeout = defaultHealthTimeout
 	}
-	session, err := lifecycle.Exec(ctx, c, lifecycle.ExecOptions{Args: args})
+	var session lifecycle.Session
+	if probe != nil {
+		session, err = lifecycle.Probe(ctx, c, probe)
+	} else {
+		session, err = lifecycle.Exec(ctx, c, lifecycle.ExecOptions{Args: args})
+	}
 	if err != nil {
 		return inWords(err, ref, c)
 	}

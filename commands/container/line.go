@@ -236,7 +236,7 @@ func (b *liner) health() {
 }
 
 func (b *liner) startup(s *container.StartupCheck) {
-	b.add("health-startup-cmd", s.Test[len(s.Test)-1])
+	b.test("health-startup", s.Test)
 	for _, d := range []struct {
 		name string
 		own  time.Duration
@@ -264,6 +264,20 @@ func (b *liner) hook(flag string, h *hook.Handler) {
 	}
 }
 
+// test adds what the flags PREFIX-cmd and PREFIX-probe say.
+func (b *liner) test(prefix string, test []string) {
+	switch {
+	case len(test) == 2 && test[0] == "CMD-SHELL":
+		b.add(prefix+"-cmd", test[1])
+	case len(test) == 2 && test[0] == container.ProbeTest:
+		b.add(prefix+"-probe", test[1])
+	case len(test) > 1 && test[0] == "CMD":
+		b.hook(prefix+"-probe", &hook.Handler{Exec: &hook.Exec{Command: test[1:]}})
+	default:
+		b.lose("the health check %q, which is of no kind that is known", test)
+	}
+}
+
 func equalHealth(a, b *container.Healthcheck) bool {
 	return slices.Equal(a.Test, b.Test) && a.Interval == b.Interval && a.Timeout == b.Timeout && a.StartPeriod == b.StartPeriod &&
 		a.StartInterval == b.StartInterval && a.Retries == b.Retries
@@ -275,10 +289,8 @@ func (b *liner) check(own, from *container.Healthcheck) {
 	case slices.Equal(own.Test, []string{"NONE"}):
 		b.turn("no-healthcheck", true)
 		return
-	case len(own.Test) == 2 && own.Test[0] == "CMD-SHELL":
-		b.add("health-cmd", own.Test[1])
 	default:
-		b.lose("the health check %q, which no shell runs", own.Test)
+		b.test("health", own.Test)
 	}
 	for _, d := range []struct {
 		name      string

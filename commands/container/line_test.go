@@ -110,6 +110,8 @@ func TestLine_MakesTheSameContainer(t *testing.T) {
 			{"--systemd=always", "--sdnotify=container", "--requires=" + strings.Repeat("d", 64), "i"},
 			{"--uidmap=0:0:1", "--uidmap=1:1:10", "--gidmap=0:0:2", "i"},
 			{"--userns=keep-id:uid=5,gid=6", "i"},
+			{"--health-probe=http://:80/x", "--health-startup-probe=tcp://:80", "i"},
+			{`--health-probe=["true", "a b"]`, `--health-startup-probe={"exec":{"command":["true"]}}`, "--health-startup-retries=2", "i"},
 			{"--rootfs", dir, "true"},
 			{"--rootfs", dir + ":O", "true"},
 		} {
@@ -139,7 +141,7 @@ func TestLine_MakesTheSameContainer(t *testing.T) {
 
 func TestLine_SaysWhatItCannotSay(t *testing.T) {
 	cfg := made(t, lineImage(), "--cidfile=/tmp/x", "i")
-	cfg.Config.Healthcheck.Test = []string{"CMD", "other"}
+	cfg.Config.Healthcheck.Test = []string{"OTHER", "other"}
 	cfg.Host.SecurityOpt = []string{`seccomp={"defaultAction":"SCMP_ACT_ALLOW"}`}
 	cfg.Networks = []container.Endpoint{{Network: "n", Links: []string{"a:b"}}}
 	b := &liner{cfg: cfg, from: lineImage().Config.Config, name: func(id string) string { return id }}

@@ -23,11 +23,13 @@ func LifeFlags() []cli.Flag {
 		&cli.StringFlag{Name: "health-cmd", Usage: "Command to run to check health"},
 		&cli.DurationFlag{Name: "health-interval", Usage: "Time between running the check (ms|s|m|h) (default 0s)"},
 		&cli.IntFlag{Name: "health-retries", Usage: "Consecutive failures needed to report unhealthy"},
+		&cli.StringFlag{Name: "health-probe", Usage: "Ask the container itself, instead of running a command: http://:8080/healthz, https://..., tcp://:5432, grpc://:50051/service, or JSON as Kubernetes has it"},
 		&cli.DurationFlag{Name: "health-start-interval", Usage: "Time between running the check during the start period (ms|s|m|h) (default 0s)"},
 		&cli.DurationFlag{Name: "health-start-period", Usage: "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)"},
 		&cli.StringFlag{Name: "health-on-failure", Usage: "What to do with an unhealthy container: none, kill, restart, stop"},
 		&cli.StringFlag{Name: "health-startup-cmd", Usage: "Command to run to check that the container has come up, before health-cmd is"},
 		&cli.DurationFlag{Name: "health-startup-interval", Usage: "Time between running the startup check (ms|s|m|h) (default 30s)"},
+		&cli.StringFlag{Name: "health-startup-probe", Usage: "What to ask until the container has come up, as health-probe"},
 		&cli.IntFlag{Name: "health-startup-retries", Usage: "Consecutive failures of the startup check after which the container is restarted (default 0: never)"},
 		&cli.IntFlag{Name: "health-startup-success", Usage: "Consecutive successes that end the startup (default 1)"},
 		&cli.DurationFlag{Name: "health-startup-timeout", Usage: "Maximum time to allow one startup check to run (ms|s|m|h) (default 30s)"},
@@ -83,18 +85,39 @@ func Life(c *cli.Context, p *container.Process, h *container.Host) (warnings []s
 	return warnings, err
 }
 
+// test is what the flags PREFIX-cmd and PREFIX-probe say, nil for nothing.
+func test(c *cli.Context, prefix string) ([]string, error) {
+	cmd, probe := c.String(prefix+"-cmd"), c.String(prefix+"-probe")
+	switch {
+	case cmd != "" && probe != "":
+		return nil, fmt.Errorf("conflicting options: --%s-cmd and --%s-probe", prefix, prefix)
+	case cmd != "":
+		return []string{"CMD-SHELL", cmd}, nil
+	case !c.IsSet(prefix + "-probe"):
+		return nil, nil
+	}
+	h, err := hook.ParseProbe(probe)
+	if err != nil {
+		return nil, fmt.Errorf("invalid probe for --%s-probe: %w", prefix, err)
+	}
+	return container.TestOf(h)
+}
+
 // startup returns nil when nothing was said about the startup.
 func startup(c *cli.Context) (*container.StartupCheck, error) {
-	cmd := c.String("health-startup-cmd")
+	words, err := test(c, "health-startup")
+	if err != nil {
+		return nil, err
+	}
 	check := &container.StartupCheck{
-		Test: []string{"CMD-SHELL", cmd}, Interval: c.Duration("health-startup-interval"), Timeout: c.Duration("health-startup-timeout"),
+		Test: words, Interval: c.Duration("health-startup-interval"), Timeout: c.Duration("health-startup-timeout"),
 		Retries: c.Int("health-startup-retries"), Successes: c.Int("health-startup-success"),
 	}
 	said := check.Interval != 0 || check.Timeout != 0 || check.Retries != 0 || check.Successes != 0
 	switch {
-	case cmd == "" && said:
-		return nil, errors.New("--health-startup-* options need --health-startup-cmd")
-	case cmd == "":
+	case words == nil && said:
+		return nil, errors.New("--health-startup-* options need --health-startup-cmd or --health-startup-probe")
+	case words == nil:
 		return nil, nil
 	case c.Bool("no-healthcheck"):
 		return nil, errors.New("--no-healthcheck conflicts with --health-* options")
@@ -163,9 +186,12 @@ func ParseRestart(s string) (container.RestartPolicy, error) {
 
 // health returns nil when nothing was said about health.
 func health(c *cli.Context) (*container.Healthcheck, error) {
-	cmd := c.String("health-cmd")
-	check := &container.Healthcheck{Retries: c.Int("health-retries")}
-	said := cmd != "" || check.Retries != 0
+	words, err := test(c, "health")
+	if err != nil {
+		return nil, err
+	}
+	check := &container.Healthcheck{Test: words, Retries: c.Int("health-retries")}
+	said := words != nil || check.Retries != 0
 	for _, d := range []struct {
 		flag string
 		to   *time.Duration
@@ -198,9 +224,6 @@ func health(c *cli.Context) (*container.Healthcheck, error) {
 		return &container.Healthcheck{Test: []string{"NONE"}}, nil
 	case !said:
 		return nil, nil
-	}
-	if cmd != "" {
-		check.Test = []string{"CMD-SHELL", cmd}
 	}
 	return check, nil
 }

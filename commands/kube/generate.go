@@ -200,14 +200,13 @@ func member(st *storage.Store, cfg *container.Config) plan.Member {
 			m.User = ""
 		}
 	}
-	if check := p.Healthcheck.Command(p.Shell); check != nil {
-		m.HealthCmd = check
+	if m.Health = probeJSON(p.Healthcheck.Command(p.Shell), p.Healthcheck.Probe()); m.Health != nil {
 		m.HealthSeconds = [3]int32{int32(p.Healthcheck.Interval.Seconds()), int32(p.Healthcheck.Timeout.Seconds()), int32(p.Healthcheck.StartPeriod.Seconds())}
 		m.HealthRetries = int32(p.Healthcheck.Retries)
 		m.Ready = h.HealthOnFailure == "" || h.HealthOnFailure == "none"
 	}
-	if check := p.StartupCheck.Command(p.Shell); check != nil {
-		m.Startup, m.StartupRetries = check, int32(p.StartupCheck.Retries)
+	if m.Startup = probeJSON(p.StartupCheck.Command(p.Shell), p.StartupCheck.Probe()); m.Startup != nil {
+		m.StartupRetries = int32(p.StartupCheck.Retries)
 		m.StartupSeconds = [2]int32{int32(p.StartupCheck.Interval.Seconds()), int32(p.StartupCheck.Timeout.Seconds())}
 	}
 	if l := h.Lifecycle; l != nil {
@@ -240,6 +239,14 @@ func member(st *storage.Store, cfg *container.Config) plan.Member {
 		}
 	}
 	return m
+}
+
+// probeJSON is what is executed, else asked, nil for neither.
+func probeJSON(args []string, probe *hook.Handler) json.RawMessage {
+	if args != nil {
+		probe = &hook.Handler{Exec: &hook.Exec{Command: args}}
+	}
+	return hookJSON(probe)
 }
 
 func hookJSON(h *hook.Handler) json.RawMessage {

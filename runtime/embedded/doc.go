@@ -1,7 +1,8 @@
-// Package embedded is how the front program carries the stage. With the build
-// tag "embed" the stage's binary is part of the front and is executed from
-// where no container can write to it; without it the front links the stage and executes itself under
-// another name, which is bigger in memory and slower to start.
+// Package embedded is how the front program carries the stage, the network program
+// and that of Kubernetes' types, which asks containers over the network, too. With the
+// build tag "embed" their binaries are part of the front and are executed from where no
+// container can write to them; without it the front links them and executes itself
+// under other names, which is bigger in memory and slower to start.
 //
 // Building with the tag:
 //

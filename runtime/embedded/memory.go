@@ -3,11 +3,17 @@
 package embedded
 
 import (
+	"bytes"
+	"compress/gzip"
 	_ "embed"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"skiff/runtime/stage/hub"
 	"skiff/storage/sealed"
@@ -24,6 +30,11 @@ var (
 	network string
 	//go:embed network.sum
 	networkSum string
+	// kube is compressed; kubeSum is the digest and the size in bytes of what it was.
+	//go:embed kube.bin.gz
+	kube []byte
+	//go:embed kube.sum
+	kubeSum string
 )
 
 // Dispatch does nothing in this build: the stage is a program of its own.
@@ -78,6 +89,62 @@ func Network(cache string) (path string, err error) {
 		return "", fmt.Errorf("unpack network program: %w", err)
 	}
 	return name, nil
+}
+
+// Kube returns where to execute the program of Kubernetes' types, and the file behind
+// that, nil or the caller's to close once it was executed. cache is a directory to
+// keep it in, which saves the unpacking; where that cannot be it lies in memory.
+func Kube(cache string) (path string, file *os.File, err error) {
+	if path, err = kubePath(cache); err == nil && unix.Access(path, unix.X_OK) == nil {
+		return path, nil, nil
+	}
+	if file, err = kubeMemory(); err != nil {
+		return "", nil, err
+	}
+	return sealed.Path(file), file, nil
+}
+
+// Prober opens the program that asks over the network (skiff/runtime/probe), which is
+// the same one. A container that gets hold of it cannot write to it; see Stage.
+func Prober(cache string) (*os.File, error) {
+	path, err := kubePath(cache)
+	if err == nil {
+		if f, err := hub.Readonly(path); err == nil {
+			return f, nil
+		}
+	}
+	return kubeMemory()
+}
+
+func kubePath(cache string) (string, error) {
+	digest, text, _ := strings.Cut(strings.TrimSpace(kubeSum), " ")
+	size, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(cache, "kube-"+digest)
+	return path, unpacked.Keep(path, size, unpackKube)
+}
+
+func kubeMemory() (*os.File, error) {
+	plain, err := unpackKube()
+	var f *os.File
+	if err == nil {
+		f, err = sealed.File("skiff:kube", plain)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("unpack the program of Kubernetes' types: %w", err)
+	}
+	return f, nil
+}
+
+func unpackKube() (string, error) {
+	var plain strings.Builder
+	r, err := gzip.NewReader(bytes.NewReader(kube))
+	if err == nil {
+		_, err = io.Copy(&plain, r)
+	}
+	return plain.String(), err
 }
 
 func keep(name, program string) error {

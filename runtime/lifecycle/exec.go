@@ -122,6 +122,7 @@ type execStream struct {
 	console *os.File    // terminal, nil without
 	stdio   [3]*os.File // our ends of the pipes
 	stdin   sync.Mutex
+	control *message.Conn // of who asks over the network, nil without
 	done    chan struct{}
 	once    sync.Once
 }
@@ -269,6 +270,10 @@ func (s *execStream) release() {
 	if s.monitor.FD >= 0 {
 		s.monitor.Close()
 		s.monitor.FD = -1
+	}
+	if s.control != nil {
+		s.control.Close()
+		s.control = nil
 	}
 	for i, f := range s.stdio {
 		if f != nil {

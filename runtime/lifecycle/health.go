@@ -2,10 +2,13 @@ package lifecycle
 
 import (
 	"cmp"
+	"encoding/json"
+	"strings"
 	"time"
 
 	"skiff/runtime/stage/message"
 	"skiff/storage/container"
+	"skiff/storage/container/hook"
 )
 
 // docker's figures for what nobody said.
@@ -21,9 +24,8 @@ const (
 func healthConfig(c *container.Container) (*message.Health, error) {
 	p := &c.Config.Config
 	h := &message.Health{OnFailure: c.Config.Host.HealthOnFailure}
-	if args := p.Healthcheck.Command(p.Shell); args != nil {
-		check := p.Healthcheck
-		work, err := execWork(c, args)
+	if check := p.Healthcheck; check.Exists() {
+		work, err := checkWork(c, check.Command(p.Shell), check.Probe())
 		if err != nil {
 			return nil, err
 		}
@@ -32,9 +34,8 @@ func healthConfig(c *container.Container) (*message.Health, error) {
 			StartPeriod: check.StartPeriod, StartInterval: cmp.Or(check.StartInterval, healthStartInterval), Retries: cmp.Or(check.Retries, healthRetries),
 		}
 	}
-	if args := p.StartupCheck.Command(p.Shell); args != nil {
-		check := p.StartupCheck
-		work, err := execWork(c, args)
+	if check := p.StartupCheck; check.Exists() {
+		work, err := checkWork(c, check.Command(p.Shell), check.Probe())
 		if err != nil {
 			return nil, err
 		}
@@ -47,4 +48,29 @@ func healthConfig(c *container.Container) (*message.Health, error) {
 		return nil, nil
 	}
 	return h, nil
+}
+
+// checkWork executes args, or without them asks.
+func checkWork(c *container.Container, args []string, probe *hook.Handler) (*message.Work, error) {
+	if args == nil {
+		return askWork(c, &hook.Call{Handler: *probe})
+	}
+	return execWork(c, args)
+}
+
+// askWork asks over the container's network.
+func askWork(c *container.Container, call *hook.Call) (*message.Work, error) {
+	call.Names = namesOf(c)
+	data, err := json.Marshal(call)
+	return &message.Work{Probe: data}, err
+}
+
+// namesOf is the directory with the files by which the container resolves names.
+func namesOf(c *container.Container) string {
+	if shared, ok := strings.CutPrefix(c.Config.Host.NetworkMode, "container:"); ok {
+		if other, err := container.Find(c.Store, shared); err == nil {
+			return other.Dir()
+		}
+	}
+	return c.Dir()
 }

@@ -55,6 +55,9 @@ func lifeConfig(c *container.Container, m *message.Monitor) (err error) {
 	if mode := c.Config.Host.UsernsMode; mode != "" && mode != "host" {
 		m.Joiner = rootless.RoleJoin
 	}
+	for _, work := range []*message.Work{m.PostStart, m.PreStop, m.Health.Work(true), m.Health.Work(false)} {
+		m.Probes = m.Probes || work != nil && work.Probe != nil
+	}
 	return nil
 }
 
@@ -66,14 +69,8 @@ func hookWork(c *container.Container, h *hook.Handler) (*message.Work, error) {
 		return execWork(c, h.Exec.Command)
 	case h.Sleep != nil && h.Sleep.Seconds > 0:
 		return &message.Work{Sleep: time.Duration(h.Sleep.Seconds) * time.Second}, nil
-	case h.HTTPGet != nil:
-		to, err := h.HTTPGet.Address()
-		if err != nil {
-			return nil, err
-		}
-		return &message.Work{Fetch: &message.Fetch{
-			IP: to.Addr().AsSlice(), Port: int(to.Port()), Request: h.HTTPGet.Request(), AnyStatus: true,
-		}}, nil
+	case h.Asks():
+		return askWork(c, &hook.Call{Handler: *h, Hook: true})
 	}
 	return nil, nil
 }
@@ -94,9 +91,19 @@ func AwaitPostStart(ctx context.Context, c *container.Container) error {
 	if l := c.Config.Host.Lifecycle; l == nil || l.PostStart == nil {
 		return nil
 	}
+	monitor, err := c.Holder()
+	if err != nil {
+		return err
+	}
 	end, err := awaitHook(ctx, c, message.PostStart, -1)
 	if err == nil && end == nil || errors.Is(err, ErrNotRunning) {
-		// It has ended, and has left word.
+		// It has ended, and leaves word, as the last of all where the monitor ends too.
+		if err != nil {
+			err = waitLeft(ctx, c, monitor)
+		}
+		if err != nil {
+			return err
+		}
 		st, err := c.State()
 		if text, ok := strings.CutPrefix(st.Error, message.PostStart+" hook: "); ok {
 			return &HookError{Hook: message.PostStart, Text: text}
@@ -132,8 +139,19 @@ func preStop(ctx context.Context, c *container.Container, grace time.Duration) (
 	return max(grace-time.Since(begun), minimumGrace), nil
 }
 
+// isClosed reports whether a monitor has closed a connection, or its socket before it
+// took that.
+func isClosed(err error) bool {
+	for _, closed := range []error{io.EOF, io.ErrUnexpectedEOF, unix.ECONNRESET, unix.EPIPE} {
+		if errors.Is(err, closed) {
+			return true
+		}
+	}
+	return false
+}
+
 // awaitHook has the monitor tell the end of a hook; nil says that the container
-// has ended instead. It waits up to limit, for ever when that is negative, and
+// has ended instead, ErrNotRunning that its monitor ends, too. It waits up to limit, for ever when that is negative, and
 // returns EAGAIN then.
 func awaitHook(ctx context.Context, c *container.Container, name string, limit time.Duration) (*message.HookEnd, error) {
 	conn, err := dial(c)
@@ -149,13 +167,19 @@ func awaitHook(ctx context.Context, c *container.Container, name string, limit t
 	}
 	stop := context.AfterFunc(ctx, func() { _ = unix.Shutdown(conn.FD, unix.SHUT_RDWR) })
 	defer stop()
-	if err := conn.SendJSON(message.HookWanted, message.HookRun{Name: name}); err != nil {
+	// Who ends meanwhile says so to be read, or closes.
+	if err := conn.SendJSON(message.HookWanted, message.HookRun{Name: name}); err != nil && !isClosed(err) {
 		return nil, err
 	}
 	t, body, _, err := conn.Recv()
 	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), err == nil && t == message.Exited:
+	case err == nil && t == message.Exited:
 		return nil, context.Cause(ctx)
+	case isClosed(err):
+		if cause := context.Cause(ctx); cause != nil {
+			return nil, cause
+		}
+		return nil, fmt.Errorf("container %s %w", c.Config.ID, ErrNotRunning)
 	case err != nil:
 		return nil, err
 	case t != message.HookDone:

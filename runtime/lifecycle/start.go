@@ -407,7 +407,7 @@ func startMonitor(c *container.Container, m *message.Monitor, ahead *Ahead) (Ses
 		closeAll(root)
 		return nil, startError(err)
 	}
-	err = sendMonitor(conn, m)
+	err = sendMonitor(conn, c, m)
 	if err == nil {
 		err = conn.SendLaunch(&m.Launch, root...)
 	}
@@ -427,17 +427,26 @@ func startMonitor(c *container.Container, m *message.Monitor, ahead *Ahead) (Ses
 }
 
 // sendMonitor sends the configuration, with what the monitor's own work needs.
-func sendMonitor(conn message.Conn, m *message.Monitor) error {
-	given := preserved(m.Given)
-	if m.Joiner == "" {
-		return conn.SendConfig(message.MonitorConfig, m, given...)
+func sendMonitor(conn message.Conn, c *container.Container, m *message.Monitor) error {
+	var fds []int
+	for _, p := range []struct {
+		wanted bool
+		open   func() (*os.File, error)
+	}{
+		{m.Joiner != "", func() (*os.File, error) { return os.Open("/proc/self/exe") }},
+		{m.Probes, func() (*os.File, error) { return embedded.Prober(c.Store.Cache()) }},
+	} {
+		if !p.wanted {
+			continue
+		}
+		f, err := p.open()
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		fds = append(fds, int(f.Fd()))
 	}
-	self, err := os.Open("/proc/self/exe")
-	if err != nil {
-		return err
-	}
-	defer self.Close()
-	return conn.SendConfig(message.MonitorConfig, m, append([]int{int(self.Fd())}, given...)...)
+	return conn.SendConfig(message.MonitorConfig, m, append(fds, preserved(m.Given)...)...)
 }
 
 // limit gives the container its control group, if it gets one.

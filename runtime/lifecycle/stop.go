@@ -274,6 +274,19 @@ func waitReleased(ctx context.Context, c *container.Container) error {
 	}
 }
 
+// waitLeft waits until that monitor has published the end.
+func waitLeft(ctx context.Context, c *container.Container, monitor int) error {
+	for wait := shortWait; ; wait = wait.next() {
+		holder, err := c.Holder()
+		if err != nil || holder == 0 || holder != monitor {
+			return err
+		}
+		if err := wait.pass(ctx); err != nil {
+			return err
+		}
+	}
+}
+
 // interval is how long somebody waits who looks again and again.
 type interval time.Duration
 

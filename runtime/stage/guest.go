@@ -35,13 +35,13 @@ func (r *relay) admit(m *monitor, c *client, body []byte) {
 		return
 	}
 	in := &Inside{
-		Pidfd: m.child.pidfd, Pid: m.child.pid, Program: fds[0], Args: s.Args,
+		Pidfd: m.child.pidfd, Pid: m.child.pid, Program: fds[0], Args: s.Args, NetOnly: s.NetOnly,
 	}
 	for _, fd := range fds[1:] {
 		in.Files = append(in.Files, uintptr(fd))
 	}
 	pid, pidfd, err := in.Spawn()
-	if err == nil {
+	if err == nil && !s.NetOnly {
 		// It still waits for its configuration.
 		if err = EnterCgroups(m.cfg.Cgroups, pid); err != nil {
 			_ = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0)

@@ -52,6 +52,7 @@ type monitor struct {
 	life   life
 	tasks  []*task
 	joiner int // a program that enters a nested user namespace, -1 without one
+	prober int // a program that asks over the network, -1 without one
 	// kept are the descriptors for the container's process, which gets them
 	// again when it is started again.
 	kept []int
@@ -68,9 +69,12 @@ func monitorMain(front message.Conn) int {
 		return 125
 	}
 	m.health, m.life = health{cfg: m.cfg.Health}, newLife(&m.cfg)
-	if m.joiner = -1; len(fds) > m.cfg.Given {
-		m.joiner = fds[0]
-		fds = fds[1:]
+	m.joiner, m.prober = -1, -1
+	if m.cfg.Joiner != "" && len(fds) > m.cfg.Given {
+		m.joiner, fds = fds[0], fds[1:]
+	}
+	if m.cfg.Probes && len(fds) > m.cfg.Given {
+		m.prober, fds = fds[0], fds[1:]
 	}
 	m.kept = fds
 	given, err := front.RecvLaunch(&m.cfg.Launch)

@@ -2,6 +2,7 @@ package stage
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"syscall"
 
@@ -49,7 +50,14 @@ func (in *Inside) spawn() (pid, pidfd int, err error) {
 		{"uts", unix.CLONE_NEWUTS},
 		{"cgroup", unix.CLONE_NEWCGROUP},
 	} {
-		if (!in.NetOnly || ns.name == "net") && in.Foreign(ns.name) {
+		if in.NetOnly && ns.name != "net" {
+			continue
+		}
+		foreign, err := in.foreign(ns.name)
+		if err != nil {
+			return 0, -1, fmt.Errorf("join namespaces: %w", err)
+		}
+		if foreign {
 			flags |= ns.flag
 		}
 	}
@@ -79,9 +87,20 @@ func (in *Inside) spawn() (pid, pidfd int, err error) {
 // Foreign reports whether the container's namespace of that name (namespaces(7))
 // is another one than ours.
 func (in *Inside) Foreign(name string) bool {
+	foreign, err := in.foreign(name)
+	return err == nil && foreign
+}
+
+// foreign fails where the container's process has ended: it has no namespaces then,
+// and what is started must not find itself in ours.
+func (in *Inside) foreign(name string) (bool, error) {
 	var own, theirs unix.Stat_t
-	if unix.Stat("/proc/self/ns/"+name, &own) != nil || unix.Stat(fmt.Sprintf("/proc/%d/ns/%s", in.Pid, name), &theirs) != nil {
-		return false
+	if unix.Stat("/proc/self/ns/"+name, &own) != nil {
+		return false, nil // the kernel has none of the kind
 	}
-	return own.Ino != theirs.Ino
+	path := fmt.Sprintf("/proc/%d/ns/%s", in.Pid, name)
+	if err := unix.Stat(path, &theirs); err != nil {
+		return false, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	return own.Ino != theirs.Ino, nil
 }

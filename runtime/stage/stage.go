@@ -25,7 +25,6 @@ const (
 	RoleExec    Role = "skiff:exec"
 	RoleCreate  Role = "skiff:create"
 	RoleStep    Role = "skiff:step"
-	RoleFetch   Role = "skiff:fetch"
 )
 
 // controlFD is the descriptor that every role finds its parent's socket on.
@@ -46,8 +45,6 @@ func main(r Role) func(message.Conn) int {
 		return createMain
 	case RoleStep:
 		return stepMain
-	case RoleFetch:
-		return fetchMain
 	}
 	return nil
 }

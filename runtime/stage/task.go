@@ -2,6 +2,7 @@ package stage
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -60,8 +61,8 @@ func (m *monitor) run(work *message.Work, limit time.Duration, late string, done
 	t.guest = &guest{pid: pid, pidfd: pidfd, ended: func(code int) { m.ended(t, code) }}
 	m.relay.guests = append(m.relay.guests, t.guest)
 	m.tasks = append(m.tasks, t)
-	if work.Fetch != nil {
-		err = ours.SendConfig(message.FetchConfig, work.Fetch)
+	if work.Probe != nil {
+		err = ours.Send(message.ProbeWanted, work.Probe)
 	} else {
 		err = ours.SendConfig(message.ExecConfig, message.Exec{Process: work.Process}, m.child.pidfd)
 		if err == nil {
@@ -74,6 +75,8 @@ func (m *monitor) run(work *message.Work, limit time.Duration, late string, done
 	return nil
 }
 
+var errNoProber = errors.New("the container was started without the program that asks")
+
 func (m *monitor) spawn(work *message.Work, conn message.Conn, out int) (pid, pidfd int, err error) {
 	null, err := openNull()
 	if err != nil {
@@ -85,8 +88,10 @@ func (m *monitor) spawn(work *message.Work, conn message.Conn, out int) (pid, pi
 		Files: []uintptr{null.Fd(), uintptr(out), uintptr(out), uintptr(conn.FD)},
 	}
 	switch {
-	case work.Fetch != nil:
-		in.Args, in.NetOnly = []string{string(RoleFetch)}, true
+	case work.Probe != nil && m.prober < 0:
+		return 0, -1, errNoProber
+	case work.Probe != nil:
+		in.Program, in.Args, in.NetOnly = m.prober, []string{message.Prober}, true
 	case m.joiner >= 0:
 		self, err := os.Open(selfPath)
 		if err != nil {
@@ -98,6 +103,10 @@ func (m *monitor) spawn(work *message.Work, conn message.Conn, out int) (pid, pi
 	}
 	if pid, pidfd, err = in.Spawn(); err != nil {
 		return 0, -1, err
+	}
+	// Who asks from outside is not what the container's limits are for.
+	if in.NetOnly {
+		return pid, pidfd, nil
 	}
 	if err = EnterCgroups(m.cfg.Cgroups, pid); err != nil {
 		_ = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0)

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"encoding/json"
 	"path"
 	"slices"
 	"strings"
@@ -189,17 +190,54 @@ type StartupCheck struct {
 	Successes int           `json:"Successes,omitempty"`
 }
 
-// Command is as Healthcheck's.
-func (s *StartupCheck) Command(shell []string) []string {
+// regular is a check with the same test, nil for none.
+func (s *StartupCheck) regular() *Healthcheck {
 	if s == nil {
 		return nil
 	}
-	return (&Healthcheck{Test: s.Test}).Command(shell)
+	return &Healthcheck{Test: s.Test}
 }
+
+// Command is as Healthcheck's.
+func (s *StartupCheck) Command(shell []string) []string { return s.regular().Command(shell) }
+
+// Exists is as Healthcheck's.
+func (s *StartupCheck) Exists() bool { return s.regular().Exists() }
+
+// Probe is as Healthcheck's.
+func (s *StartupCheck) Probe() *hook.Handler { return s.regular().Probe() }
 
 // Checked reports whether the container's health is looked at.
 func (p *Process) Checked() bool {
-	return p.Healthcheck.Command(nil) != nil || p.StartupCheck.Command(nil) != nil
+	return p.Healthcheck.Exists() || p.StartupCheck.Exists()
+}
+
+// ProbeTest is the first word of a Test that is not executed in the container: the
+// second is a hook.Handler in JSON.
+const ProbeTest = "PROBE"
+
+// TestOf returns what a Healthcheck's Test says of a probe.
+func TestOf(h *hook.Handler) ([]string, error) {
+	if h.Exec != nil {
+		return append([]string{"CMD"}, h.Exec.Command...), nil
+	}
+	data, err := json.Marshal(h)
+	return []string{ProbeTest, string(data)}, err
+}
+
+// Exists reports whether anything is looked at.
+func (h *Healthcheck) Exists() bool { return h.Command(nil) != nil || h.Probe() != nil }
+
+// Probe returns what is asked over the network, nil when nothing is.
+func (h *Healthcheck) Probe() *hook.Handler {
+	if h == nil || len(h.Test) != 2 || h.Test[0] != ProbeTest {
+		return nil
+	}
+	probe, err := hook.ParseProbe(h.Test[1])
+	if err != nil || !probe.Asks() {
+		return nil
+	}
+	return probe
 }
 
 // Command returns what the check executes, nil when there is none. shell is the

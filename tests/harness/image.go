@@ -291,5 +291,23 @@ func (s *Session) LoadPayload() string {
 	})
 }
 
+// LoadWeb loads an image whose only file and entrypoint is /web, tests/payload/web.
+func (s *Session) LoadWeb() string {
+	s.T.Helper()
+	path, err := web()
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	program, err := os.ReadFile(path)
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	return s.Load(Image{
+		Name:   "web:latest",
+		Layers: []Layer{{Program("web", string(program))}},
+		Config: map[string]any{"Entrypoint": []string{"/web"}},
+	})
+}
+
 // Digest is the sha256 digest of data, with its algorithm in front.
 func Digest(data []byte) string { return digest(data) }

@@ -117,6 +117,12 @@ var payload = sync.OnceValues(func() (string, error) {
 	return path, goBuild(path, module+"/tests/payload", "CGO_ENABLED=0")
 })
 
+// web is the path of tests/payload/web as a static program.
+var web = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(suite.dir, "web")
+	return path, goBuild(path, module+"/tests/payload/web", "CGO_ENABLED=0")
+})
+
 // Source returns the path of a file in the source tree.
 func Source(path ...string) string {
 	return filepath.Join(append([]string{suite.root}, path...)...)

@@ -1,7 +1,6 @@
-// Package embedded is how the front program carries the translator of Kubernetes'
-// YAML. With the build tag "embed" its binary, compressed, is part of the front and
-// is executed from a copy in the cache; without it the front links the translator and
-// executes itself under another name.
+// Package embedded asks the translator of Kubernetes' YAML. With the build tag "embed"
+// that is a program of its own (skiff/runtime/embedded); without it the front links it
+// and executes itself under another name.
 package embedded
 
 import (
@@ -10,8 +9,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os/exec"
 
 	"skiff/commands/kube/plan"
+	"skiff/runtime/embedded"
 )
 
 // Argv0 is the name that the translator runs under.
@@ -24,13 +25,15 @@ func Translate(ctx context.Context, cache string, q plan.Question) (*plan.Answer
 	if err != nil {
 		return nil, err
 	}
-	cmd, program, err := command(ctx, cache)
+	path, program, err := embedded.Kube(cache)
 	if err != nil {
 		return nil, err
 	}
 	if program != nil {
 		defer program.Close()
 	}
+	cmd := exec.CommandContext(ctx, path)
+	cmd.Args = []string{Argv0}
 	var out, said bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.Env = bytes.NewReader(question), &out, &said, []string{}
 	if err := cmd.Run(); err != nil {

@@ -71,15 +71,17 @@ type Member struct {
 	Restart                       string
 	StopTimeout                   *int
 	Mounts                        []Mount
-	HealthCmd                     []string
+	// Health and Startup are what is checked, and what before that, nil without:
+	// probes in Kubernetes' JSON, as are the hooks.
+	Health  json.RawMessage `json:",omitempty"`
+	Startup json.RawMessage `json:",omitempty"`
 	// PostStart and PreStop are hooks in Kubernetes' JSON, nil without.
 	PostStart json.RawMessage `json:",omitempty"`
 	PreStop   json.RawMessage `json:",omitempty"`
 	// HealthSeconds are interval, timeout, start period; HealthRetries failures.
 	HealthSeconds [3]int32
 	HealthRetries int32
-	// Startup is the check before it, with interval and timeout.
-	Startup        []string
+	// StartupSeconds are interval and timeout.
 	StartupSeconds [2]int32
 	StartupRetries int32
 	// Ready says that an unhealthy container is left as it is.

@@ -239,10 +239,12 @@ func (b *describer) container(m *plan.Member) (*corev1.Container, error) {
 	if len(requests) > 0 {
 		c.Resources.Requests = requests
 	}
-	if len(m.HealthCmd) > 0 {
+	if m.Health != nil {
 		p := &corev1.Probe{
-			ProbeHandler:  corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: m.HealthCmd}},
 			PeriodSeconds: m.HealthSeconds[0], TimeoutSeconds: m.HealthSeconds[1], InitialDelaySeconds: m.HealthSeconds[2], FailureThreshold: m.HealthRetries,
+		}
+		if err := probeHandler(m.Health, &p.ProbeHandler); err != nil {
+			return nil, fmt.Errorf("health check: %w", err)
 		}
 		// Who fails that only gets no requests; nobody ends it.
 		if m.Ready {
@@ -251,10 +253,10 @@ func (b *describer) container(m *plan.Member) (*corev1.Container, error) {
 			c.LivenessProbe = p
 		}
 	}
-	if len(m.Startup) > 0 {
-		c.StartupProbe = &corev1.Probe{
-			ProbeHandler:  corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: m.Startup}},
-			PeriodSeconds: m.StartupSeconds[0], TimeoutSeconds: m.StartupSeconds[1], FailureThreshold: m.StartupRetries,
+	if m.Startup != nil {
+		c.StartupProbe = &corev1.Probe{PeriodSeconds: m.StartupSeconds[0], TimeoutSeconds: m.StartupSeconds[1], FailureThreshold: m.StartupRetries}
+		if err := probeHandler(m.Startup, &c.StartupProbe.ProbeHandler); err != nil {
+			return nil, fmt.Errorf("startup check: %w", err)
 		}
 		if m.StartupRetries == 0 {
 			// Never is not to be said there: for a day.
@@ -285,6 +287,15 @@ func (b *describer) container(m *plan.Member) (*corev1.Container, error) {
 		b.mount(m, c, i, mount)
 	}
 	return c, nil
+}
+
+// probeHandler reads a probe, and says what Kubernetes' JSON would leave null.
+func probeHandler(data json.RawMessage, h *corev1.ProbeHandler) error {
+	err := json.Unmarshal(data, h)
+	if err == nil && h.GRPC != nil && h.GRPC.Service == nil {
+		h.GRPC.Service = new(string)
+	}
+	return err
 }
 
 // escapeAll keeps Kubernetes from expanding what is meant for a shell.

@@ -401,55 +401,52 @@ func or(n, usual int32) int32 {
 
 // probe is one check, by flags that begin so.
 func probe(c *corev1.Container, field, prefix string, p *corev1.Probe, flag func(name, value string)) error {
-	command, err := probeCommand(c, &p.ProbeHandler)
-	if err != nil {
-		return fmt.Errorf("%s%w", field, err)
+	own := p.ProbeHandler.DeepCopy()
+	if err := numberPorts(c, own.HTTPGet, own.TCPSocket); err != nil {
+		return fmt.Errorf("%s.%w", field, err)
 	}
-	flag(prefix+"-cmd", command)
+	data, err := json.Marshal(own)
+	if err != nil {
+		return err
+	}
+	if string(data) == "{}" {
+		return fmt.Errorf("%s has no action", field)
+	}
+	h, err := hook.ParseProbe(string(data))
+	if err == nil {
+		data, err = json.Marshal(h) // without what says nothing
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", field, err)
+	}
+	flag(prefix+"-probe", string(data))
 	flag(prefix+"-interval", fmt.Sprintf("%ds", or(p.PeriodSeconds, 10)))
 	flag(prefix+"-timeout", fmt.Sprintf("%ds", or(p.TimeoutSeconds, 1)))
 	flag(prefix+"-retries", strconv.Itoa(int(or(p.FailureThreshold, 3))))
 	return nil
 }
 
-// probeCommand is a line for a shell; its errors begin behind the probe's name.
-func probeCommand(c *corev1.Container, h *corev1.ProbeHandler) (string, error) {
-	switch {
-	case h.Exec != nil:
-		return shellLine(h.Exec.Command), nil
-	case h.HTTPGet != nil:
-		g := h.HTTPGet
-		host, scheme := g.Host, strings.ToLower(string(g.Scheme))
-		if host == "" {
-			host = "127.0.0.1"
+// numberPorts puts numbers in the place of ports' names.
+func numberPorts(c *corev1.Container, get *corev1.HTTPGetAction, socket *corev1.TCPSocketAction) error {
+	for _, p := range []struct {
+		field string
+		there bool
+		port  func() *intstr.IntOrString
+	}{
+		{"httpGet", get != nil, func() *intstr.IntOrString { return &get.Port }},
+		{"tcpSocket", socket != nil, func() *intstr.IntOrString { return &socket.Port }},
+	} {
+		if !p.there {
+			continue
 		}
-		if scheme == "" {
-			scheme = "http"
-		}
-		if len(g.HTTPHeaders) > 0 {
-			return "", errors.New(".httpGet.httpHeaders is not supported")
-		}
-		port, err := probePort(c, g.Port.StrVal, g.Port.IntVal)
+		port := p.port()
+		number, err := probePort(c, port.StrVal, port.IntVal)
 		if err != nil {
-			return "", fmt.Errorf(".httpGet.port: %w", err)
+			return fmt.Errorf("%s.port: %w", p.field, err)
 		}
-		url := fmt.Sprintf("%s://%s:%d/%s", scheme, host, port, strings.TrimPrefix(g.Path, "/"))
-		url = "'" + strings.ReplaceAll(url, "'", "%27") + "'"
-		return "wget -q -O /dev/null " + url + " || curl -fsko /dev/null " + url, nil
-	case h.TCPSocket != nil:
-		host := h.TCPSocket.Host
-		if host == "" {
-			host = "127.0.0.1"
-		}
-		port, err := probePort(c, h.TCPSocket.Port.StrVal, h.TCPSocket.Port.IntVal)
-		if err != nil {
-			return "", fmt.Errorf(".tcpSocket.port: %w", err)
-		}
-		return fmt.Sprintf("nc -z '%s' %d", strings.ReplaceAll(host, "'", ""), port), nil
-	case h.GRPC != nil:
-		return "", errors.New(".grpc is not supported")
+		*port = intstr.FromInt32(number)
 	}
-	return "", errors.New(" has no action")
+	return nil
 }
 
 // hooks are flags of create's, in Kubernetes' own JSON.
@@ -469,12 +466,8 @@ func (b *podBuilder) hooks(c *corev1.Container, init bool, flag func(name, value
 			continue
 		}
 		own := h.handler.DeepCopy()
-		if g := own.HTTPGet; g != nil {
-			port, err := probePort(c, g.Port.StrVal, g.Port.IntVal)
-			if err != nil {
-				return fmt.Errorf("lifecycle.%s.httpGet.port: %w", h.name, err)
-			}
-			g.Port = intstr.FromInt32(port)
+		if err := numberPorts(c, own.HTTPGet, own.TCPSocket); err != nil {
+			return fmt.Errorf("lifecycle.%s.%w", h.name, err)
 		}
 		data, err := json.Marshal(own)
 		if err != nil {
@@ -486,18 +479,6 @@ func (b *podBuilder) hooks(c *corev1.Container, init bool, flag func(name, value
 		flag(h.flag, string(data))
 	}
 	return nil
-}
-
-// shellLine is what a shell makes these words of; of a shell's own line just that.
-func shellLine(words []string) string {
-	if len(words) == 3 && words[1] == "-c" && (words[0] == "sh" || words[0] == "/bin/sh") {
-		return words[2]
-	}
-	quoted := make([]string, len(words))
-	for i, word := range words {
-		quoted[i] = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-	}
-	return strings.Join(quoted, " ")
 }
 
 func probePort(c *corev1.Container, name string, number int32) (int32, error) {

@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -25,10 +26,12 @@ func TestPlay_Arguments(t *testing.T) {
 		"pull":        {simple("    imagePullPolicy: Never\n"), "--pull=never --restart=always img"},
 		"user":        {simple("    securityContext: {runAsUser: 5, runAsGroup: 6, readOnlyRootFilesystem: true, privileged: true}\n"), "--restart=always --user=5:6 --privileged=true --read-only=true img"},
 		"pod's user":  {simple("  securityContext: {runAsUser: 5, supplementalGroups: [7]}\n"), "--restart=always --user=5 --group-add=7 img"},
-		"probe":       {simple("    ports: [{name: web, containerPort: 80}]\n    livenessProbe: {tcpSocket: {port: web}, failureThreshold: 2}\n"), "--restart=always --health-cmd=nc -z '127.0.0.1' 80 --health-interval=10s --health-timeout=1s --health-retries=2 --health-on-failure=restart img"},
-		"readiness":   {simple("    readinessProbe: {exec: {command: [a]}, initialDelaySeconds: 2}\n"), "--restart=always --health-cmd='a' --health-interval=10s --health-timeout=1s --health-retries=3 --health-start-period=2s img"},
-		"startup":     {simple("    startupProbe: {exec: {command: [a]}, periodSeconds: 2, initialDelaySeconds: 5}\n"), "--restart=always --health-startup-cmd='a' --health-startup-interval=2s --health-startup-timeout=1s --health-startup-retries=6 img"},
-		"never up":    {simple("    startupProbe: {exec: {command: [a]}}\n    readinessProbe: {exec: {command: [b]}}\n  restartPolicy: Never\n"), "--health-startup-cmd='a' --health-startup-interval=10s --health-startup-timeout=1s --health-startup-retries=3 --health-on-failure=kill img"},
+		"probe":       {simple("    ports: [{name: web, containerPort: 80}]\n    livenessProbe: {tcpSocket: {port: web}, failureThreshold: 2}\n"), "--restart=always --health-probe={\"tcpSocket\":{\"port\":80}} --health-interval=10s --health-timeout=1s --health-retries=2 --health-on-failure=restart img"},
+		"readiness":   {simple("    readinessProbe: {exec: {command: [a]}, initialDelaySeconds: 2}\n"), "--restart=always --health-probe={\"exec\":{\"command\":[\"a\"]}} --health-interval=10s --health-timeout=1s --health-retries=3 --health-start-period=2s img"},
+		"startup":     {simple("    startupProbe: {exec: {command: [a]}, periodSeconds: 2, initialDelaySeconds: 5}\n"), "--restart=always --health-startup-probe={\"exec\":{\"command\":[\"a\"]}} --health-startup-interval=2s --health-startup-timeout=1s --health-startup-retries=6 img"},
+		"never up":    {simple("    startupProbe: {exec: {command: [a]}}\n    readinessProbe: {exec: {command: [b]}}\n  restartPolicy: Never\n"), "--health-startup-probe={\"exec\":{\"command\":[\"a\"]}} --health-startup-interval=10s --health-startup-timeout=1s --health-startup-retries=3 --health-on-failure=kill img"},
+		"http":        {simple("    ports: [{name: web, containerPort: 80}]\n    readinessProbe: {httpGet: {port: web, path: /x, scheme: HTTPS, httpHeaders: [{name: A, value: b}]}}\n"), `--restart=always --health-probe={"httpGet":{"path":"/x","port":80,"scheme":"HTTPS","httpHeaders":[{"name":"A","value":"b"}]}} --health-interval=10s --health-timeout=1s --health-retries=3 img`},
+		"grpc":        {simple("    startupProbe: {grpc: {port: 5, service: a.B}}\n"), `--restart=always --health-startup-probe={"grpc":{"port":5,"service":"a.B"}} --health-startup-interval=10s --health-startup-timeout=1s --health-startup-retries=3 img`},
 		"hooks":       {simple("    ports: [{name: web, containerPort: 80}]\n    lifecycle: {postStart: {exec: {command: [a, b c]}}, preStop: {httpGet: {port: web, path: /x}}}\n"), `--restart=always --post-start={"exec":{"command":["a","b c"]}} --pre-stop={"httpGet":{"path":"/x","port":80}} img`},
 		"host's path": {simple("    volumeMounts: [{name: v, mountPath: /m, readOnly: true, subPath: a}]\n  volumes: [{name: v, hostPath: {path: /h}}]\n"), "--restart=always --mount=type=bind,source=/h/a,destination=/m,readonly img"},
 		"memory":      {simple("    volumeMounts: [{name: v, mountPath: /m}]\n  volumes: [{name: v, emptyDir: {medium: Memory, sizeLimit: 1Mi}}]\n"), "--restart=always --mount=type=tmpfs,destination=/m,tmpfs-size=1048576 img"},
@@ -79,8 +82,8 @@ func TestGenerate_IsPlayed(t *testing.T) {
 			{
 				Name: "front", Image: "img:1", Command: []string{"sh", "-c"}, Args: []string{"echo $(date) $A"}, Env: []string{"A=$(x)", "B=1"}, WorkingDir: "/w", User: "3:4",
 				Tty: true, ReadOnly: true, CapDrop: []string{"ALL"}, Memory: 64 << 20, NanoCPUs: 1500000000, Restart: "always", StopTimeout: &seconds,
-				Mounts:    []plan.Mount{{Kind: "bind", Source: "/h", Target: "/m", ReadOnly: true}, {Kind: "volume", Source: "data", Target: "/d"}, {Kind: "tmpfs", Target: "/t"}},
-				HealthCmd: []string{"true"}, HealthSeconds: [3]int32{5, 2, 1}, HealthRetries: 4,
+				Mounts: []plan.Mount{{Kind: "bind", Source: "/h", Target: "/m", ReadOnly: true}, {Kind: "volume", Source: "data", Target: "/d"}, {Kind: "tmpfs", Target: "/t"}},
+				Health: json.RawMessage(`{"exec":{"command":["true"]}}`), HealthSeconds: [3]int32{5, 2, 1}, HealthRetries: 4,
 			},
 			{Name: "back", Image: "img:2", Restart: "always", Mounts: []plan.Mount{{Kind: "volume", Source: "data", Target: "/d"}}},
 		},
@@ -94,7 +97,7 @@ func TestGenerate_IsPlayed(t *testing.T) {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	want := "--env=A=$(x) --env=B=1 --workdir=/w --tty=true --stop-timeout=7 --restart=always --memory=67108864 --cpus=1.5 --user=3:4 --read-only=true " +
-		"--cap-drop=ALL --health-cmd='true' --health-interval=5s --health-timeout=2s --health-retries=4 --health-start-period=1s --health-on-failure=restart " +
+		`--cap-drop=ALL --health-probe={"exec":{"command":["true"]}} ` + "--health-interval=5s --health-timeout=2s --health-retries=4 --health-start-period=1s --health-on-failure=restart " +
 		"--mount=type=bind,source=/h,destination=/m,readonly --mount=type=volume,source=data,destination=/d --mount=type=tmpfs,destination=/t " +
 		"--entrypoint=sh img:1 -c echo $(date) $A"
 	if got := strings.Join(p.Pods[0].Containers[0].Args, " "); got != want {
@@ -110,6 +113,42 @@ func TestGenerate_IsPlayed(t *testing.T) {
 	for _, bad := range []*plan.Generate{{Kind: "Job", Members: g.Members}, {Kind: "Pod"}, {Kind: "Pod", Members: []plan.Member{{Name: "x"}}}} {
 		if _, _, err := generate(bad); err == nil {
 			t.Errorf("%+v is described", bad)
+		}
+	}
+}
+
+// What probes and hooks ask is what they asked before.
+func TestGenerate_GivesProbesBack(t *testing.T) {
+	for _, probe := range []string{
+		`{"exec":{"command":["sh","-c","a 'b' $c"]}}`,
+		`{"httpGet":{"path":"/x?y=z","port":8080,"host":"db","scheme":"HTTPS","httpHeaders":[{"name":"A","value":"b: c"}]}}`,
+		`{"httpGet":{"port":1}}`,
+		`{"tcpSocket":{"port":1,"host":"::1"}}`,
+		`{"grpc":{"port":1}}`,
+		`{"grpc":{"port":1,"service":"a.B"}}`,
+	} {
+		data := json.RawMessage(probe)
+		m := plan.Member{Name: "c", Image: "img", Health: data, HealthSeconds: [3]int32{5, 2, 1}, HealthRetries: 4, Startup: data, StartupSeconds: [2]int32{6, 3}, StartupRetries: 5}
+		if !strings.Contains(probe, "grpc") {
+			m.PostStart, m.PreStop = data, data
+		}
+		text, warnings, err := generate(&plan.Generate{Kind: "Pod", Name: "p", Members: []plan.Member{m}})
+		if err != nil || len(warnings) > 0 || strings.Contains(text, "null") {
+			t.Fatal(err, warnings, text)
+		}
+		p, _, err := Play([]byte(text), nil)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		want := []string{
+			"--health-probe=" + probe, "--health-interval=5s", "--health-timeout=2s", "--health-retries=4", "--health-start-period=1s",
+			"--health-startup-probe=" + probe, "--health-startup-interval=6s", "--health-startup-timeout=3s", "--health-startup-retries=5", "--health-on-failure=kill",
+		}
+		if m.PostStart != nil {
+			want = append(want, "--post-start="+probe, "--pre-stop="+probe)
+		}
+		if got := p.Pods[0].Containers[0].Args; !slices.Equal(got, append(want, "img")) {
+			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 	}
 }

@@ -174,7 +174,7 @@ func (c Conn) Expect(want Type, v any) (fds []int, err error) {
 		return fds, fmt.Errorf("receive message: want type %d, got %d", want, t)
 	}
 	switch want {
-	case MonitorConfig, LaunchConfig, ExecConfig, FetchConfig:
+	case MonitorConfig, LaunchConfig, ExecConfig:
 		err = Decode(body, v)
 	default:
 		if v != nil {

@@ -34,7 +34,7 @@ const (
 	EndNoted                      // empty
 	PolicyChanged                 // Restart
 	ExecWanted                    // Spawn, with descriptors: the program, then the process's own
-	FetchConfig                   // Fetch
+	ProbeWanted                   // hook.Call, passed on unread
 	HookWanted                    // HookRun
 	HookDone                      // HookEnd
 	SourcesOpened                 // empty, with descriptors; see Init.OpenSources
@@ -135,6 +135,8 @@ type Monitor struct {
 	// Joiner is argv[0] of the program that enters a nested user namespace, which
 	// is then the first descriptor that comes along; empty where there is none.
 	Joiner string
+	// Probes says that the program that asks over the network is the next one.
+	Probes bool
 	// StopSignal asks the container to end; after Grace, negative for ever, it is
 	// killed.
 	StopSignal int
@@ -176,6 +178,17 @@ type Health struct {
 	OnFailure        string // none or empty, kill, restart, stop
 }
 
+// Work is the start-up's, or the regular one; nil where there is none.
+func (h *Health) Work(startup bool) *Work {
+	switch {
+	case h != nil && startup && h.Startup != nil:
+		return &h.Startup.Work
+	case h != nil && !startup && h.Regular != nil:
+		return &h.Regular.Work
+	}
+	return nil
+}
+
 // Check is one kind of check. Failures count after StartPeriod; Retries make the
 // container unhealthy, 0 none. Successes, at least 1, end a start-up.
 type Check struct {
@@ -184,24 +197,17 @@ type Check struct {
 	Retries, Successes                            int
 }
 
-// Work is what the monitor itself does in the container: it fetches, else sleeps,
-// else executes Process.
+// Work is what the monitor itself does with the container: it has somebody asked in
+// its network, else sleeps, else executes Process in it.
 type Work struct {
 	Process Process
 	Filter  []byte // for it, see Process.Seccomp
-	Fetch   *Fetch
+	Probe   []byte // ProbeWanted, nil without
 	Sleep   time.Duration
 }
 
-// Fetch is one exchange over TCP in the container's network namespace. It succeeds
-// when Request, HTTP/1.1, is answered with a status of 200 to 399, or with
-// AnyStatus at all; without a Request when there is a connection.
-type Fetch struct {
-	IP        []byte // 4 bytes or 16
-	Port      int
-	Request   []byte
-	AnyStatus bool
-}
+// Prober is argv[0] of the program that asks (skiff/runtime/probe).
+const Prober = "skiff:probe"
 
 // The names of the hooks of a container's life: Kubernetes'.
 const (
@@ -466,6 +472,8 @@ type Caps struct{ Bounding, Effective, Permitted, Inheritable, Ambient uint64 }
 // be its parent. The answer is Started or StepFailed, and Exited in the end.
 type Spawn struct {
 	Args []string
+	// NetOnly joins the container's network namespace and nothing else of it.
+	NetOnly bool `json:",omitempty"`
 	// ExecID is of an exec whose end the monitor records, whatever becomes of the
 	// client; empty for others.
 	ExecID string `json:",omitempty"`

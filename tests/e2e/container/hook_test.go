@@ -204,9 +204,9 @@ func TestHook_SleepsAndFetches(t *testing.T) {
 	lines(s, "server", 1)
 	s.Eventually("it listens", func() bool { return s.Skiff("exec", "server", "sh", "-c", "netstat -ltn | grep :8080").Code == 0 })
 	s.OK("stop", "server")
-	harness.Equal(t, "the request", lines(s, "server", 5), "run term /end?now=1 User-Agent: skiff")
+	harness.Equal(t, "the request", lines(s, "server", 5), "run term /end?now=1 Host: me")
 	r := s.Skiff("run", "-d", "--name", "deaf", "--stop-timeout", "0", "--post-start", `{"httpGet":{"port":81}}`, img, "sleep", "1000").Exits(0)
-	r.Complains("WARNING: container deaf: postStart hook: exit code 1: connect to port 81: connection refused")
+	r.Complains("WARNING: container deaf: postStart hook: exit code 1: GET http://localhost:81/: connect to 127.0.0.1:81: connection refused")
 }
 
 func TestHook_BadInput(t *testing.T) {
@@ -214,15 +214,15 @@ func TestHook_BadInput(t *testing.T) {
 	img := s.LoadBusybox()
 	for text, want := range map[string]string{
 		"":                        "it is empty",
-		"{}":                      "it must have one of exec, httpGet and sleep",
+		"{}":                      "it must have one of exec, httpGet, tcpSocket and sleep",
 		`{"exec":{"command":[]}}`: "exec.command is empty",
 		`{"exec":{"command":["a"]},"sleep":{"seconds":1}}`: "it must have one of",
 		`{"sleep":{"seconds":-1}}`:                         "sleep.seconds must be between",
 		`{"httpGet":{"port":0}}`:                           "httpGet.port 0 is not between 1 and 65535",
-		`{"httpGet":{"port":80,"host":"example.com"}}`:     `httpGet.host "example.com" is not an address`,
-		`{"httpGet":{"port":80,"scheme":"HTTPS"}}`:         `httpGet.scheme "HTTPS" is not supported`,
+		`{"httpGet":{"port":80,"host":"example com"}}`:     `httpGet.host "example com" is neither a name nor an address`,
+		`{"httpGet":{"port":80,"scheme":"https"}}`:         `httpGet.scheme "https" is neither HTTP nor HTTPS`,
 		`{"httpGet":{"port":80,"path":"/a b"}}`:            "has a blank",
-		`{"tcpSocket":{"port":80}}`:                        `unknown field "tcpSocket"`,
+		`{"tcpSocket":{"port":-1}}`:                        "tcpSocket.port -1 is not between",
 		`[1]`:                                              "cannot unmarshal",
 	} {
 		s.Skiff("run", "--pre-stop", text, img, "true").Exits(125).Complains("invalid hook for --pre-stop: ").Complains(want)
