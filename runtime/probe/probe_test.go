@@ -86,8 +86,7 @@ func getCall(port int, path string) *hook.Call {
 }
 
 func TestGet_StatusAndRedirections(t *testing.T) {
-	var port int
-	port = serve(t, &http.Server{}, func(w http.ResponseWriter, r *http.Request) {
+	port := serve(t, &http.Server{}, func(w http.ResponseWriter, r *http.Request) {
 		if n, err := strconv.Atoi(strings.Trim(r.URL.Path, "/")); err == nil {
 			w.Header().Set("Location", r.URL.Query().Get("to"))
 			w.WriteHeader(n)
@@ -149,8 +148,11 @@ func TestGet_Request(t *testing.T) {
 	}{
 		"least":    {hook.HTTPGet{}, false, "GET / " + at + " Accept=*/* Connection=close User-Agent=kube-probe/skiff"},
 		"a hook's": {hook.HTTPGet{Path: "a?b=c%20d"}, true, "GET /a?b=c%20d " + at + " Accept=*/* Connection=close User-Agent=kube-lifecycle/skiff"},
-		"headers": {hook.HTTPGet{Headers: []hook.Header{{Name: "host", Value: "me"}, {Name: "X-A", Value: "1"}, {Name: "x-a", Value: "2"}, {Name: "accept", Value: "a"}}}, false,
-			"GET / me Accept=a Connection=close User-Agent=kube-probe/skiff X-A=1,2"},
+		"headers": {
+			hook.HTTPGet{Headers: []hook.Header{{Name: "host", Value: "me"}, {Name: "X-A", Value: "1"}, {Name: "x-a", Value: "2"}, {Name: "accept", Value: "a"}}},
+			false,
+			"GET / me Accept=a Connection=close User-Agent=kube-probe/skiff X-A=1,2",
+		},
 		"no name of our own": {hook.HTTPGet{Headers: []hook.Header{{Name: "User-Agent"}}}, false, "GET / " + at + " Accept=*/* Connection=close"},
 	} {
 		c.get.Port = port
