@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"skiff/commands/confirm"
+	ccontainer "skiff/commands/container"
 	"skiff/commands/env"
 	"skiff/commands/failure"
 	"skiff/commands/flags"
@@ -70,11 +71,12 @@ func together(list []*container.Container, do func(c *container.Container) error
 }
 
 func startCommand(e *env.Env) *cli.Command {
-	return verb(e, "start", "Start one or more pods", nil, func(c *cli.Context, p *pod) error { return start(c.Context, p) })
+	return verb(e, "start", "Start one or more pods", nil, func(c *cli.Context, p *pod) error { return start(c.Context, e, p) })
 }
 
-// start starts the infra container and then the members, all at once.
-func start(ctx context.Context, p *pod) error {
+// start starts the infra container and then the members, all at once, and waits for
+// their PostStart hooks.
+func start(ctx context.Context, e *env.Env, p *pod) error {
 	begin := func(c *container.Container) error {
 		_, err := lifecycle.Start(ctx, c, lifecycle.StartOptions{})
 		return err
@@ -82,7 +84,14 @@ func start(ctx context.Context, p *pod) error {
 	if err := begin(p.infra); err != nil {
 		return err
 	}
-	return together(p.members, begin)
+	err := together(p.members, begin)
+	for _, c := range p.members {
+		// What could not be started may have failed for a hook another time.
+		if pid, held := c.Holder(); err == nil || held == nil && pid != 0 {
+			ccontainer.WarnPostStart(ctx, e, c)
+		}
+	}
+	return err
 }
 
 func stopFlags() []cli.Flag {
@@ -117,7 +126,7 @@ func restartCommand(e *env.Env) *cli.Command {
 		if err := stop(c.Context, p, timeout(c)); err != nil {
 			return err
 		}
-		return start(c.Context, p)
+		return start(c.Context, e, p)
 	})
 }
 

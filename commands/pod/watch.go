@@ -193,7 +193,7 @@ func cloneCommand(e *env.Env) *cli.Command {
 			}
 			clone, err := p.clone(c, name, c.Bool("destroy"))
 			if err == nil && c.Bool("start") {
-				err = start(c.Context, clone)
+				err = start(c.Context, e, clone)
 			}
 			if err != nil {
 				return err

@@ -112,6 +112,8 @@ func keyOf(f Flag) (string, bool) {
 		return "Network", true
 	case f.Name == "user" && !strings.Contains(f.Value, ":"):
 		return "User", true
+	case (f.Name == "health-cmd" || f.Name == "health-startup-cmd") && f.Value != "none" && f.Value[0] != '[':
+		return map[string]string{"health-cmd": "HealthCmd", "health-startup-cmd": "HealthStartupCmd"}[f.Name], true
 	case f.Name == "sdnotify" && f.Value == "healthy":
 		return "Notify", true
 	}

@@ -34,7 +34,7 @@ func (t *translation) container() error {
 		mode = "split"
 	}
 	own = append(own, "--cgroups="+mode)
-	for _, step := range []func() error{t.joinPod, t.notify, t.user, t.security, t.mounts, t.networks, t.environment, t.devices, t.life} {
+	for _, step := range []func() error{t.joinPod, t.notify, t.user, t.security, t.mounts, t.networks, t.environment, t.devices, t.health, t.life} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -338,6 +338,46 @@ func (t *translation) devices() error {
 }
 
 // life is about reloads and the time to stop.
+// health translates what podman has beside a shell's line: none, which takes the other
+// options with it, and a list of words in JSON, CMD, CMD-SHELL or NONE in front.
+func (t *translation) health() error {
+	for _, check := range []struct{ key, flag string }{{"HealthCmd", "health"}, {"HealthStartupCmd", "health-startup"}} {
+		value := t.own.Last(check.key)
+		var list []string
+		switch {
+		case value == "":
+			continue
+		case value == "none":
+			list = []string{"NONE"}
+		case json.Unmarshal([]byte(value), &list) != nil || len(list) == 0: // also what test(1) is called
+			list = []string{"CMD-SHELL", value}
+		}
+		switch {
+		case list[0] == "NONE":
+			t.flags = slices.DeleteFunc(t.flags, func(f string) bool { return strings.HasPrefix(f, "--"+check.flag+"-") })
+			if check.flag == "health" {
+				t.flags = append(t.flags, "--no-healthcheck")
+				return nil
+			}
+			continue
+		case list[0] == "CMD-SHELL" && len(list) == 2:
+			t.flag(check.flag+"-cmd", list[1])
+			continue
+		case list[0] == "CMD":
+			list = list[1:]
+		}
+		if len(list) == 0 || list[0] == "" {
+			return t.at(check.key, "%s names no command", value)
+		}
+		data, err := json.Marshal(list)
+		if err != nil {
+			return err
+		}
+		t.flag(check.flag+"-probe", string(data))
+	}
+	return nil
+}
+
 func (t *translation) life() error {
 	command, err := t.words("ReloadCmd")
 	if err != nil {

@@ -75,7 +75,11 @@ func TestGenerate_Golden(t *testing.T) {
 			"own.container":                "[Container]\nImage=own.build\nEntrypoint=[\"/bin/sh\",\"-c\"]\nExec='echo \"$$HOME; rm -rf /\" | cat; `id`' ;\nServiceName=mine\nSeccompProfile=p.json\n",
 			"job@.container":               "[Container]\nImage=box\nExec=echo %i %h\n[Install]\nWantedBy=default.target\nDefaultInstance=one\n",
 			"side.container":               "[Container]\nRootfs=/srv/root\nNetwork=db.container\nMount=type=volume,src=data.volume,dst=/d\nNotify=true\nReloadCmd=/bin/reload -x\n[Quadlet]\nDefaultDependencies=false\n",
-			".hidden/sub/deep.volume":      "[Volume]\n",
+			"slow.container": "[Container]\nImage=slow\nHealthStartupCmd=test -e /up\nHealthStartupInterval=2s\nHealthStartupRetries=5\nHealthStartupSuccess=2\nHealthStartupTimeout=3s\n" +
+				"HealthCmd=[\"CMD\", \"/bin/ok\", \"a b\"]\nHealthInterval=10s\nHealthRetries=4\nHealthStartPeriod=1m\nHealthTimeout=5s\nHealthOnFailure=kill\nHealthMaxLogCount=7\n",
+			"bare.container":          "[Container]\nImage=bare\nHealthCmd=none\nHealthInterval=10s\nHealthStartupCmd=x\nMemory=1m\n",
+			"test.container":          "[Container]\nImage=test\nHealthCmd=[ -e /up ]\nHealthStartupCmd=[\"CMD-SHELL\",\"x || y\"]\n",
+			".hidden/sub/deep.volume": "[Volume]\n",
 		},
 		"pod": {
 			"app.pod": "[Pod]\nPublishPort=8080:80\nNetwork=inner.network:alias=app\nVolume=./shared:/shared\nVolume=data.volume:/data\n" +
@@ -116,6 +120,7 @@ func TestGenerate_Golden(t *testing.T) {
 
 func TestGenerate_MistakesNameFileAndLine(t *testing.T) {
 	for text, want := range map[string]string{
+		"[Container]\nImage=a\nHealthCmd=[\"CMD\"]\n":           `x.container:3: HealthCmd: ["CMD"] names no command`,
 		"[Container]\nImage=a\nImag=b\n":                        `x.container:3: unsupported key "Imag" in the section [Container]`,
 		"[Container]\nExec=a\n":                                 "x.container:1: no Image= or Rootfs= in the section [Container]",
 		"[Unit]\n":                                              "x.container:1: the section [Container] is missing",

@@ -184,6 +184,29 @@ func TestHook_PostStartBeginsWithTheContainer(t *testing.T) {
 	s.Skiff("run", "-d", "--name", "short", "--post-start", "sleep 1000", img, "true").Exits(0).Complains("WARNING: container short: postStart hook: the container ended before")
 }
 
+// Those of a pod are waited for together, and each failure is told.
+func TestHook_PostStartOfAPod(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	s.OK("pod", "create", "--name", "p", "--network", "none")
+	for name, hook := range map[string]string{"well": "echo up >/tmp/up", "bad": "echo why; exit 3", "worse": "exit 4"} {
+		s.OK("create", "--pod", "p", "--name", name, "--stop-timeout", "0", "--tmpfs", "/tmp", "--post-start", hook, img, "sleep", "1000")
+	}
+	for _, verb := range []string{"start", "restart"} {
+		r := s.Skiff("pod", verb, "p").Exits(0)
+		r.Complains("WARNING: container bad: postStart hook: exit code 3: why\n").Complains("WARNING: container worse: postStart hook: exit code 4\n")
+		if strings.Contains(r.Stderr, "well") {
+			t.Errorf("%s: of one that went well: %s", verb, r.Stderr)
+		}
+		s.OK("exec", "well", "test", "-e", "/tmp/up")
+		s.OK("wait", "bad", "worse")
+	}
+	s.OK("rm", "bad", "worse")
+	harness.Equal(t, "said without failures", s.Skiff("pod", "restart", "-t", "0", "p").Exits(0).Stderr, "")
+	s.OK("exec", "well", "test", "-e", "/tmp/up")
+	s.OK("pod", "rm", "-f", "p")
+}
+
 func TestHook_SleepsAndFetches(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadBusybox()

@@ -204,6 +204,7 @@ func TestKube_ServicesAreFoundByName(t *testing.T) {
 		service("name: db, namespace: default", "selector: {app: db}, ports: [{port: 5432}]") +
 		service("name: two, labels: {x: z}", "selector: {app: db, tier: back}, clusterIP: None, ports: [{name: a, port: 80, targetPort: 8080}, {name: b, port: 5432, targetPort: sql}, {name: c, port: 1, targetPort: nosuch}]") +
 		service("name: far", "type: NodePort, selector: {app: other}, ports: [{port: 80}]") +
+		service("name: wide", "type: LoadBalancer, selector: {app: db}, loadBalancerClass: x, ports: [{port: 5432, nodePort: 30000}]") +
 		service("name: elsewhere, namespace: prod", "selector: {app: db}, ports: [{port: 80}]") +
 		service("name: alias", "type: ExternalName, externalName: example.com") +
 		pod("db1", "{app: db, tier: back}") + pod("db2", "{app: db, tier: back, more: x}")
@@ -214,6 +215,8 @@ func TestKube_ServicesAreFoundByName(t *testing.T) {
 		`Service two: spec.ports[2].targetPort: no port of pod db1 is called "nosuch"`,
 		"Service far: spec.type NodePort publishes nothing on this machine: use hostPort, or --publish",
 		"Service far has no effect: spec.selector selects no pod of this YAML",
+		"Service wide: spec.type LoadBalancer publishes nothing on this machine: use hostPort, or --publish",
+		"Service wide: spec.loadBalancerClass is not supported: it has no effect",
 		"Service elsewhere has no effect: spec.selector selects no pod of this YAML",
 		"Service alias: spec.externalName is not supported: it has no effect",
 	} {
@@ -239,7 +242,7 @@ func TestKube_ServicesAreFoundByName(t *testing.T) {
 		slices.Sort(list)
 		return strings.Join(slices.Compact(list), " ")
 	}
-	for _, name := range []string{"db", "db.default", "db.default.svc", "db.default.svc.cluster.local", "two.default.svc.cluster.local"} {
+	for _, name := range []string{"db", "db.default", "db.default.svc", "db.default.svc.cluster.local", "two.default.svc.cluster.local", "wide"} {
 		harness.Equal(t, name, asked(name), addresses("bridge"))
 	}
 	harness.Equal(t, "of another namespace", asked("elsewhere.prod"), "")

@@ -299,6 +299,31 @@ func TestProbe_OfKubernetes(t *testing.T) {
 	s.OK("kube", "down", "again.yaml")
 }
 
+// What of a readiness probe has no effect is said.
+func TestProbe_ReadinessThatNobodyReads(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadWeb()
+	pod := func(policy, probes string) string {
+		return "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  restartPolicy: " + policy + "\n  containers:\n  - name: c\n    image: " + img + "\n" + probes
+	}
+	const live, start, ready = "    livenessProbe: {tcpSocket: {port: 8080}}\n", "    startupProbe: {tcpSocket: {port: 8080}}\n", "    readinessProbe: {httpGet: {port: 8080}, successThreshold: 2}\n"
+	for _, c := range []struct{ yaml, want, probe string }{
+		{pod("Always", live+ready), "WARNING: pod p, container c: readinessProbe has no effect: livenessProbe is the health check", `PROBE {"tcpSocket":{"port":8080}}`},
+		{pod("Never", start+ready), "WARNING: pod p, container c: readinessProbe has no effect beside a startupProbe that ends the container", "<no value>"},
+		{pod("Always", ready), "WARNING: pod p, container c: readinessProbe.successThreshold has no effect: one success is enough", `PROBE {"httpGet":{"port":8080}}`},
+		{pod("Always", live), "", `PROBE {"tcpSocket":{"port":8080}}`},
+	} {
+		s.WriteFile("p.yaml", c.yaml)
+		r := s.Skiff("kube", "play", "--start=false", "p.yaml").Exits(0)
+		if got := strings.TrimSpace(r.Stderr); got != c.want {
+			t.Errorf("said %q, want %q", got, c.want)
+		}
+		got := s.Inspect("p-c", `{{with .Config.Healthcheck}}{{join .Test " "}}{{else}}<no value>{{end}}`)
+		harness.Equal(t, c.want, got, c.probe)
+		s.OK("kube", "down", "p.yaml")
+	}
+}
+
 func TestProbe_BadInput(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadWeb()
