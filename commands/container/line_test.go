@@ -18,8 +18,16 @@ import (
 // made is the configuration of `create args...` as far as it needs no store.
 func made(t *testing.T, img *image.Image, args ...string) *container.Config {
 	t.Helper()
+	return madeWith(t, img, func(list []cli.Flag) []cli.Flag { return list }, args...)
+}
+
+// madeWith has the flags changed before they are parsed.
+func madeWith(t *testing.T, img *image.Image, change func([]cli.Flag) []cli.Flag, args ...string) *container.Config {
+	t.Helper()
 	e, _, _ := testEnv(t)
-	o, err := parse(t, CreateCommand(e), func(c *cli.Context) (createOptions, error) { return parseCreate(c, e) }, args...)
+	command := CreateCommand(e)
+	command.Flags = change(command.Flags)
+	o, err := parse(t, command, func(c *cli.Context) (createOptions, error) { return parseCreate(c, e) }, args...)
 	if err != nil {
 		t.Fatalf("%q: %v", args, err)
 	}
@@ -133,6 +141,9 @@ func TestLine_MakesTheSameContainer(t *testing.T) {
 				}
 				if len(line.Lost) > 0 {
 					t.Errorf("lost: %q", line.Lost)
+				}
+				if a, b := plain(t, cfg), plain(t, madeWith(t, img, named, args...)); a != b {
+					t.Errorf("by flags that know their names: %s\nis %s", a, b)
 				}
 			})
 		}

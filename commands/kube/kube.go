@@ -22,7 +22,6 @@ import (
 	"skiff/commands/kube/embedded"
 	"skiff/commands/kube/plan"
 	"skiff/commands/pod"
-	"skiff/runtime/lifecycle"
 	"skiff/storage"
 	"skiff/storage/container"
 	"skiff/storage/courier/client"
@@ -269,7 +268,7 @@ func play(ctx context.Context, e *env.Env, p *plan.Plan, replace, start bool) (m
 			return nil, fmt.Errorf("pod %s: %w", planned.Name, err)
 		}
 		pods = append(pods, planned.Name)
-		ids, main, err := members(ctx, e, planned, start)
+		ids, main, err := members(ctx, e, st, planned, infra, start)
 		made = append(made, main...)
 		if err != nil {
 			return nil, fmt.Errorf("pod %s: %w", planned.Name, err)
@@ -282,47 +281,6 @@ func play(ctx context.Context, e *env.Env, p *plan.Plan, replace, start bool) (m
 	}
 	_, err = fmt.Fprint(e.Out, strings.Join(lines, "\n"))
 	return made, err
-}
-
-// members makes the containers of a pod, and starts them: each init container runs
-// to its end before the next.
-func members(ctx context.Context, e *env.Env, planned *plan.Pod, start bool) (ids []string, main []*container.Container, err error) {
-	for i := range planned.Containers {
-		want := &planned.Containers[i]
-		c, err := ccontainer.Make(ctx, e, append([]string{"--pod=" + planned.Name, "--name=" + want.Name}, want.Args...))
-		if err != nil {
-			return nil, nil, fmt.Errorf("container %s: %w", want.Name, err)
-		}
-		ids = append(ids, c.Config.ID)
-		if !want.Init {
-			main = append(main, c)
-			continue
-		}
-		if !start {
-			continue
-		}
-		if _, err := lifecycle.Start(ctx, c, lifecycle.StartOptions{}); err != nil {
-			return nil, nil, fmt.Errorf("init container %s: %w", want.Name, err)
-		}
-		code, err := lifecycle.Wait(ctx, c)
-		if err == nil && code != 0 {
-			err = fmt.Errorf("it ended with exit code %d", code)
-		}
-		if err != nil {
-			return nil, nil, fmt.Errorf("init container %s: %w", want.Name, err)
-		}
-	}
-	for _, c := range main {
-		if !start {
-			break
-		}
-		if _, err := lifecycle.Start(ctx, c, lifecycle.StartOptions{}); err != nil {
-			return nil, nil, fmt.Errorf("container %s: %w", c.Config.Name, err)
-		}
-		// As the kubelet: the next waits for it.
-		ccontainer.WarnPostStart(ctx, e, c)
-	}
-	return ids, main, nil
 }
 
 // end stops a pod as its containers want it, with their hooks, signals and grace

@@ -176,10 +176,13 @@ func TestKube_DeploymentsAndStandardInput(t *testing.T) {
 	s := harness.New(t)
 	image := s.LoadBusybox()
 	text := "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  replicas: 2\n  selector: {matchLabels: {app: web}}\n  template:\n    metadata: {labels: {app: web}}\n" +
-		"    spec:\n      terminationGracePeriodSeconds: 0\n      containers:\n      - name: c\n        image: " + image + "\n        command: [sleep, '1000']\n---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80}]}\n"
+		"    spec:\n      terminationGracePeriodSeconds: 0\n      containers:\n      - name: c\n        image: " + image + "\n        command: [sleep, '1000']\n        env: [{name: A, value: 'x,y'}]\n---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80}]}\n"
 	r := s.SkiffInput(strings.NewReader(text), "kube", "play", "-").Exits(0)
 	r.Complains("WARNING: Service web has no effect on one machine: spec.selector is empty")
 	harness.Equal(t, "pods", s.OK("pod", "ps", "--format", "{{.Name}} {{.Status}}"), "web-pod-1 Running\nweb-pod-0 Running")
+	if env := s.Inspect("web-pod-1-c", "{{.Config.Env}}"); !strings.Contains(env, "A=x,y ") {
+		t.Errorf("a value with a comma: %s", env)
+	}
 	s.SkiffInput(strings.NewReader(text), "kube", "down", "-").Exits(0)
 	s.OK("run", "-d", "--name", "one", "--network", "none", "-e", "A=1", "-v", "data:/d", "-u", "3:4", "--restart", "no", image, "sleep", "1000")
 	out := s.OK("kube", "generate", "-t", "deployment", "-r", "3", "one")
