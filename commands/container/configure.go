@@ -24,7 +24,7 @@ var errNoCommand = errors.New("no command specified")
 // machine's.
 func configure(o createOptions, img *image.Image, hostname string) (*container.Config, error) {
 	cfg := &container.Config{
-		ID: container.NewID(), Name: o.Name,
+		ID: container.NewID(), Name: o.Name, Created: o.Created,
 		ImageID: imageID(img), ImagePlatform: img.Platform(), Layers: img.Layers,
 		Config: o.Process, Host: o.Host, Networks: o.Networks,
 		Pod: o.Pod, Infra: o.Infra,

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -29,10 +30,11 @@ type createOptions struct {
 	Platform   string
 	Quiet      bool
 	CIDFile    string
-	Replace    bool   // a container of that name gives way
-	Rootfs     bool   // Image is a directory, with :O behind it if it shall stay as it is
-	Starting   bool   // it is started at once: run
-	Pod        string // that it joins, a name or an id
+	Created    time.Time // zero: now
+	Replace    bool      // a container of that name gives way
+	Rootfs     bool      // Image is a directory, with :O behind it if it shall stay as it is
+	Starting   bool      // it is started at once: run
+	Pod        string    // that it joins, a name or an id
 	// Infra makes it the container of a pod, without an image.
 	Infra *container.Infra
 

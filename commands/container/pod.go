@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -47,9 +48,10 @@ func MakePod(ctx context.Context, e *env.Env, infra *container.Infra, args []str
 	})
 }
 
-// Make makes a container as create does with these arguments.
-func Make(ctx context.Context, e *env.Env, args []string) (*container.Container, error) {
-	return makeWith(ctx, e, args, func(*createOptions) {})
+// Make makes a container as create does with these arguments. at is when, by which
+// lists are sorted.
+func Make(ctx context.Context, e *env.Env, at time.Time, args []string) (*container.Container, error) {
+	return makeWith(ctx, e, args, func(o *createOptions) { o.Created = at })
 }
 
 func makeWith(ctx context.Context, e *env.Env, args []string, change func(*createOptions)) (made *container.Container, err error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	ccontainer "skiff/commands/container"
 	"skiff/commands/env"
@@ -52,9 +53,10 @@ func members(ctx context.Context, e *env.Env, st *storage.Store, planned *plan.P
 // makeAll makes the containers, side by side where no image is to be pulled first.
 func makeAll(ctx context.Context, e *env.Env, st *storage.Store, planned *plan.Pod) ([]*container.Container, error) {
 	made := make([]*container.Container, len(planned.Containers))
+	now := time.Now().UTC()
 	err := each(len(made), !pulls(st, planned.Containers), func(i int) (err error) {
 		want := &planned.Containers[i]
-		made[i], err = ccontainer.Make(ctx, e, append([]string{"--pod=" + planned.Name, "--name=" + want.Name}, want.Args...))
+		made[i], err = ccontainer.Make(ctx, e, now.Add(time.Duration(i)*time.Microsecond), append([]string{"--pod=" + planned.Name, "--name=" + want.Name}, want.Args...))
 		if err != nil {
 			return fmt.Errorf("container %s: %w", want.Name, err)
 		}
