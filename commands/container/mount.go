@@ -88,7 +88,7 @@ func (p *mountPlan) taken(dest string) bool {
 }
 
 func (p *mountPlan) addVolume(cfg *container.Config, v flags.Volume) error {
-	m := container.Mount{Destination: v.Destination, Mode: v.Mode, RW: !v.ReadOnly, Propagation: v.Propagation, Overlay: v.Overlay}
+	m := container.Mount{Destination: v.Destination, Mode: v.Mode, RW: !v.ReadOnly, Propagation: v.Propagation, Overlay: v.Overlay, Own: v.Own}
 	switch {
 	case v.Bind():
 		if err := makeSource(v.Source); err != nil {

@@ -26,6 +26,8 @@ type Volume struct {
 	Propagation string // "", rprivate, shared, ...
 	// Overlay says that what the container writes stays in it.
 	Overlay bool
+	// Own says that the container's user owns it.
+	Own bool
 }
 
 // Bind reports whether the source is a path of this machine.
@@ -80,7 +82,7 @@ func ParseVolume(raw, dir string) (Volume, error) {
 
 // readMode takes the options of -v; of each kind one may be given.
 func (v *Volume) readMode(mode string) error {
-	var access, label, spread, copying, consistency, above int
+	var access, label, spread, copying, consistency, above, owner int
 	*v = Volume{Raw: v.Raw, Source: v.Source, Destination: v.Destination, Mode: v.Mode}
 	for _, o := range strings.Split(mode, ",") {
 		switch o {
@@ -95,6 +97,9 @@ func (v *Volume) readMode(mode string) error {
 		case "O":
 			above++
 			v.Overlay = true
+		case "U":
+			owner++
+			v.Own = true
 		case "nocopy":
 			copying++
 			v.NoCopy = true
@@ -108,7 +113,7 @@ func (v *Volume) readMode(mode string) error {
 			v.Propagation = o
 		}
 	}
-	if access > 1 || label > 1 || spread > 1 || copying > 1 || consistency > 1 || above > 1 || above > 0 && access+spread+copying > 0 {
+	if access > 1 || label > 1 || spread > 1 || copying > 1 || consistency > 1 || above > 1 || owner > 1 || above > 0 && access+spread+copying+owner > 0 {
 		return fmt.Errorf("invalid mode: %s", mode)
 	}
 	return nil

@@ -221,7 +221,7 @@ func member(st *storage.Store, cfg *container.Config) plan.Member {
 		if mt.Tmpfs {
 			kind = "tmpfs"
 		}
-		made := plan.Mount{Kind: kind, Source: source, Target: mt.Destination, ReadOnly: !mt.RW, Subpath: mt.Subpath}
+		made := plan.Mount{Kind: kind, Source: source, Target: mt.Destination, ReadOnly: !mt.RW, Subpath: mt.Subpath, Overlay: mt.Overlay, Own: mt.Own}
 		for _, o := range mt.Options {
 			if size, ok := strings.CutPrefix(o, "size="); ok && kind == "tmpfs" {
 				made.Size, _ = format.ParseSize(size) // checked when it was made

@@ -28,6 +28,8 @@ type Input struct {
 	Filter     *seccomp.Filter // nil: unconfined
 	Files      []message.File
 	Copies     []message.Copy
+	// Own are the destinations of mounts that the process's user shall own.
+	Own []string
 	// Images are the layers of mounts of images, by their destinations.
 	Images  map[string]*message.Overlay
 	Network *message.Helper
@@ -108,6 +110,7 @@ func Messages(s *rspec.Spec, in *Input) (*message.Launch, error) {
 		return nil, err
 	}
 	init.Process = *p
+	init.Process.Own = in.Own
 	l.Filter = p.Seccomp
 	l.Init = message.Encode(init)
 	return l, nil

@@ -279,6 +279,9 @@ func monitorConfig(ctx context.Context, c *container.Container, network network,
 		if m.Copy && m.Source != "" && !m.Tmpfs {
 			in.Copies = append(in.Copies, message.Copy{Path: m.Destination, To: m.Source})
 		}
+		if m.Own {
+			in.Own = append(in.Own, m.Destination)
+		}
 	}
 	in.OwnCgroup, _ = cgroup.Wanted(&cfg.Host)
 	l, err := launch.Messages(s, in)

@@ -44,6 +44,11 @@ func enter(p *message.Process, terminal int, program bool) (*executable, error) 
 	if err := ownStreams(id.uid, terminal >= 0); err != nil {
 		return nil, err
 	}
+	for _, name := range p.Own {
+		if err := own(name, id.uid, id.gid); err != nil {
+			return nil, fmt.Errorf("give %s to the user %d: %w", name, id.uid, err)
+		}
+	}
 	for _, r := range p.Rlimits {
 		lim := unix.Rlimit{Cur: r.Soft, Max: r.Hard}
 		if err := unix.Prlimit(0, r.Resource, &lim, nil); err != nil {

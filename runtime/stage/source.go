@@ -40,14 +40,17 @@ func openSources(cfg *message.Init, l *message.Launch) (fds []int, err error) {
 		}
 		return err
 	}
+	foreign := len(l.UIDMap) > 0 && !(hasOwn(l.UIDMap) && hasOwn(l.GIDMap))
 	for i := range cfg.Copies {
 		if err := add(rootfs.OpenVolume(&cfg.Copies[i])); err != nil {
 			return fds, err
 		}
-		if hasOwn(l.UIDMap) && hasOwn(l.GIDMap) {
+		if !foreign {
 			continue
 		}
-		if err := rootfs.GiveVolume(fds[len(fds)-1], outside(l.UIDMap), outside(l.GIDMap)); err != nil {
+		uid, _ := outsideOf(l.UIDMap, 0)
+		gid, _ := outsideOf(l.GIDMap, 0)
+		if err := rootfs.GiveVolume(fds[len(fds)-1], uid, gid); err != nil {
 			return fds, err
 		}
 	}
@@ -57,6 +60,11 @@ func openSources(cfg *message.Init, l *message.Launch) (fds []int, err error) {
 		}
 		if err := add(rootfs.OpenMount(&cfg.Mounts[i])); err != nil {
 			return fds, err
+		}
+		if dest := cfg.Mounts[i].Destination; foreign && slices.Contains(cfg.Process.Own, dest) {
+			if err := giveSource(fds[len(fds)-1], &cfg.Process, l); err != nil {
+				return fds, fmt.Errorf("give %s to the user: %w", dest, err)
+			}
 		}
 	}
 	for i := range cfg.Files {
@@ -70,16 +78,6 @@ func openSources(cfg *message.Init, l *message.Launch) (fds []int, err error) {
 // hasOwn reports whether the user, who is 0 here, is somebody in the container.
 func hasOwn(list []message.IDMap) bool {
 	return slices.ContainsFunc(list, func(m message.IDMap) bool { return m.Host == 0 })
-}
-
-// outside is what a container's root is in our namespace.
-func outside(list []message.IDMap) int {
-	for _, m := range list {
-		if m.Container == 0 {
-			return m.Host
-		}
-	}
-	return 0
 }
 
 // sources are what the parent opened, in the order of their use.

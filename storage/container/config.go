@@ -470,6 +470,9 @@ type Mount struct {
 	WritableBelow bool `json:"WritableBelow,omitempty"`
 	// Overlay shows the source below a writable layer of the container's own.
 	Overlay bool `json:"Overlay,omitempty"`
+	// Own gives the source, with all that is in it, to the container's user at each
+	// start.
+	Own bool `json:"Own,omitempty"`
 	// Anonymous volumes go when the container is removed with its volumes.
 	Anonymous bool `json:"Anonymous,omitempty"`
 	// Copy fills an empty volume from the image on first use.

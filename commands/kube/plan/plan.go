@@ -100,6 +100,10 @@ type Mount struct {
 	Type string
 	// Propagation is that of a bind.
 	Propagation string
+	// Overlay: what is written stays in the container.
+	Overlay bool
+	// Own: it belongs to the container's user.
+	Own bool
 }
 
 // InitAnnotation marks a container that runs to its end before the others of its

@@ -392,6 +392,14 @@ func (b *describer) mount(m *plan.Member, c *corev1.Container, i int, mount plan
 	} else {
 		b.pod.Volumes = append(b.pod.Volumes, v)
 	}
+	if mount.Overlay {
+		// Else it would reach what it is kept from here.
+		b.warn("%s: %s is read-only there: Kubernetes keeps no writes of one container above a volume", m.Name, mount.Target)
+		mount.ReadOnly = true
+	}
+	if mount.Own {
+		b.warn("%s: %s is not given to the container's user there: say securityContext.fsGroup", m.Name, mount.Target)
+	}
 	vm := corev1.VolumeMount{Name: name, MountPath: mount.Target, SubPath: mount.Subpath, ReadOnly: mount.ReadOnly}
 	if mode := map[string]corev1.MountPropagationMode{
 		"rslave": corev1.MountPropagationHostToContainer, "slave": corev1.MountPropagationHostToContainer,

@@ -433,12 +433,14 @@ type Process struct {
 	CwdExists bool
 	// UserSpec is docker's -u, resolved against the root's own /etc/passwd and
 	// /etc/group; HasIDs says that UID, GID and Groups are given instead.
-	UserSpec   string
-	HasIDs     bool
-	UID, GID   int
-	Groups     []int
-	AddGroups  []string // --group-add
-	Umask      int      // -1: leave
+	UserSpec  string
+	HasIDs    bool
+	UID, GID  int
+	Groups    []int
+	AddGroups []string // --group-add
+	// Own are directories or files that become the user's, with all below them.
+	Own        []string
+	Umask      int // -1: leave
 	Terminal   bool
 	Size       Size
 	Rlimits    []Rlimit

@@ -22,6 +22,10 @@ func TestRunFlags_HaveTheirEffect(t *testing.T) {
 	if err := os.Chmod(filepath.Join(s.Home(), "bound"), 0o777); err != nil {
 		t.Fatal(err)
 	}
+	s.WriteFile("given/d/f", "given")
+	if err := os.Symlink("/etc/passwd", filepath.Join(s.Home(), "given/link")); err != nil {
+		t.Fatal(err)
+	}
 	s.OK("create", "--name", "source", "--network", "none", "-v", "shared:/shared", img)
 	s.WriteFile("key", "hush")
 	s.OK("secret", "create", "key", filepath.Join(s.Home(), "key"))
@@ -103,6 +107,9 @@ func flagsInside(t *testing.T, uid int) []flagInside {
 		{"--mount, all read-only", "--mount type=bind,src=HOME/bound,dst=/m,readonly,bind-recursive=readonly,bind-propagation=rprivate IMG sh -c 'touch /m/g 2>/dev/null || echo refused'", "refused"},
 		{"--security-opt mask", "--security-opt mask=/etc:/proc/version IMG sh -c 'ls /etc; cat /proc/version'", ""},
 		{"--security-opt unmask", "--security-opt unmask=/proc/* IMG sh -c 'grep -c \" /proc/\" /proc/self/mountinfo || true'", "0"},
+		{"-v, for the user", "-u 5:6 -v HOME/given:/m:U IMG sh -c 'stat -c \"%u %g\" /m /m/d/f /m/link; touch /m/new && echo written'", "5 6\n5 6\n5 6\nwritten"},
+		{"-v, for the user, again", "--userns keep-id -v HOME/given:/m:U IMG sh -c 'stat -c %u /m/d/f'", itoa(uid)},
+		{"-v, a volume for the user", "-u 5:6 -v foruser:/etc:U IMG sh -c 'stat -c \"%u %g\" /etc; touch /etc/x && echo written'", "5 6\nwritten"},
 		{"-v, nocopy", "-v empty:/etc:nocopy IMG sh -c 'ls /etc | grep -c passwd || true'", "0"},
 		{"--mount, volume-nocopy", "--mount type=volume,src=empty2,dst=/etc,volume-nocopy IMG sh -c 'ls /etc | grep -c passwd || true'", "0"},
 		{"--mount, read only", "--mount type=bind,src=HOME/bound,dst=/m,readonly IMG sh -c 'touch /m/g 2>/dev/null || echo refused'", "refused"},
@@ -240,6 +247,8 @@ func flagsRefused() map[string]string {
 		"--uidmap 0:0:2 --uidmap 1:5:1":     "overlap",
 		"--uidmap 0:x:2":                    `"x" is not a number of an id`,
 		"-v x:/x:O,ro":                      "invalid mode: O,ro",
+		"-v /etc/hosts:/x:U":                "operation not permitted",
+		"-v x:/x:O,U":                       "invalid mode: O,U",
 		"-v /etc/hosts:/x:O":                "option O needs a directory",
 		"--security-opt mask=x":             `"x" is no absolute path`,
 		"--security-opt unmask=/x:y":        `"y" is no absolute path`,

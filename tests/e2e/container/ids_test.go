@@ -48,6 +48,15 @@ func TestIDs_ContainerIsNotTheUser(t *testing.T) {
 		})
 	}
 	harness.Equal(t, "the user's file", s.ReadFile("mine/f"), "the user's")
+	// Unless it is given to it.
+	s.WriteFile("given/f", "mine")
+	given := filepath.Join(s.Home(), "given")
+	for _, mode := range []string{"nomap", "auto"} {
+		s.Skiff("run", "--rm", "--network", "none", "--userns", mode, "-u", "5:6", "-v", given+":/g:U", img,
+			"sh", "-c", "stat -c '%u %g' /g /g/f; echo x >>/g/f && echo written").Exits(0).Prints("5 6\n5 6\nwritten")
+		s.Skiff("run", "--rm", "--network", "none", "--userns", mode, "-u", "root", "-v", given+":/g:U", img, "true").
+			Exits(125).Complains("needs the user by number")
+	}
 }
 
 func TestIDs_WholeLifeWithoutTheUsers(t *testing.T) {

@@ -320,6 +320,10 @@ spec:
 	harness.Equal(t, "below the directory", s.ReadFile("host/in/side/f"), "below\n")
 	s.OK("kube", "down", "pod.yaml")
 
+	s.OK("create", "--name", "above", "-v", s.Home()+"/host:/o:O", "-v", s.Home()+"/host:/u:U", "--network", "none", img, "true")
+	s.Skiff("kube", "generate", "above").Exits(0).Complains("/o is read-only there").Complains("/u is not given to the container's user there").
+		Says("mountPath: /o\n      name: above-host-0\n      readOnly: true")
+	s.OK("rm", "above")
 	for kind, want := range map[string]string{
 		"Directory": "hostPath type check failed: HOME/made is not a Directory", "Socket": "HOME/made is not a Socket",
 		"CharDevice": "HOME/made is not a CharDevice", "BlockDevice": "HOME/made is not a BlockDevice", "Nothing": "hostPath.type Nothing is not supported",
