@@ -11,6 +11,7 @@ import (
 	ccontainer "skiff/commands/container"
 	"skiff/commands/env"
 	"skiff/commands/kube/plan"
+	"skiff/commands/pod"
 	"skiff/runtime/lifecycle"
 	"skiff/storage"
 	"skiff/storage/container"
@@ -39,8 +40,8 @@ func members(ctx context.Context, e *env.Env, st *storage.Store, planned *plan.P
 		if !planned.Containers[i].Init {
 			main = append(main, c)
 		} else if start {
-			if err := runInit(ctx, c); err != nil {
-				return nil, nil, fmt.Errorf("init container %s: %w", planned.Containers[i].Name, err)
+			if err := pod.RunInit(ctx, c); err != nil {
+				return nil, nil, err
 			}
 		}
 	}
@@ -76,18 +77,6 @@ func pulls(st *storage.Store, list []plan.Container) bool {
 		}
 	}
 	return false
-}
-
-// runInit runs a container to its end, which must be a good one.
-func runInit(ctx context.Context, c *container.Container) error {
-	if _, err := lifecycle.Start(ctx, c, lifecycle.StartOptions{}); err != nil {
-		return err
-	}
-	code, err := lifecycle.Wait(ctx, c)
-	if err == nil && code != 0 {
-		err = fmt.Errorf("it ended with exit code %d", code)
-	}
-	return err
 }
 
 // startAll starts containers side by side, but those behind one with a PostStart hook

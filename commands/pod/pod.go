@@ -37,11 +37,14 @@ func (p *pod) all() []*container.Container {
 
 // status is the pod's, in podman's words.
 func (p *pod) status() string {
-	n := map[string]int{p.state.State: 1}
-	for _, s := range p.statuses {
+	n, all := map[string]int{p.state.State: 1}, 1
+	for i, s := range p.statuses {
+		if isInit(p.members[i]) && s.State == "exited" && s.Recorded.ExitCode == 0 {
+			continue // as it should be
+		}
 		n[s.State]++
+		all++
 	}
-	all := 1 + len(p.members)
 	switch {
 	case n["running"] == all:
 		return "Running"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"skiff/commands/env"
 	"skiff/commands/failure"
 	"skiff/commands/flags"
+	"skiff/commands/kube/plan"
 	"skiff/runtime/lifecycle"
 	"skiff/storage"
 	"skiff/storage/container"
@@ -74,8 +76,30 @@ func startCommand(e *env.Env) *cli.Command {
 	return verb(e, "start", "Start one or more pods", nil, func(c *cli.Context, p *pod) error { return start(c.Context, e, p) })
 }
 
-// start starts the infra container and then the members, all at once, and waits for
-// their PostStart hooks.
+// isInit reports whether the container runs to its end before the others of its pod.
+func isInit(c *container.Container) bool {
+	return c.Config.Host.Annotations[plan.InitAnnotation] == "true"
+}
+
+// RunInit runs a container to its end, which must be a good one.
+func RunInit(ctx context.Context, c *container.Container) error {
+	_, err := lifecycle.Start(ctx, c, lifecycle.StartOptions{})
+	code := 0
+	if err == nil {
+		code, err = lifecycle.Wait(ctx, c)
+	}
+	if err == nil && code != 0 {
+		err = fmt.Errorf("it ended with exit code %d", code)
+	}
+	if err != nil {
+		return fmt.Errorf("init container %s: %w", c.Config.Name, err)
+	}
+	return nil
+}
+
+// start starts the infra container and then the members: those that go before the
+// others one by one, unless some of the others run, then all at once. It waits for their
+// PostStart hooks.
 func start(ctx context.Context, e *env.Env, p *pod) error {
 	begin := func(c *container.Container) error {
 		_, err := lifecycle.Start(ctx, c, lifecycle.StartOptions{})
@@ -84,8 +108,22 @@ func start(ctx context.Context, e *env.Env, p *pod) error {
 	if err := begin(p.infra); err != nil {
 		return err
 	}
-	err := together(p.members, begin)
+	var list []*container.Container
 	for _, c := range p.members {
+		if !isInit(c) {
+			list = append(list, c)
+		}
+	}
+	up := slices.ContainsFunc(list, func(c *container.Container) bool { pid, err := c.Holder(); return err == nil && pid != 0 })
+	for _, c := range p.members {
+		if isInit(c) && !up {
+			if err := RunInit(ctx, c); err != nil {
+				return err
+			}
+		}
+	}
+	err := together(list, begin)
+	for _, c := range list {
 		// What could not be started may have failed for a hook another time.
 		if pid, held := c.Holder(); err == nil || held == nil && pid != 0 {
 			ccontainer.WarnPostStart(ctx, e, c)

@@ -130,6 +130,43 @@ func TestKube_PlaysAPod(t *testing.T) {
 	s.OK("kube", "down", "--force", s.Home()+"/again.yaml")
 }
 
+// A pod that is started again begins with its init containers, too.
+func TestKube_InitContainersGoFirstEachTime(t *testing.T) {
+	s := harness.New(t)
+	s.WriteFile("p.yaml", strings.ReplaceAll(`apiVersion: v1
+kind: Pod
+metadata: {name: p}
+spec:
+  terminationGracePeriodSeconds: 0
+  restartPolicy: Never
+  volumes: [{name: log, emptyDir: {}}]
+  initContainers:
+  - {name: one, image: IMG, command: [sh, -c, 'echo one >>/log/l; test ! -e /log/bad'], volumeMounts: [{name: log, mountPath: /log}]}
+  - {name: two, image: IMG, command: [sh, -c, 'echo two >>/log/l'], volumeMounts: [{name: log, mountPath: /log}]}
+  containers:
+  - {name: main, image: IMG, command: [sh, -c, 'echo main >>/log/l; exec sleep 1000'], volumeMounts: [{name: log, mountPath: /log}]}
+`, "IMG", s.LoadBusybox()))
+	s.OK("kube", "play", "p.yaml")
+	log := func(want string) {
+		t.Helper()
+		s.Eventually("the log is "+want, func() bool {
+			return strings.Join(strings.Fields(s.Skiff("exec", "p-main", "cat", "/log/l").Stdout), " ") == want
+		})
+	}
+	status := func() string { return s.OK("pod", "ps", "--format", "{{.Status}}") }
+	log("one two main")
+	harness.Equal(t, "status", status(), "Running")
+	s.OK("pod", "start", "p") // it runs
+	s.OK("pod", "restart", "p")
+	log("one two main one two main")
+	s.OK("exec", "p-main", "touch", "/log/bad")
+	s.OK("pod", "stop", "p")
+	s.Skiff("pod", "start", "p").Exits(1).Complains("init container p-one: it ended with exit code 1")
+	harness.Equal(t, "status without it", status(), "Degraded")
+	harness.Equal(t, "main", s.Inspect("p-main", "{{.State.Status}}"), "exited")
+	s.OK("kube", "down", "--force", "p.yaml")
+}
+
 func TestKube_RefusesWhatItCannotDo(t *testing.T) {
 	s := harness.New(t)
 	image := s.LoadBusybox()
