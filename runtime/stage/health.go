@@ -74,6 +74,10 @@ func (h *health) tend(m *monitor) {
 		return
 	}
 	begun := time.Now()
+	if state.Paused(m.cfg.Dir, m.state) {
+		h.next = begun.Add(h.interval())
+		return
+	}
 	h.busy = true
 	late := fmt.Sprintf("Health check exceeded timeout (%v)", check.Timeout)
 	err := m.run(&check.Work, check.Timeout, late, func(c state.Check) {
@@ -90,6 +94,10 @@ func (h *health) tend(m *monitor) {
 
 // result counts a check and publishes what is thought now.
 func (h *health) result(m *monitor, c state.Check) {
+	if state.Paused(m.cfg.Dir, m.state) {
+		h.next = time.Now().Add(h.interval())
+		return // what is paused cannot answer: as docker, nobody asks
+	}
 	before, check, startup := h.now.Status, h.check(), h.startup
 	h.now.Log = append(h.now.Log, c)
 	h.now.Log = h.now.Log[max(len(h.now.Log)-keptChecks, 0):]

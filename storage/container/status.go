@@ -88,7 +88,7 @@ func (c *Container) status(marked func() bool) (Status, error) {
 	switch {
 	case holder != 0 && st.Pid != 0:
 		out.State, out.Pid = "running", st.Pid
-		if c.paused(st) {
+		if state.Paused(c.Dir(), st) {
 			out.State = "paused"
 		}
 	case holder != 0 && st.Restarting:

@@ -3,6 +3,7 @@ package container_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"skiff/tests/harness"
 )
@@ -79,6 +80,24 @@ func TestHealth_ActsOnAnUnhealthyContainer(t *testing.T) {
 	s.OK("run", "-d", "--name", "short", "--timeout", "1", img, "sleep", "1000")
 	s.Eventually("its time is over", func() bool { return s.Inspect("short", "{{.State.Status}} {{.State.ExitCode}}") == "exited 137" })
 	s.Skiff("run", "--rm", "--health-on-failure", "cry", img, "true").Exits(125).Complains("--health-on-failure")
+}
+
+// What is paused cannot answer: nobody asks, and nobody counts who was asked before.
+func TestHealth_LeavesAPausedContainerAlone(t *testing.T) {
+	s := harness.New(t)
+	// The kernel takes a connection also for a server that is paused.
+	s.OK("run", "-d", "--name", "it", "--network", "none", "--stop-timeout", "0", "--health-probe", "tcp://:8080", "--health-interval", "10ms", s.LoadWeb())
+	last := func() string { return s.Inspect("it", "{{range .State.Health.Log}}{{json .Start}} {{end}}") }
+	before := last()
+	s.Eventually("it is asked", func() bool { return last() != before })
+	s.OK("pause", "it")
+	paused := last()
+	// Long enough for many checks; nothing tells that none comes.
+	time.Sleep(time.Second)
+	harness.Equal(t, "when it was asked", last(), paused)
+	harness.Equal(t, "status", s.Inspect("it", "{{.State.Status}}"), "paused")
+	s.OK("unpause", "it")
+	s.Eventually("it is asked again", func() bool { return last() != paused })
 }
 
 func TestHealth_ChecksTheStartupFirst(t *testing.T) {
