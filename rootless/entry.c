@@ -42,9 +42,8 @@ static const char *const verbs[] = {
 // The OCI command line's that make a container; the others have the power that
 // they need outside, or are started over by Go (rootless.EnterUser).
 static const char *const runtime_verbs[] = {"create", "run", 0};
-// Verbs that start containers, and the networks without neighbours.
-static const char *const starters[] = {"run", "start", "restart", "build", "play", "kube", 0};
-static const char *const no_networks[] = {"none", "host", "pasta", 0};
+// Verbs that start containers.
+static const char *const starters[] = {"run", "start", "restart", "build", "play", "kube", "boot", "clone", 0};
 // Verbs that may talk to registries.
 static const char *const fetchers[] = {"run", "create", "pull", "push", "build", "play", "kube", 0};
 // Global options whose value is a word of its own.
@@ -55,17 +54,6 @@ static int among(const char *word, const char *const *list) {
 	for (; *list; list++)
 		if (!strcmp(word, *list))
 			return 1;
-	return 0;
-}
-
-// alone tells by a word among the arguments that a container will not be on a
-// network with others. A wrong guess costs a little, or an error to try again.
-static int alone(char **argv) {
-	for (; *argv; argv++) {
-		const char *value = strrchr(*argv, '=');
-		if (among(value ? value + 1 : *argv, no_networks))
-			return 1;
-	}
 	return 0;
 }
 
@@ -91,8 +79,7 @@ static int wants_namespace(int argc, char **argv) {
 		}
 		if (wanted == verbs && !strcmp(argv[i], "run"))
 			skiff_entry.plain = skiff_plain(argv + i + 1);
-		if (wanted == verbs && among(argv[i], starters))
-			skiff_entry.together = !alone(argv + i + 1);
+		skiff_entry.starts = wanted == verbs && among(argv[i], starters);
 		skiff_entry.fetches = wanted == verbs && among(argv[i], fetchers);
 		return among(argv[i], wanted);
 	}
@@ -154,23 +141,36 @@ static int join_anchor(const char *store) {
 	return joined;
 }
 
-// wait_turn lets one process at a time make the first user namespace: containers
-// on one network must be in the same, and until the first one's monitor lives
-// there is no anchor to find it by. Go gives the turn up (rootless.EndTurn) when
-// there is, or the kernel when the process ends. Nobody waits for long: without
-// a turn the network says what is wrong.
-static void wait_turn(const char *store) {
+// join_in_turn is join_anchor for who is to start a container: all are in the same user
+// namespace, so that they can be on one network, and a command that has entered it has
+// power over each. Until a container's monitor lives there is nothing to find its
+// namespace by, and an anchor may end right after it was joined. So who has joined one holds the store's directory shared until its own
+// container can be the anchor, and who makes a namespace, alone, holds it exclusively.
+// Go gives that up (rootless.EndTurn), or the kernel when the process ends. Nobody
+// waits for long: without a turn the network says what is wrong.
+static int join_in_turn(const char *store) {
 	int fd = open(store, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return; // there is no image yet
-	for (int ms = 0; flock(fd, LOCK_EX | LOCK_NB); ms++) {
-		if (errno != EWOULDBLOCK || ms > 5000) {
-			close(fd);
-			return;
+		return -1; // there is no image yet
+	for (int ms = 0; ms <= 5000; ms++) {
+		if (!flock(fd, LOCK_SH | LOCK_NB)) {
+			skiff_entry.turn = fd;
+			if (!join_anchor(store))
+				return 0;
+			if (!flock(fd, LOCK_EX | LOCK_NB)) {
+				// Taken anew: somebody may have become the anchor in between.
+				if (join_anchor(store))
+					return -1;
+				flock(fd, LOCK_SH | LOCK_NB);
+				return 0;
+			}
+			flock(fd, LOCK_UN); // so that nobody waits for us, who wait for others
 		}
 		usleep(1000);
 	}
-	skiff_entry.turn = fd;
+	skiff_entry.turn = 0;
+	close(fd);
+	return join_anchor(store);
 }
 
 // join_given enters the user namespace on the descriptor that Go left in the
@@ -368,15 +368,7 @@ __attribute__((constructor)) static void skiff_enter(int argc, char **argv, char
 		if (skiff_entry.fetches)
 			skiff_entry.outside = skiff_leave_outside(argv);
 		int known = n > 0 && n < (int)sizeof store;
-		int joined = known && !join_anchor(store);
-		if (known && !joined && skiff_entry.together) {
-			wait_turn(store);
-			if (skiff_entry.turn && !join_anchor(store)) {
-				joined = 1;
-				close(skiff_entry.turn);
-				skiff_entry.turn = 0;
-			}
-		}
+		int joined = known && !(skiff_entry.starts ? join_in_turn(store) : join_anchor(store));
 		if (joined)
 			skiff_entry.how = SKIFF_ANCHOR;
 		else if (new_namespace(&mapped))

@@ -35,7 +35,7 @@ struct skiff_entry {
 	enum skiff_step failed; // the step that failed first
 	int err;                // its errno
 	int mapper[2];          // pids of newuidmap and newgidmap, 0 when not started
-	int together;           // starts a container that may have neighbours
+	int starts;             // is a verb that starts containers
 	int turn;               // the lock of who makes the first namespace, 0 without
 	int plain;              // an ordinary run: an early stage would have been of use
 	int early;              // the socket of the early stage, 0 when there is none

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -87,6 +88,38 @@ func TestStop_MeetsAStart(t *testing.T) {
 		name := fmt.Sprintf("it%d", n)
 		meet(name, "run", "-d", "--name", name, "--network", "none", img, "sleep", "1000")
 		meet(name, "start", name)
+	}
+}
+
+// Containers that are started at once, whatever their networks, are in the same user
+// namespace: else who has entered one has no power over the others.
+func TestStart_ACrowdIsInOneUserNamespace(t *testing.T) {
+	harness.Requires(t, harness.Root)
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	for round := range 3 {
+		var all sync.WaitGroup
+		const crowd = 8
+		for n := range crowd {
+			all.Go(func() {
+				network := []string{"none", "bridge"}[n%2]
+				s.Skiff("run", "-d", "--name", fmt.Sprintf("it%d", n), "--network", network, img, "sleep", "1000").Exits(0)
+			})
+		}
+		all.Wait()
+		first := ""
+		for n := range crowd {
+			name := fmt.Sprintf("it%d", n)
+			space, err := os.Readlink("/proc/" + s.Inspect(name, "{{.State.Pid}}") + "/ns/user")
+			if n == 0 {
+				first = space
+			}
+			if err != nil || space != first {
+				t.Errorf("round %d: %s is in %s, %v, the first in %s", round, name, space, err, first)
+			}
+			s.Skiff("cp", "/etc/hostname", name+":/tmp").Exits(0)
+			s.OK("rm", "-f", name)
+		}
 	}
 }
 
