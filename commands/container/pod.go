@@ -153,6 +153,14 @@ func joinPod(st *storage.Store, o *createOptions) error {
 			*mode = "private" // else it goes with the network
 		}
 	}
+	// With the pod's ids, unless it shares its processes: what shows them belongs to
+	// the pod's own user namespace, and each container has another one.
+	if h.UsernsMode == "" && !shared("pid") {
+		h.UsernsMode, h.IDMappings = infra.Host.UsernsMode, infra.Host.IDMappings
+		if h.IDMappings != nil {
+			h.UsernsMode = "private"
+		}
+	}
 	h.Requires = append(h.Requires, infra.ID)
 	return nil
 }

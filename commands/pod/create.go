@@ -29,7 +29,7 @@ func Takes(flag string) bool { return flag == "hostname" || slices.Contains(pass
 
 func createFlags() []cli.Flag {
 	return append([]cli.Flag{
-		&cli.StringFlag{Name: "gidmap", Usage: "Map of group ids"},
+		&cli.StringSliceFlag{Name: "gidmap", Usage: "Map of group ids"},
 		&cli.BoolFlag{Name: "infra", Value: true, Hidden: true, Usage: "Every pod has an infra container; it needs no image"},
 		&cli.StringFlag{Name: "infra-name", Hidden: true, Usage: "Refused: the name is the pod's with -infra behind"},
 		&cli.StringSliceFlag{Name: "label", Aliases: []string{"l"}, Usage: "Set metadata on the pod"},
@@ -41,8 +41,8 @@ func createFlags() []cli.Flag {
 		&cli.StringFlag{Name: "share", Value: "ipc,net,uts", Usage: `Namespaces that the containers share ("ipc", "net", "pid", "uts"; "none"; with + in front beside those by default)`},
 		&cli.StringFlag{Name: "shm-size", Usage: "Size of /dev/shm"},
 		&cli.StringSliceFlag{Name: "sysctl", Usage: "Sysctl options"},
-		&cli.StringFlag{Name: "uidmap", Usage: "Map of user ids"},
-		&cli.StringFlag{Name: "userns", Usage: "User namespace to use"},
+		&cli.StringSliceFlag{Name: "uidmap", Usage: "Map of user ids"},
+		&cli.StringFlag{Name: "userns", Usage: "User namespaces of the containers (host, keep-id[:uid=UID,gid=GID], nomap, auto[:size=N])"},
 	}, networkFlags()...)
 }
 

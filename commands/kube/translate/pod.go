@@ -87,6 +87,9 @@ func (b *podBuilder) flags() error {
 		if s.HostPID {
 			return errors.New("spec.shareProcessNamespace and spec.hostPID cannot both be")
 		}
+		if mode := b.userns(); mode != "" && mode != "host" {
+			return errors.New("spec.shareProcessNamespace is not supported with user namespaces of the containers (spec.hostUsers, " + plan.UsernsAnnotation + ")")
+		}
 		b.pod.Share = append(b.pod.Share, "pid")
 	}
 	for _, a := range s.HostAliases {
@@ -163,11 +166,8 @@ func (b *podBuilder) container(c *corev1.Container, init bool) (*plan.Container,
 	for _, k := range slices.Sorted(maps.Keys(b.meta.Annotations)) {
 		flag("annotation", k+"="+b.meta.Annotations[k])
 	}
-	switch mode := b.meta.Annotations[plan.UsernsAnnotation]; {
-	case mode != "":
+	if mode := b.userns(); mode != "" {
 		flag("userns", mode)
-	case b.spec.HostUsers != nil && !*b.spec.HostUsers:
-		flag("userns", "auto")
 	}
 	if init {
 		flag("annotation", plan.InitAnnotation+"=true")
@@ -230,6 +230,16 @@ func (b *podBuilder) container(c *corev1.Container, init bool) (*plan.Container,
 	}
 	out.Args = append(append(out.Args, c.Image), args...)
 	return out, nil
+}
+
+// userns is the user namespace mode of the pod's containers, empty for none of
+// their own.
+func (b *podBuilder) userns() string {
+	mode := b.meta.Annotations[plan.UsernsAnnotation]
+	if mode == "" && b.spec.HostUsers != nil && !*b.spec.HostUsers {
+		mode = "auto"
+	}
+	return mode
 }
 
 // pullPolicy is the value of --pull, empty for its default.

@@ -106,3 +106,22 @@ func freePort(t *testing.T) int {
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port
 }
+
+func TestPod_ContainersHaveItsIDs(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	ids := func(args ...string) string {
+		t.Helper()
+		return s.OK(append(append([]string{"run", "--rm", "--pod", "p"}, args...), img, "sh", "-c", "id -u; tr -s ' ' </proc/self/uid_map")...)
+	}
+	s.OK("pod", "create", "--name", "p", "--uidmap", "0:1:10", "--uidmap", "10:0:1")
+	harness.Equal(t, "a map of the pod's", ids(), "0\n 0 1 10\n 10 0 1")
+	harness.Equal(t, "of its own", strings.Split(ids("--userns", "host"), "\n")[0], "0")
+	s.OK("pod", "rm", "-f", "p")
+	s.OK("pod", "create", "--name", "p", "--userns", "keep-id")
+	harness.Equal(t, "keep-id of the pod's", strings.Split(ids(), "\n")[0], strconv.Itoa(s.UID()))
+	s.OK("pod", "rm", "-f", "p")
+	s.OK("pod", "create", "--name", "p", "--userns", "keep-id", "--share", "pid,net")
+	harness.Equal(t, "where processes are shared", strings.Split(ids(), "\n")[0], "0")
+	s.OK("pod", "rm", "-f", "p")
+}
