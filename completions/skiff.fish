@@ -1088,7 +1088,7 @@ complete -c skiff -n '__skiff_at "pod create"' -l share -r -d 'Namespaces that t
 complete -c skiff -n '__skiff_at "pod create"' -l shm-size -r -d 'Size of /dev/shm'
 complete -c skiff -n '__skiff_at "pod create"' -l sysctl -r -d 'Sysctl options'
 complete -c skiff -n '__skiff_at "pod create"' -l uidmap -r -d 'Map of user ids'
-complete -c skiff -n '__skiff_at "pod create"' -l userns -r -d 'User namespace to use'
+complete -c skiff -n '__skiff_at "pod create"' -l userns -r -d 'User namespaces of the containers (host, keep-id(uid=UID,gid=GID), nomap, auto(size=N))'
 complete -c skiff -n '__skiff_at "pod exists"' -l help -d 'Print usage'
 complete -c skiff -n '__skiff_at "pod inspect"' -l format -s f -r -d 'Format output using a custom template'
 complete -c skiff -n '__skiff_at "pod inspect"' -l help -d 'Print usage'

@@ -1459,7 +1459,7 @@ _skiff() {
 			'--shm-size[Size of /dev/shm]:value:_files' \
 			'--sysctl[Sysctl options]:value:_files' \
 			'--uidmap[Map of user ids]:value:_files' \
-			'--userns[User namespace to use]:value:_files' \
+			'--userns[User namespaces of the containers (host, keep-id(uid=UID,gid=GID), nomap, auto(size=N))]:value:_files' \
 			'*:file:_files'
 		;;
 	'pod exists')
