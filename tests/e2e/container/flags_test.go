@@ -152,7 +152,7 @@ func flagsInside(t *testing.T, uid int) []flagInside {
 		{"--systemd, another command", "--systemd true IMG sh -c 'grep -c \" /run tmpfs rw\" /proc/mounts || true'", "0"},
 		{"--secret", "--secret key,uid=5,mode=0400 --secret key,type=env,target=KEY -u 5 IMG sh -c 'stat -c %u:%a /run/secrets/key; cat /run/secrets/key; echo $KEY'", "5:400\nhushhush"},
 		{"--requires", "--requires required IMG true; skiff ps --filter name=required --format {{.State}}; skiff stop -t 0 required >/dev/null", "running"},
-		{"--replace", "-d --replace --name source IMG true >/dev/null; skiff wait source >/dev/null 2>&1; skiff ps -aq --filter name=source | wc -l", "0"},
+		{"--replace", "-d --replace --name source IMG true >/dev/null; until test -z \"$(skiff ps -aq --filter name=source)\"; do sleep 0.05; done; echo gone", "gone"},
 		{"--timeout", "--timeout 1 IMG sh -c 'trap \"\" TERM; sleep 1000'; echo $?", "137"},
 		{"-a", "-a stderr IMG sh -c 'echo out; echo err >&2'", ""},
 		{"--sig-proxy", "--sig-proxy=false IMG echo ran", "ran"},
