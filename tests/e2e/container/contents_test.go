@@ -78,7 +78,7 @@ func TestCommit_MakesAnImageOfTheChanges(t *testing.T) {
 func listing(t *testing.T, s *harness.Session, archive string) string {
 	t.Helper()
 	path := s.WriteFile("listing.tar", archive)
-	out, err := exec.Command("tar", "--numeric-owner", "--full-time", "--exclude=etc", "-tvf", path).CombinedOutput()
+	out, err := exec.Command("tar", "--numeric-owner", "--full-time", "--utc", "--exclude=etc", "-tvf", path).CombinedOutput()
 	if err != nil {
 		t.Fatalf("tar: %v\n%s", err, out)
 	}
