@@ -91,6 +91,13 @@ func create(ctx context.Context, e *env.Env, st *storage.Store, from source, o c
 	if err := resolveNetworks(st, &o); err != nil {
 		return nil, err
 	}
+	ineffective, err := lifecycle.CheckDevices(ctx, st, o.Host.DeviceRequests)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range ineffective {
+		fmt.Fprintln(e.Err, "WARNING: "+w)
+	}
 	fetched := o.Pull == "always" && !o.Rootfs && o.Infra == nil
 	if fetched {
 		if err := bring(ctx, e, from, o, nil); err != nil {

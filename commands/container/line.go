@@ -16,6 +16,7 @@ import (
 
 	"skiff/storage"
 	"skiff/storage/container"
+	"skiff/storage/container/device"
 	"skiff/storage/container/hook"
 	"skiff/storage/image"
 )
@@ -557,7 +558,43 @@ func (b *liner) security() {
 	for _, d := range h.Devices {
 		b.add("device", d.PathOnHost+":"+d.PathInContainer+":"+d.CgroupPermissions)
 	}
+	for i := range h.DeviceRequests {
+		b.deviceRequest(&h.DeviceRequests[i])
+	}
 	b.pairs("annotation", h.Annotations)
+}
+
+// deviceRequest is --device with names, or --gpus.
+func (b *liner) deviceRequest(q *device.Request) {
+	if q.Driver == device.CDI && q.Capabilities == nil {
+		b.all("device", q.DeviceIDs)
+		return
+	}
+	count := strconv.Itoa(q.Count)
+	if q.Count < 0 {
+		count = "all"
+	}
+	fields := []string{"count=" + count}
+	if len(q.DeviceIDs) > 0 {
+		fields[0] = "device=" + strings.Join(q.DeviceIDs, ",")
+	}
+	if q.Driver != "" {
+		fields = append(fields, "driver="+q.Driver)
+	}
+	for _, list := range q.Capabilities {
+		// What is always there is not said again.
+		if n := len(list) - 1; n > 0 {
+			fields = append(fields, "capabilities="+strings.Join(list[:n], ","))
+		}
+	}
+	if len(q.Options) > 0 {
+		var options []string
+		for _, k := range slices.Sorted(maps.Keys(q.Options)) {
+			options = append(options, k+"="+q.Options[k])
+		}
+		fields = append(fields, "options="+csvText(options))
+	}
+	b.add("gpus", csvText(fields))
 }
 
 func (b *liner) resources() {

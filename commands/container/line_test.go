@@ -86,6 +86,10 @@ func TestLine_MakesTheSameContainer(t *testing.T) {
 		for _, args := range [][]string{
 			{"i"},
 			{"i", "other", "command", "--with", "flags"},
+			{"--device", "v.com/c=d", "--device", "/dev/null:/dev/x:r", "--device", "v.com/c=e", "i"},
+			{"--gpus", "all", "--device", "v.com/c=d", "i"},
+			{"--gpus", "0", "--gpus", `"device=0,GPU-1","capabilities=compute,utility",driver=nvidia,"options=a=b,c=d"`, "i"},
+			{"--gpus", `driver=cdi,device=v.com/c=d`, "i"},
 			{"--entrypoint=/bin/sh", "i", "-c", "echo $A; exit"},
 			{"--entrypoint=/bin/sh", "i"},
 			{"--entrypoint=", "i", "run"},

@@ -60,7 +60,6 @@ func createFlags() []cli.Flag {
 		&cli.StringFlag{Name: "entrypoint", Usage: "Overwrite the default ENTRYPOINT of the image"},
 		&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "Set environment variables"},
 		&cli.StringSliceFlag{Name: "env-file", Usage: "Read in a file of environment variables"},
-		flags.Typed(&cli.StringFlag{Name: "gpus", Usage: "GPU devices to add to the container ('all' to pass all GPUs)"}, "gpu-request"),
 		&cli.BoolFlag{Name: "init", Usage: "Run an init inside the container that forwards signals and reaps processes"},
 		&cli.BoolFlag{Name: "interactive", Aliases: []string{"i"}, Usage: "Keep STDIN open even if not attached"},
 		&cli.StringFlag{Name: "ipc", Usage: "IPC mode to use"},
@@ -322,9 +321,6 @@ func (o *createOptions) mounts(c *cli.Context) error {
 // refuse answers for the flags that would change what the user gets in a way
 // that a warning cannot make good.
 func (o *createOptions) refuse(c *cli.Context) error {
-	if c.IsSet("gpus") {
-		return failure.Engine(nil, `could not select device driver "" with capabilities: [[gpu]]`)
-	}
 	if c.Bool("use-api-socket") {
 		return errors.New("--use-api-socket is not supported: there is no API socket")
 	}

@@ -14,6 +14,7 @@ import (
 	"skiff/runtime/network"
 	"skiff/runtime/spec"
 	"skiff/storage/container"
+	"skiff/storage/container/device"
 	rstate "skiff/storage/container/state"
 	record "skiff/storage/network"
 )
@@ -77,7 +78,7 @@ type host struct {
 	CPURealtimePeriod  int64 `json:"CpuRealtimePeriod"`
 	CPURealtimeRuntime int64 `json:"CpuRealtimeRuntime"`
 	DeviceCgroupRules  []string
-	DeviceRequests     []string
+	DeviceRequests     []device.Request
 	MemorySwappiness   *int64
 	OomKillDisable     *bool
 	CPUCount           int64 `json:"CpuCount"`
@@ -238,7 +239,7 @@ func files(c *container.Container) (resolv, hostname, hosts string) {
 
 // hostOf fills what docker never leaves null.
 func hostOf(from *container.Host) host {
-	h := host{Host: *from}
+	h := host{Host: *from, DeviceRequests: from.DeviceRequests}
 	if h.PortBindings == nil {
 		h.PortBindings = map[string][]container.PortBinding{}
 	}

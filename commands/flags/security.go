@@ -12,10 +12,12 @@ import (
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
+	"tags.cncf.io/container-device-interface/pkg/parser"
 
 	"skiff/commands/failure"
 	"skiff/runtime/lifecycle"
 	"skiff/storage/container"
+	"skiff/storage/container/device"
 )
 
 // SecurityFlags are the flags about what a container's process may do.
@@ -30,6 +32,7 @@ func SecurityFlags() []cli.Flag {
 		&cli.StringFlag{Name: "userns", Usage: "User namespace to use (host, keep-id[:uid=UID,gid=GID], nomap, auto[:size=N])"},
 		TypedList(&cli.StringSliceFlag{Name: "sysctl", Usage: "Sysctl options"}, "map"),
 		&cli.StringSliceFlag{Name: "device", Usage: "Add a host device to the container"},
+		TypedList(&cli.StringSliceFlag{Name: "gpus", Usage: "GPU devices to add to the container ('all' to pass all GPUs)"}, "gpu-request"),
 	}
 }
 
@@ -66,12 +69,36 @@ func Security(c *cli.Context, h *container.Host) (warnings []string, err error) 
 		}
 		h.Sysctls[name] = value
 	}
+	more, err := devices(c, h)
+	return append(warnings, more...), err
+}
+
+// devices fills what h says about --gpus and --device, in docker's order.
+func devices(c *cli.Context, h *container.Host) (warnings []string, err error) {
+	for _, value := range c.StringSlice("gpus") {
+		req, err := ParseGPUs(value)
+		if err != nil {
+			return nil, &failure.Value{Flag: "gpus", Value: value, Err: err}
+		}
+		if len(req.Options) > 0 {
+			warnings = append(warnings, "--gpus: options are not supported and have no effect.")
+		}
+		h.DeviceRequests = append(h.DeviceRequests, req)
+	}
+	var names []string
 	for _, d := range c.StringSlice("device") {
-		device, err := ParseDevice(d)
+		if parser.IsQualifiedName(d) {
+			names = append(names, d)
+			continue
+		}
+		node, err := ParseDevice(d)
 		if err != nil {
 			return nil, err
 		}
-		h.Devices = append(h.Devices, device)
+		h.Devices = append(h.Devices, node)
+	}
+	if len(names) > 0 {
+		h.DeviceRequests = append(h.DeviceRequests, device.Request{Driver: device.CDI, DeviceIDs: names})
 	}
 	return warnings, nil
 }
@@ -220,7 +247,8 @@ func namespacedSysctl(name string) bool {
 	return !strings.ContainsAny(name, "/\x00") && (strings.HasPrefix(name, "net.") || strings.HasPrefix(name, "fs.mqueue."))
 }
 
-// ParseDevice reads the value of --device: source[:destination[:permissions]].
+// ParseDevice reads the value of --device that is no name of the Container Device
+// Interface: source[:destination[:permissions]].
 func ParseDevice(s string) (container.Device, error) {
 	d := container.Device{CgroupPermissions: "rwm"}
 	parts := strings.Split(s, ":")
@@ -236,9 +264,6 @@ func ParseDevice(s string) (container.Device, error) {
 		d.CgroupPermissions = parts[1]
 	case len(parts) == 2:
 		d.PathInContainer = parts[1]
-	}
-	if !strings.HasPrefix(d.PathOnHost, "/") && strings.Contains(s, "=") {
-		return d, fmt.Errorf("CDI device %q is not supported", s)
 	}
 	if !validPermissions(d.CgroupPermissions) {
 		return d, fmt.Errorf("bad mode specified: %s", d.CgroupPermissions)

@@ -17,8 +17,10 @@ import (
 	"skiff/commands/flags"
 	"skiff/commands/format"
 	"skiff/rootless"
+	"skiff/runtime/cdi"
 	"skiff/storage"
 	"skiff/storage/container"
+	"skiff/storage/container/device"
 	"skiff/storage/image"
 )
 
@@ -73,9 +75,17 @@ type info struct {
 	Isolation          string
 	InitBinary         string
 	SecurityOptions    []string
+	CDISpecDirs        []string
+	DiscoveredDevices  []discovered `json:",omitempty"`
 	Warnings           []string
 	ClientInfo         map[string]any
 	SkiffVersion       string
+}
+
+// discovered is a device that --device takes by a name.
+type discovered struct {
+	Source string // cdi
+	ID     string
 }
 
 // InfoCommand shows what the machine and the store are like.
@@ -103,6 +113,9 @@ func runInfo(ctx context.Context, e *env.Env, template string) error {
 	i := gather(e, st)
 	if err := i.registries(ctx, e); err != nil {
 		return err
+	}
+	if err := i.devices(ctx, e, st); err != nil {
+		i.Warnings = append(i.Warnings, "WARNING: "+err.Error())
 	}
 	if err := i.count(st); err != nil {
 		i.Warnings = append(i.Warnings, "WARNING: "+err.Error())
@@ -154,6 +167,21 @@ func gather(e *env.Env, st *storage.Store) *info {
 	return i
 }
 
+// devices fills in the devices of the Container Device Interface.
+func (i *info) devices(ctx context.Context, e *env.Env, st *storage.Store) (err error) {
+	if i.CDISpecDirs, err = cdi.Dirs(e.Getenv); err != nil {
+		return err
+	}
+	names, problems, err := cdi.List(ctx, st.Cache(), i.CDISpecDirs)
+	for _, name := range names {
+		i.DiscoveredDevices = append(i.DiscoveredDevices, discovered{Source: device.CDI, ID: name})
+	}
+	for _, p := range problems {
+		i.Warnings = append(i.Warnings, "WARNING: CDI specification left out: "+p)
+	}
+	return err
+}
+
 func (i *info) count(st *storage.Store) error {
 	list, err := container.List(st)
 	for _, c := range list {
@@ -186,6 +214,15 @@ func infoText(i *info) string {
 	fmt.Fprintf(&b, " Logging Driver: %s\n Cgroup Driver: %s\n Cgroup Version: %s\n", i.LoggingDriver, i.CgroupDriver, i.CgroupVersion)
 	fmt.Fprintf(&b, " Plugins:\n  Volume: %s\n  Network: %s\n  Log: %s\n",
 		strings.Join(i.Plugins["Volume"], " "), strings.Join(i.Plugins["Network"], " "), strings.Join(i.Plugins["Log"], " "))
+	if len(i.CDISpecDirs) > 0 {
+		fmt.Fprintf(&b, " CDI spec directories:\n  %s\n", strings.Join(i.CDISpecDirs, "\n  "))
+	}
+	if len(i.DiscoveredDevices) > 0 {
+		b.WriteString(" Discovered Devices:\n")
+	}
+	for _, d := range i.DiscoveredDevices {
+		fmt.Fprintf(&b, "  %s: %s\n", d.Source, d.ID)
+	}
 	fmt.Fprintf(&b, " Swarm: inactive\n Runtimes: %s\n Default Runtime: %s\n Init Binary: %s\n Security Options:\n", i.DefaultRuntime, i.DefaultRuntime, i.InitBinary)
 	for _, o := range i.SecurityOptions {
 		name, details, _ := strings.Cut(strings.TrimPrefix(o, "name="), ",")

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"skiff/rootless"
+	"skiff/runtime/cdi"
 	"skiff/runtime/cgroup"
 	"skiff/runtime/embedded"
 	"skiff/runtime/launch"
@@ -224,6 +226,9 @@ func monitorConfig(ctx context.Context, c *container.Container, network network,
 	if err != nil {
 		return nil, err
 	}
+	if facts.Edits, err = cdi.Find(ctx, c.Store.Cache(), os.Getenv, cfg.Host.DeviceRequests); err != nil {
+		return nil, err
+	}
 	s, err := spec.Build(cfg, facts)
 	if err != nil {
 		return nil, err
@@ -244,11 +249,9 @@ func monitorConfig(ctx context.Context, c *container.Container, network network,
 	if strings.HasPrefix(cfg.Host.UsernsMode, "keep-id") && cfg.Config.User == "" {
 		s.Process.User.Username = keptUser(facts.UIDMap) + ":" + keptUser(facts.GIDMap)
 	}
-	env, err := secretVariables(c)
-	if err != nil {
-		return nil, err
+	for _, gid := range s.Process.User.AdditionalGids {
+		in.AddGroups = append(slices.Clip(in.AddGroups), strconv.FormatUint(uint64(gid), 10))
 	}
-	s.Process.Env = append(append(s.Process.Env, env...), o.Sockets.environment()...)
 	if in.Overlay, err = overlay(ctx, c); err != nil {
 		return nil, err
 	}
@@ -263,6 +266,16 @@ func monitorConfig(ctx context.Context, c *container.Container, network network,
 		}
 		in.Mountpoint = openDir
 	}
+	if len(cfg.Host.DeviceRequests) > 0 {
+		if err := bundle(c, s, in, facts); err != nil {
+			return nil, err
+		}
+	}
+	env, err := secretVariables(c)
+	if err != nil {
+		return nil, err
+	}
+	s.Process.Env = append(append(s.Process.Env, env...), o.Sockets.environment()...)
 	if in.Filter, err = filter(c, &cfg.Host, s.Process.Capabilities.Bounding); err != nil {
 		return nil, err
 	}

@@ -126,10 +126,7 @@ func devices(s *rspec.Spec, cfg *container.Config, f *Facts) error {
 			return err
 		}
 		if f.Rootless {
-			// No mknod in a user namespace: this machine's node is bound.
-			s.Mounts = append(s.Mounts, rspec.Mount{
-				Destination: dev.Path, Type: "bind", Source: d.PathOnHost, Options: []string{"bind", "nosuid", "noexec"},
-			})
+			s.Mounts = append(s.Mounts, boundNode(dev.Path, d.PathOnHost))
 			continue
 		}
 		s.Linux.Devices = append(s.Linux.Devices, *dev)

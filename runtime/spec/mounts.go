@@ -55,6 +55,7 @@ func mounts(s *rspec.Spec, cfg *container.Config, f *Facts) error {
 	for dest, options := range cfg.Host.Tmpfs {
 		list = append(list, tmpfs(dest, options))
 	}
+	list = append(list[:own:own], editMounts(list[own:], f.Edits)...)
 	// A mount of the user's replaces ours at the same place.
 	users := list[own:]
 	for _, m := range users {

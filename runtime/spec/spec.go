@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	rspec "github.com/opencontainers/runtime-spec/specs-go"
+	cdi "tags.cncf.io/container-device-interface/specs-go"
 
 	"skiff/storage/container"
 )
@@ -28,6 +29,8 @@ type Facts struct {
 	HostDevices []string
 	// Maps of a nested user namespace (--userns keep-id), as seen from ours.
 	UIDMap, GIDMap []rspec.LinuxIDMapping
+	// Edits are those of the container's devices (runtime/cdi), nil for none.
+	Edits *cdi.ContainerEdits
 }
 
 // Build returns the OCI configuration of a container.
@@ -44,6 +47,7 @@ func Build(cfg *container.Config, f *Facts) (*rspec.Spec, error) {
 	if err := process(s, cfg); err != nil {
 		return nil, err
 	}
+	editEnvironment(s.Process, f.Edits)
 	if err := namespaces(s, cfg, f); err != nil {
 		return nil, err
 	}
@@ -53,6 +57,10 @@ func Build(cfg *container.Config, f *Facts) (*rspec.Spec, error) {
 	if err := devices(s, cfg, f); err != nil {
 		return nil, err
 	}
+	if err := editDevices(s, f.Edits, f); err != nil {
+		return nil, err
+	}
+	s.Hooks = editHooks(f.Edits)
 	protect(s, cfg)
 	return s, nil
 }

@@ -6,18 +6,21 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"skiff/runtime/stage/message"
 )
 
 // RunHooks runs OCI hooks of the OCI command line's own: poststart, poststop.
 func RunHooks(hooks []message.Hook, st message.State, status string) error {
-	return runHooks(hooks, st, status)
+	return runHooks(hooks, st, status, true)
 }
 
 // runHooks runs OCI hooks in order, each with the container's state on its
 // standard input (runtime-spec, runtime.md "Lifecycle"). The first failure ends
-// it.
-func runHooks(hooks []message.Hook, st message.State, status string) error {
+// it. What they say on their standard error is shown on ours, if that leads anywhere
+// and is not the container's; else a failure's is part of the error.
+func runHooks(hooks []message.Hook, st message.State, status string, show bool) error {
 	if len(hooks) == 0 {
 		return nil
 	}
@@ -27,14 +30,19 @@ func runHooks(hooks []message.Hook, st message.State, status string) error {
 		return err
 	}
 	for i := range hooks {
-		if err := runHook(&hooks[i], data); err != nil {
+		if err := runHook(&hooks[i], data, show && !isNull(os.Stderr)); err != nil {
 			return fmt.Errorf("%s: %w", hooks[i].Path, err)
 		}
 	}
 	return nil
 }
 
-func runHook(h *message.Hook, state []byte) error {
+func runHook(h *message.Hook, state []byte, show bool) error {
+	said, err := newWords()
+	if err != nil {
+		return err
+	}
+	defer said.Close()
 	in, out, err := os.Pipe()
 	if err != nil {
 		return err
@@ -54,7 +62,11 @@ func runHook(h *message.Hook, state []byte) error {
 		return err
 	}
 	defer null.Close()
-	p, err := os.StartProcess(h.Path, args, &os.ProcAttr{Env: env, Files: []*os.File{in, null, os.Stderr}})
+	stderr := said
+	if show {
+		stderr = os.Stderr
+	}
+	p, err := os.StartProcess(h.Path, args, &os.ProcAttr{Env: env, Files: []*os.File{in, null, stderr}})
 	if err != nil {
 		out.Close()
 		return err
@@ -70,8 +82,18 @@ func runHook(h *message.Hook, state []byte) error {
 	if err != nil {
 		return err
 	}
-	if !ps.Success() {
-		return fmt.Errorf("%s", ps)
+	switch text := words(said); {
+	case ps.Success():
+		return nil
+	case text != "":
+		return fmt.Errorf("%s: %s", ps, text)
 	}
-	return nil
+	return fmt.Errorf("%s", ps)
+}
+
+// isNull reports whether what is written to f is lost.
+func isNull(f *os.File) bool {
+	var st unix.Stat_t
+	err := unix.Fstat(int(f.Fd()), &st)
+	return err != nil || st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
 }

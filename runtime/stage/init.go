@@ -83,7 +83,7 @@ func runInit(parent message.Conn, cfg *message.Init, fds []int) error {
 		}
 	}
 	cfg.State.Pid = os.Getpid()
-	if err := runHooks(cfg.CreateHooks, cfg.State, "creating"); err != nil {
+	if err := runHooks(cfg.CreateHooks, cfg.State, "creating", cfg.StartFIFO); err != nil {
 		return fmt.Errorf("createContainer hook: %w", err)
 	}
 	if err := awaitNetwork(parent, cfg); err != nil {
@@ -154,7 +154,7 @@ func awaitNetwork(parent message.Conn, cfg *message.Init) error {
 // finish is what start stands for; control is the connection to the parent, -1
 // without. It returns only what went wrong.
 func finish(cfg *message.Init, term, control int) error {
-	if err := runHooks(cfg.StartHooks, cfg.State, "created"); err != nil {
+	if err := runHooks(cfg.StartHooks, cfg.State, "created", cfg.StartFIFO); err != nil {
 		return fmt.Errorf("startContainer hook: %w", err)
 	}
 	ready, err := enter(&cfg.Process, term, !cfg.Pause)

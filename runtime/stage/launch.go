@@ -230,10 +230,10 @@ func (c *child) awaitRoot(l *message.Launch) error {
 func (c *child) runHooks(h *message.Hooks) error {
 	st := h.State
 	st.Pid = c.pid
-	if err := runHooks(h.Prestart, st, "creating"); err != nil {
+	if err := runHooks(h.Prestart, st, "creating", true); err != nil {
 		return fmt.Errorf("prestart hook: %w", err)
 	}
-	if err := runHooks(h.CreateRuntime, st, "creating"); err != nil {
+	if err := runHooks(h.CreateRuntime, st, "creating", true); err != nil {
 		return fmt.Errorf("createRuntime hook: %w", err)
 	}
 	if err := c.conn.Send(message.HooksDone, nil); err != nil {

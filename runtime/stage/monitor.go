@@ -250,7 +250,7 @@ func (m *monitor) recordStart() error {
 		m.child.abandon()
 		return err
 	}
-	if err := runHooks(m.cfg.Launch.Hooks.Poststart, m.hookState(), "running"); err != nil {
+	if err := runHooks(m.cfg.Launch.Hooks.Poststart, m.hookState(), "running", true); err != nil {
 		m.child.abandon()
 		return fmt.Errorf("poststart hook: %w", err)
 	}
@@ -303,7 +303,7 @@ func (m *monitor) collect() {
 	code := wait(m.child.pid)
 	m.child.release()
 	m.noteOOM()
-	_ = runHooks(m.cfg.Launch.Hooks.Poststop, m.hookState(), "stopped")
+	_ = runHooks(m.cfg.Launch.Hooks.Poststop, m.hookState(), "stopped", true)
 	m.state.Pid, m.state.ExitCode, m.state.FinishedAt = 0, code, time.Now().UTC()
 	// A stop by the user may have been noted there meanwhile.
 	if now, err := state.Read(m.cfg.Dir); err == nil && now.Stopped {

@@ -82,13 +82,10 @@ func (c *child) connectWith(h *message.Helper) error {
 		return err
 	}
 	defer ready.Close()
-	// What it says on failure; a file, because a pipe that nobody reads any more
-	// would end it later.
-	fd, err := unix.MemfdCreate("stderr", unix.MFD_CLOEXEC)
+	said, err := newWords()
 	if err != nil {
 		return err
 	}
-	said := os.NewFile(uintptr(fd), "stderr")
 	defer said.Close()
 	null, err := openNull()
 	if err != nil {
@@ -115,9 +112,24 @@ func (c *child) connectWith(h *message.Helper) error {
 	if awaitReady(int(ready.Fd()), pidfd) {
 		return nil
 	}
+	return fmt.Errorf("%s", words(said))
+}
+
+// newWords returns a file for what a program says on its standard error: a pipe that
+// nobody reads any more would end it later.
+func newWords() (*os.File, error) {
+	fd, err := unix.MemfdCreate("stderr", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "stderr"), nil
+}
+
+// words returns the beginning of what was said there, on one line.
+func words(said *os.File) string {
 	text := make([]byte, 512)
 	n, _ := said.ReadAt(text, 0)
-	return fmt.Errorf("%s", strings.Join(strings.Fields(string(text[:n])), " "))
+	return strings.Join(strings.Fields(string(text[:n])), " ")
 }
 
 // showNetns binds init's network namespace on a file, in our own mount

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"skiff/storage/container/device"
 	"skiff/storage/container/hook"
 	"skiff/storage/container/service"
 )
@@ -316,14 +317,17 @@ type Host struct {
 	// Lifecycle is what runs in the container after its start and before its stop.
 	Lifecycle *hook.Lifecycle `json:"Lifecycle,omitempty"`
 	// CgroupMode is --cgroups: enabled (or empty), split, disabled, no-conmon.
-	CgroupMode    string            `json:"CgroupMode,omitempty"`
-	Ulimits       []Ulimit          `json:"Ulimits"`
-	Devices       []Device          `json:"Devices"`
-	Mounts        []MountSpec       `json:"Mounts,omitempty"` // --mount as typed
-	MaskedPaths   []string          `json:"MaskedPaths"`
-	ReadonlyPaths []string          `json:"ReadonlyPaths"`
-	Init          *bool             `json:"Init,omitempty"`
-	Annotations   map[string]string `json:"Annotations,omitempty"`
+	CgroupMode string   `json:"CgroupMode,omitempty"`
+	Ulimits    []Ulimit `json:"Ulimits"`
+	Devices    []Device `json:"Devices"`
+	// DeviceRequests are --gpus and those of --device that name devices of the
+	// Container Device Interface; see runtime/cdi.
+	DeviceRequests []device.Request  `json:"DeviceRequests,omitempty"`
+	Mounts         []MountSpec       `json:"Mounts,omitempty"` // --mount as typed
+	MaskedPaths    []string          `json:"MaskedPaths"`
+	ReadonlyPaths  []string          `json:"ReadonlyPaths"`
+	Init           *bool             `json:"Init,omitempty"`
+	Annotations    map[string]string `json:"Annotations,omitempty"`
 	// Secrets are what --secret names; their contents are read at each start.
 	Secrets []SecretUse `json:"Secrets,omitempty"`
 	// Requires are the ids of the containers that are started before this one.

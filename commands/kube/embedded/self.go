@@ -5,13 +5,14 @@ package embedded
 import (
 	"os"
 
-	"skiff/commands/kube/translate"
+	"skiff/commands/kube/program/reader"
+	"skiff/runtime/yaml"
 )
 
-// Dispatch translates and ends the process if it was started for that. The
+// Dispatch answers one question and ends the process if it was started for that. The
 // program's main calls it first.
 func Dispatch() {
-	if os.Args[0] == Argv0 {
-		os.Exit(translate.Main(os.Stdin, os.Stdout))
+	if os.Args[0] == yaml.Argv0 {
+		os.Exit(reader.Main(os.Args[1:], os.Stdin, os.Stdout))
 	}
 }

@@ -8,6 +8,9 @@ import (
 	"skiff/storage/container/service"
 )
 
+// Subject is what the reader of YAML is asked about (package yaml).
+const Subject = "kube"
+
 // Question asks for one translation.
 type Question struct {
 	// Play is YAML of one or more documents, ConfigMaps more of them that only

@@ -1,11 +1,11 @@
-// The program with Kubernetes' types and Go's HTTP: it translates Kubernetes' YAML
-// (package translate), and asks containers how they are (package probe).
+// The program with Kubernetes' types and Go's HTTP: it reads YAML (package reader), and
+// asks containers how they are (package probe).
 package main
 
 import (
 	"os"
 
-	"skiff/commands/kube/translate"
+	"skiff/commands/kube/program/reader"
 	"skiff/runtime/probe"
 	"skiff/runtime/stage/message"
 )
@@ -14,5 +14,5 @@ func main() {
 	if os.Args[0] == message.Prober {
 		os.Exit(probe.Main())
 	}
-	os.Exit(translate.Main(os.Stdin, os.Stdout))
+	os.Exit(reader.Main(os.Args[1:], os.Stdin, os.Stdout))
 }

@@ -1,5 +1,5 @@
-// Package configuration reads what docker's daemon.json says about registries,
-// the machine's and the user's. Standard library and ours only, because the front
+// Package configuration reads what docker's daemon.json says about registries and
+// devices, the machine's and the user's. Standard library and ours only, because the front
 // reads it. https://docs.docker.com/reference/cli/dockerd/#daemon-configuration-file
 package configuration
 
@@ -31,10 +31,7 @@ const (
 // error that names the place in it.
 func Read(getenv func(string) string) (message.Registries, error) {
 	r := message.Registries{DockerConfig: DockerConfig(getenv), HelpersOutside: rootless.Outside() > 0}
-	config := getenv("XDG_CONFIG_HOME")
-	if !filepath.IsAbs(config) {
-		config = filepath.Join(getenv("HOME"), ".config")
-	}
+	config := Home(getenv)
 	r.CertDirs = []string{machineCerts, filepath.Join(config, "docker/certs.d")}
 	// The user's mirrors are asked first.
 	for _, path := range []string{filepath.Join(config, "docker/daemon.json"), machineFile} {
@@ -43,6 +40,26 @@ func Read(getenv func(string) string) (message.Registries, error) {
 		}
 	}
 	return r, nil
+}
+
+// Home is the directory of the user's configuration files, of all programs.
+func Home(getenv func(string) string) string {
+	if config := getenv("XDG_CONFIG_HOME"); filepath.IsAbs(config) {
+		return config
+	}
+	return filepath.Join(getenv("HOME"), ".config")
+}
+
+// DeviceDirs returns the "cdi-spec-dirs" of the user's daemon.json, or of the
+// machine's, in that order; nil where neither has any.
+func DeviceDirs(getenv func(string) string) ([]string, error) {
+	for _, path := range []string{filepath.Join(Home(getenv), "docker/daemon.json"), machineFile} {
+		file, _, err := read(path)
+		if err != nil || file.DeviceDirs != nil {
+			return file.DeviceDirs, err
+		}
+	}
+	return nil, nil
 }
 
 // DockerConfig is the directory of docker's config.json, which holds the user's
@@ -54,24 +71,36 @@ func DockerConfig(getenv func(string) string) string {
 	return filepath.Join(getenv("HOME"), ".docker")
 }
 
-// add takes in one daemon.json; an absent one says nothing.
-func add(r *message.Registries, path string) error {
-	data, err := os.ReadFile(path)
+// daemonFile is what is read of a daemon.json.
+type daemonFile struct {
+	Mirrors    []string `json:"registry-mirrors"`
+	Insecure   []string `json:"insecure-registries"`
+	DeviceDirs []string `json:"cdi-spec-dirs"`
+}
+
+// read returns a daemon.json and its text; an absent or empty one says nothing.
+func read(path string) (file daemonFile, data []byte, err error) {
+	data, err = os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		return nil
+		return file, nil, nil
 	}
 	if err != nil {
-		return fmt.Errorf("read %s: %w", path, err)
-	}
-	var file struct {
-		Mirrors  []string `json:"registry-mirrors"`
-		Insecure []string `json:"insecure-registries"`
+		return file, nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	if len(strings.TrimSpace(string(data))) == 0 {
-		return nil
+		return file, data, nil
 	}
 	if err := json.Unmarshal(data, &file); err != nil {
-		return &FileError{Path: path, Place: place(data, err), Err: err}
+		return file, data, &FileError{Path: path, Place: place(data, err), Err: err}
+	}
+	return file, data, nil
+}
+
+// add takes in one daemon.json.
+func add(r *message.Registries, path string) error {
+	file, data, err := read(path)
+	if err != nil {
+		return err
 	}
 	for _, mirror := range file.Mirrors {
 		clean, err := checkMirror(mirror)

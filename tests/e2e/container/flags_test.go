@@ -233,7 +233,7 @@ func flagsWarned() []string {
 
 func flagsRefused() map[string]string {
 	return map[string]string{
-		"--gpus all":                        "could not select device driver",
+		"--gpus all":                        "could not select device driver \"\" with capabilities: [[gpu]]",
 		"--use-api-socket":                  "--use-api-socket",
 		"--isolation hyperv":                "isolation",
 		"--volume-driver nfs -v x1:/x":      "nfs",
