@@ -109,6 +109,16 @@ func TestDevice_HooksFindTheBundle(t *testing.T) {
 	if harness.Exists(dir) {
 		t.Errorf("%s is left", dir)
 	}
+	// What the monitor starts again has its hooks, too.
+	if err := os.Remove(log); err != nil {
+		t.Fatal(err)
+	}
+	s.OK("run", "-d", "--name", "again", "--network", "none", "--restart", "on-failure:1", "--device", "life.com/x=d", img, "false")
+	s.Eventually("it is given up", func() bool {
+		return s.Inspect("again", "{{.State.Status}} {{.RestartCount}}") == "exited 1"
+	})
+	once := "prestart creating\ncreateRuntime creating\ncreateContainer creating\npoststart running\npoststop stopped\n"
+	harness.Equal(t, "the hooks of both times", s.ReadFile("log"), once+once)
 }
 
 func TestDevice_FollowsItsSpecification(t *testing.T) {
