@@ -31,9 +31,6 @@ type Ahead struct {
 // configuration. It returns at once, and nil where nothing can be known ahead.
 // The caller closes it; that is nothing once Start has used it.
 func Prepare(st *storage.Store, p *container.Process, h *container.Host) *Ahead {
-	if !bridged(h.NetworkMode) {
-		rootless.EndTurn()
-	}
 	flags, all := spec.CloneFlags(h)
 	if own, _ := cgroup.Wanted(h); own {
 		all = false // its cgroup namespace is made later
