@@ -275,9 +275,11 @@ spec:
 ` + last)
 	}
 	words := func(name string) string { return strings.Join(strings.Fields(s.ReadFile("out/"+name)), " ") }
+	trapped := func() bool { return catches(s.Inspect("p-c", "{{.State.Pid}}"), syscall.SIGTERM) }
 	s.WriteFile("p.yaml", pod(""))
 	s.OK("kube", "play", "p.yaml")
 	harness.Equal(t, "once played", words("c"), "post")
+	s.Eventually("the trap is set", trapped)
 	s.OK("kube", "down", "p.yaml")
 	harness.Equal(t, "once down", words("c"), "post pre term")
 	// The next container waits for the hook of the one before.
@@ -292,6 +294,7 @@ spec:
 `))
 	r := s.Skiff("kube", "play", "p.yaml").Exits(0)
 	r.Complains("WARNING: container p-e: postStart hook: exit code 4: no")
+	s.Eventually("the trap is set", trapped)
 	s.OK("kill", "p-e")
 	s.Eventually("d has copied", func() bool { return s.Skiff("exec", "p-d", "test", "-s", "/out/d").Code == 0 })
 	harness.Equal(t, "seen by the next", words("d"), "post pre term post")
