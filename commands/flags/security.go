@@ -96,6 +96,9 @@ func devices(c *cli.Context, h *container.Host) (warnings []string, err error) {
 			return nil, err
 		}
 		h.Devices = append(h.Devices, node)
+		if p := node.CgroupPermissions; !strings.Contains(p, "r") || !strings.Contains(p, "w") {
+			warnings = append(warnings, fmt.Sprintf("--device %s: permissions %q have no effect: the container may what you may.", node.PathOnHost, p))
+		}
 	}
 	if len(names) > 0 {
 		h.DeviceRequests = append(h.DeviceRequests, device.Request{Driver: device.CDI, DeviceIDs: names})

@@ -227,7 +227,7 @@ func TestRunFlags_WithoutEffectAreNotSilent(t *testing.T) {
 func flagsWarned() []string {
 	return []string{
 		"--cpu-rt-period 1000", "--cpu-rt-runtime 1000", "--memory-swappiness 50", "--oom-kill-disable", "--kernel-memory 64m",
-		"--device-cgroup-rule 'c 1:3 rwm'", "--runtime runc", "--storage-opt size=1g", "--blkio-weight 100",
+		"--device /dev/null:/dev/n:r", "--device-cgroup-rule 'c 1:3 rwm'", "--runtime runc", "--storage-opt size=1g", "--blkio-weight 100",
 	}
 }
 
