@@ -141,13 +141,14 @@ static int join_anchor(const char *store) {
 	return joined;
 }
 
-// join_in_turn is join_anchor for who is to start a container: all are in the same user
-// namespace, so that they can be on one network, and a command that has entered it has
-// power over each. Until a container's monitor lives there is nothing to find its
-// namespace by, and an anchor may end right after it was joined. So who has joined one holds the store's directory shared until its own
-// container can be the anchor, and who makes a namespace, alone, holds it exclusively.
-// Go gives that up (rootless.EndTurn), or the kernel when the process ends. Nobody
-// waits for long: without a turn the network says what is wrong.
+// join_in_turn is join_anchor for who is to start a container: all are in the same
+// user namespace, so that they can be on one network, and a command that has entered
+// it has power over each. Until a container's monitor lives there is nothing to find
+// its namespace by, and an anchor may end right after it was joined. So who has joined
+// one holds the store's directory shared until its own container can be the anchor,
+// and who makes a namespace, alone, holds it exclusively. Go gives that up
+// (rootless.EndTurn), or the kernel when the process ends. Nobody waits for long:
+// without a turn the network says what is wrong.
 static int join_in_turn(const char *store) {
 	int fd = open(store, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
