@@ -196,3 +196,20 @@ func TestUserMount_SaysWhatIsReadOnly(t *testing.T) {
 		}
 	}
 }
+
+func TestBuild_ControlGroupsAreWritableIfAsked(t *testing.T) {
+	for option, writable := range map[string]bool{"": false, "writable-cgroups=false": false, "writable-cgroups=true": true, "writable-cgroups=1": true} {
+		cfg := &container.Config{Path: "true"}
+		if option != "" {
+			cfg.Host.SecurityOpt = []string{option}
+		}
+		s, err := Build(cfg, &Facts{UnifiedCgroup: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(s.Mounts, func(m rspec.Mount) bool { return m.Destination == "/sys/fs/cgroup" })
+		if i < 0 || slices.Contains(s.Mounts[i].Options, "ro") == writable {
+			t.Errorf("%q: %v", option, s.Mounts)
+		}
+	}
+}

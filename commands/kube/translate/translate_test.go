@@ -34,7 +34,17 @@ func TestPlay_Arguments(t *testing.T) {
 		"grpc":        {simple("    startupProbe: {grpc: {port: 5, service: a.B}}\n"), `--restart=always --health-startup-probe={"grpc":{"port":5,"service":"a.B"}} --health-startup-interval=10s --health-startup-timeout=1s --health-startup-retries=3 img`},
 		"hooks":       {simple("    ports: [{name: web, containerPort: 80}]\n    lifecycle: {postStart: {exec: {command: [a, b c]}}, preStop: {httpGet: {port: web, path: /x}}}\n"), `--restart=always --post-start={"exec":{"command":["a","b c"]}} --pre-stop={"httpGet":{"path":"/x","port":80}} img`},
 		"host's path": {simple("    volumeMounts: [{name: v, mountPath: /m, readOnly: true, subPath: a}]\n  volumes: [{name: v, hostPath: {path: /h}}]\n"), "--restart=always --mount=type=bind,source=/h/a,destination=/m,readonly img"},
-		"memory":      {simple("    volumeMounts: [{name: v, mountPath: /m}]\n  volumes: [{name: v, emptyDir: {medium: Memory, sizeLimit: 1Mi}}]\n"), "--restart=always --mount=type=tmpfs,destination=/m,tmpfs-size=1048576 img"},
+		"all below":   {simple("    volumeMounts: [{name: v, mountPath: /m, readOnly: true, recursiveReadOnly: Disabled}]\n  volumes: [{name: v, hostPath: {path: /h}}]\n"), "--restart=always --mount=type=bind,source=/h,destination=/m,readonly,bind-recursive=writable img"},
+		"propagation": {simple("    volumeMounts: [{name: v, mountPath: /m, mountPropagation: Bidirectional}, {name: w, mountPath: /n, readOnly: true, mountPropagation: HostToContainer}]\n  volumes: [{name: v, hostPath: {path: /h}}, {name: w, hostPath: {path: /w, type: DirectoryOrCreate}}]\n"), "--restart=always --mount=type=bind,source=/h,bind-propagation=rshared,destination=/m --volume=/w:/n:ro,rslave img"},
+		"expression":  {simple("    env: [{name: A, value: x}]\n    volumeMounts: [{name: v, mountPath: /m, subPathExpr: $(A)/y}]\n  volumes: [{name: v, hostPath: {path: /h}}]\n"), "--env=A=x --restart=always --mount=type=bind,source=/h/x/y,destination=/m img"},
+		"image":       {simple("    volumeMounts: [{name: v, mountPath: /m, subPath: d}]\n  volumes: [{name: v, image: {reference: 'x:1'}}]\n"), "--restart=always --mount=type=image,source=x:1,image-subpath=d,destination=/m,readonly img"},
+		"own users":   {simple("  hostUsers: false\n"), "--userns=auto --restart=always img"},
+		"host users":  {simple("  hostUsers: true\n"), "--restart=always img"},
+		"user namespace": {
+			strings.Replace(simple("  hostUsers: false\n"), "{name: p}", "{name: p, annotations: {io.podman.annotations.userns: keep-id}}", 1),
+			"--annotation=io.podman.annotations.userns=keep-id --userns=keep-id --restart=always img",
+		},
+		"memory": {simple("    volumeMounts: [{name: v, mountPath: /m}]\n  volumes: [{name: v, emptyDir: {medium: Memory, sizeLimit: 1Mi}}]\n"), "--restart=always --mount=type=tmpfs,destination=/m,tmpfs-size=1048576 img"},
 	} {
 		p, _, err := Play([]byte(c.yaml), nil)
 		if err != nil {
@@ -163,4 +173,35 @@ func FuzzPlay(f *testing.F) {
 			t.Error("neither a plan nor an error")
 		}
 	})
+}
+
+func TestPlay_RefusesWhatExcludesEachOther(t *testing.T) {
+	for more, want := range map[string]string{
+		"  hostUsers: false\n  shareProcessNamespace: true\n":                                                                                              "shareProcessNamespace is not supported with user namespaces",
+		"    volumeMounts: [{name: v, mountPath: /m, subPath: a, subPathExpr: b}]\n  volumes: [{name: v, hostPath: {path: /h}}]\n":                         "exclude each other",
+		"    volumeMounts: [{name: v, mountPath: /m, subPathExpr: $(NO)}]\n  volumes: [{name: v, hostPath: {path: /h}}]\n":                                 "names a variable that is not there",
+		"    env: [{name: A, value: ..}]\n    volumeMounts: [{name: v, mountPath: /m, subPathExpr: $(A)}]\n  volumes: [{name: v, hostPath: {path: /h}}]\n": "leaves the volume",
+		"    volumeMounts: [{name: v, mountPath: /m, mountPropagation: Bidirectional}]\n  volumes: [{name: v, emptyDir: {}}]\n":                            "needs a hostPath",
+		"    volumeMounts: [{name: v, mountPath: /m, mountPropagation: Some}]\n  volumes: [{name: v, hostPath: {path: /h}}]\n":                             "is not one of None",
+	} {
+		if _, _, err := Play([]byte(simple(more)), nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", more, err, want)
+		}
+	}
+}
+
+func TestGenerate_TellsOfUserNamespaces(t *testing.T) {
+	for _, c := range []struct {
+		g    plan.Generate
+		want string
+	}{
+		{plan.Generate{OwnUsers: true}, "hostUsers: false"},
+		{plan.Generate{Annotations: map[string]string{plan.UsernsAnnotation: "keep-id"}}, plan.UsernsAnnotation + ": keep-id"},
+	} {
+		c.g.Kind, c.g.Name, c.g.Members = "Pod", "p", []plan.Member{{Name: "c", Image: "img"}}
+		text, _, err := generate(&c.g)
+		if err != nil || !strings.Contains(text, c.want) {
+			t.Errorf("%v\n%s\nwithout %s", err, text, c.want)
+		}
+	}
 }

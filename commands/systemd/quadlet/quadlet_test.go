@@ -292,3 +292,23 @@ func spent(t *testing.T) time.Duration {
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
+
+func TestGenerate_PassesOnWhatConfines(t *testing.T) {
+	for keys, want := range map[string]string{
+		"Mask=/proc/x:/y":                    "--security-opt=mask=/proc/x:/y ",
+		"Unmask=ALL":                         "--security-opt=unmask=ALL ",
+		"Unmask=/proc/kcore":                 "--security-opt=unmask=/proc/kcore ",
+		"UserNS=nomap":                       "--userns=nomap ",
+		"RemapUsers=auto":                    "--userns=auto ",
+		"RemapUsers=auto\nRemapUidSize=2000": "--userns=auto:size=2000 ",
+	} {
+		_, units := generate(t, map[string]string{"x.container": "[Container]\nImage=a\n" + keys + "\n"})
+		if units[0].Err != nil || !strings.Contains(units[0].Text, want) {
+			t.Errorf("%s: %v\n%s", keys, units[0].Err, units[0].Text)
+		}
+	}
+	_, units := generate(t, map[string]string{"x.container": "[Container]\nImage=a\nRemapUsers=auto\nRemapUid=1:2:3\n"})
+	if units[0].Err == nil || !strings.Contains(units[0].Err.Error(), "RemapUsers=auto with RemapUid=") {
+		t.Errorf("RemapUid= beside auto: %v", units[0].Err)
+	}
+}

@@ -93,6 +93,21 @@ func TestIDs_WholeLifeWithoutTheUsers(t *testing.T) {
 	s.OK("rm", "-f", "two", "three")
 }
 
+func TestIDs_ChosenAtOnceDiffer(t *testing.T) {
+	s, img := foreign(t)
+	// Sixteen that choose from the same ids.
+	s.Shell("for n in $(seq 16); do skiff create --name at$n --userns auto:size=10 --network none " + img + " true >/dev/null & done; wait").Exits(0)
+	seen := map[string]string{}
+	for n := range 16 {
+		name := fmt.Sprint("at", n+1)
+		first := s.Inspect(name, "{{range .HostConfig.IDMappings.UidMap}}{{.host_id}} {{.size}}{{end}}")
+		if other := seen[first]; other != "" {
+			t.Errorf("%s and %s have the same ids: %s", name, other, first)
+		}
+		seen[first] = name
+	}
+}
+
 func TestIDs_SharedNetworkWithOtherIDs(t *testing.T) {
 	s, img := foreign(t)
 	sleeper(s, img, "--name", "peer", "--hostname", "peer", "--ipc", "shareable")
