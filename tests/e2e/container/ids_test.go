@@ -182,6 +182,9 @@ func vanishes(s *harness.Session, img string, flags ...string) {
 			s.T.Fatal("no monitor")
 		}
 		(<-done).Exits(137)
+		if left, _ := filepath.Glob(filepath.Join(s.Store(), "tmp", "removed-*")); len(left) > 0 {
+			s.T.Errorf("not deleted: %v", left)
+		}
 		harness.Equal(s.T, "what is left for the next command", s.OK("ps", "-aq"), "")
 		s.Skiff("rm", name).Exits(1).Complains("No such container: " + name)
 	}
