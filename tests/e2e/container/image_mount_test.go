@@ -47,6 +47,7 @@ func TestImageMount_KeepsItsImage(t *testing.T) {
 	s.OK("exec", "it", "sh", "-c", "echo mine >/i/top")
 	s.Skiff("exec", "it", "cat", "/i/top").Exits(0).Prints("mine")
 	harness.Equal(t, "what inspect says", s.Inspect("it", `{{range .Mounts}}{{.Type}} {{.Source}} {{.Destination}} {{.RW}}{{end}}`), "image files:1 /i true")
+	s.Skiff("system", "df", "--format", "{{.Type}} {{.Active}}").Exits(0).Says("Images 2")
 	id := s.Inspect("files:1", "{{.Id}}")
 	s.Skiff("rmi", "files:1").Exits(1).Complains("is using its referenced image")
 	s.Skiff("rmi", "-f", id).Exits(1).Complains("image is being used by running container")
