@@ -25,7 +25,8 @@ VULNDB := https://vuln.go.dev
 # driver of that name, which `go build ./...` wants to compile.
 BUILD_NEEDS := gcc libc6-dev libseccomp-dev libbtrfs-dev pkg-config uidmap file
 TEST_NEEDS := busybox-static skopeo umoci docker-registry tmux shellcheck \
-	mmdebstrap util-linux iproute2 passt fuse-overlayfs xfsprogs e2fsprogs
+	mmdebstrap util-linux iproute2 passt fuse-overlayfs xfsprogs e2fsprogs btrfs-progs \
+	strace zsh fish bzip2 xz-utils zstd
 VM_NEEDS := qemu-system-x86 mmdebstrap e2fsprogs
 BENCH_NEEDS := hyperfine crun podman iperf3 slirp4netns passt
 
