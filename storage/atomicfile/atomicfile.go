@@ -1,5 +1,5 @@
 // Package atomicfile publishes files: a reader sees the old contents or the
-// new, never a part. It uses nothing beyond the standard library, so that the
+// new, never a part. It uses little beyond the standard library, so that the
 // stage program may link it.
 package atomicfile
 

@@ -56,7 +56,7 @@ func Keep(name string, size int64, program func() (string, error)) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return err
 	}
-	// What is left of an attempt is of no use, and harms nobody if it stays.
+	// Where even unnamed files are not to be had, something may be left of an attempt.
 	_ = atomicfile.Reclaim(filepath.Dir(name), filepath.Base(name))
 	if err := write(name, contents); err != nil {
 		return err
@@ -71,7 +71,7 @@ func write(name, contents string) error {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	// Durable: after a power cut it is whole or absent.
-	return atomicfile.Write(name, []byte(contents), 0o555, atomicfile.Durable)
+	return atomicfile.Fill(name, []byte(contents), 0o555, atomicfile.Durable)
 }
 
 // Checked reports whether Keep has compared the file with its name in this boot.
