@@ -8,6 +8,8 @@ import (
 	"hash/crc32"
 	"os"
 	"strconv"
+
+	"skiff/storage/quickjson"
 )
 
 // A document is a JSON object that begins with the checksum of all that follows
@@ -52,7 +54,7 @@ func (e *NewerError) Hint() string {
 
 // Encode returns v, which must be a struct or a map, as a document.
 func Encode(v any) ([]byte, error) {
-	data, err := json.Marshal(v)
+	data, err := quickjson.Marshal(v)
 	if err != nil || len(data) < len("{}")+1 || data[0] != '{' {
 		return data, err
 	}
@@ -68,7 +70,7 @@ func Decode(path string, data []byte, v any, version *int, known int) error {
 	if err := checkSum(path, data); err != nil {
 		return err
 	}
-	failed := json.Unmarshal(data, v)
+	failed := quickjson.Unmarshal(data, v)
 	if failed != nil {
 		// A newer format may have other types, too.
 		var head struct{ Version int }

@@ -16,6 +16,7 @@ import (
 	"skiff/storage"
 	"skiff/storage/atomicfile"
 	"skiff/storage/lock"
+	"skiff/storage/quickjson"
 )
 
 // record is the part of containers/storage's image record that we read.
@@ -160,7 +161,7 @@ func parseRecord(object []byte) (*record, error) {
 				continue
 			}
 		}
-		if err := json.Unmarshal(value, field); err != nil {
+		if err := quickjson.Unmarshal(value, field); err != nil {
 			return nil, fmt.Errorf("read image record: %s: %w", key, err)
 		}
 	}
@@ -174,7 +175,7 @@ func (r *record) image() (*Image, error) {
 		return nil, nil
 	}
 	var m Metadata
-	if err := json.Unmarshal([]byte(r.Metadata), &m); err != nil {
+	if err := quickjson.Unmarshal([]byte(r.Metadata), &m); err != nil {
 		return nil, fmt.Errorf("read record of image %s: %w", r.ID, err)
 	}
 	img := &Image{
@@ -225,7 +226,7 @@ func (img *Image) readConfig(st *storage.Store) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(data, &img.Config); err != nil {
+	if err := quickjson.Unmarshal(data, &img.Config); err != nil {
 		return nil, img.damagedConfig(st, err.Error())
 	}
 	return data, nil
