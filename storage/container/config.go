@@ -155,6 +155,7 @@ type Process struct {
 	Cmd          []string            `json:"Cmd"`
 	Healthcheck  *Healthcheck        `json:"Healthcheck,omitempty"`
 	StartupCheck *StartupCheck       `json:"StartupHealthCheck,omitempty"`
+	ReadyCheck   *ReadyCheck         `json:"ReadinessCheck,omitempty"`
 	Image        string              `json:"Image"` // as the user typed it
 	Volumes      map[string]struct{} `json:"Volumes"`
 	WorkingDir   string              `json:"WorkingDir"`
@@ -190,6 +191,36 @@ type StartupCheck struct {
 	Retries   int           `json:"Retries,omitempty"`
 	Successes int           `json:"Successes,omitempty"`
 }
+
+// ReadyCheck tells whether the container can do its work now, as Kubernetes'
+// readinessProbe does: nothing is done to one that cannot. It is looked at from Delay
+// after the start, and when the start-up is over, and is ready after Successes in
+// turn, 0 being one, until it has failed Retries times in turn, 0 being three.
+type ReadyCheck struct {
+	Test      []string      `json:"Test,omitempty"`
+	Interval  time.Duration `json:"Interval,omitempty"`
+	Timeout   time.Duration `json:"Timeout,omitempty"`
+	Delay     time.Duration `json:"Delay,omitempty"`
+	Retries   int           `json:"Retries,omitempty"`
+	Successes int           `json:"Successes,omitempty"`
+}
+
+// regular is a check with the same test, nil for none.
+func (r *ReadyCheck) regular() *Healthcheck {
+	if r == nil {
+		return nil
+	}
+	return &Healthcheck{Test: r.Test}
+}
+
+// Command is as Healthcheck's.
+func (r *ReadyCheck) Command(shell []string) []string { return r.regular().Command(shell) }
+
+// Exists is as Healthcheck's.
+func (r *ReadyCheck) Exists() bool { return r.regular().Exists() }
+
+// Probe is as Healthcheck's.
+func (r *ReadyCheck) Probe() *hook.Handler { return r.regular().Probe() }
 
 // regular is a check with the same test, nil for none.
 func (s *StartupCheck) regular() *Healthcheck {

@@ -27,7 +27,11 @@ func (c *Container) RunningLink() string { return filepath.Join(c.Store.Running(
 // UnusedVolumes returns AnonymousVolumes without those that another container
 // has taken over with --volumes-from.
 func (c *Container) UnusedVolumes() []string {
-	dirs := slices.DeleteFunc(c.AnonymousVolumes(), state.NamedVolume)
+	return c.notOfOthers(slices.DeleteFunc(c.AnonymousVolumes(), state.NamedVolume))
+}
+
+// notOfOthers returns those volumes of c that no other container has.
+func (c *Container) notOfOthers(dirs []string) []string {
 	if len(dirs) == 0 {
 		return nil
 	}

@@ -81,9 +81,13 @@ func (c *Container) syncNames(dir string) error {
 	return atomicfile.SyncDir(dir)
 }
 
-// FinishRenames takes the names away that killed renames have left.
-func FinishRenames(st *storage.Store) error {
+// FinishNotes takes the names away that killed renames have left, and the volumes that
+// killed removals and creations have.
+func FinishNotes(st *storage.Store) error {
 	return temp.Finish(st, func(dir string) error {
+		if err := finishVolumes(st, dir); err != nil {
+			return err
+		}
 		text, err := os.ReadFile(filepath.Join(dir, renameNote))
 		if errors.Is(err, os.ErrNotExist) {
 			return nil // not begun

@@ -41,7 +41,7 @@ func TestFinishRenames(t *testing.T) {
 				t.Fatal(err)
 			}
 			// Its maker lives still.
-			if err := FinishRenames(st); err != nil {
+			if err := FinishNotes(st); err != nil {
 				t.Error(err)
 			}
 			note.Leave()
@@ -55,7 +55,7 @@ func TestFinishRenames(t *testing.T) {
 				}
 				defer op.Release()
 			}
-			if err := FinishRenames(st); (err != nil) != test.busy {
+			if err := FinishNotes(st); (err != nil) != test.busy {
 				t.Error(err)
 			}
 			entries, err := os.ReadDir(st.Names())

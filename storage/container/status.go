@@ -1,6 +1,7 @@
 package container
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -24,6 +25,8 @@ type Status struct {
 	Recorded state.State
 	// Health is nil for a container without a check, and one that does not run.
 	Health *state.Health
+	// Readiness is nil where nobody looks at it, and for one that does not run.
+	Readiness *state.Readiness
 }
 
 // Running reports whether the container has a living process.
@@ -96,11 +99,30 @@ func (c *Container) status(marked func() bool) (Status, error) {
 	case st.StartedAt.IsZero():
 		out.State = "created"
 	}
-	if out.Running() && c.Config.Config.Checked() {
+	if p := &c.Config.Config; out.Running() && (p.Checked() || p.ReadyCheck.Exists()) {
 		h := state.ReadHealth(c.Dir())
-		out.Health = &h
+		if p.ReadyCheck.Exists() {
+			out.Readiness = cmp.Or(h.Readiness, &state.Readiness{Log: []state.Check{}})
+		}
+		if h.Readiness = nil; p.Checked() {
+			out.Health = &h
+		}
 	}
 	return out, nil
+}
+
+// Ready reports whether the container can do its work, as far as that is known: by
+// its readiness check, else by its health; of one that has neither, that it runs.
+func (s Status) Ready() bool {
+	switch {
+	case s.State != "running": // nor paused
+		return false
+	case s.Readiness != nil:
+		return s.Readiness.Ready
+	case s.Health != nil:
+		return s.Health.Status == state.Healthy
+	}
+	return true
 }
 
 // marked reports whether the container is marked as running, which it is from

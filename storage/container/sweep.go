@@ -45,7 +45,7 @@ func Sweep(st *storage.Store, ready func() error) error {
 	for _, id := range dead {
 		failed = errors.Join(failed, sweepOne(st, id))
 	}
-	return errors.Join(failed, FinishRenames(st), temp.Sweep(st))
+	return errors.Join(failed, FinishNotes(st), temp.Sweep(st))
 }
 
 // sweepOne looks after one entry of Store.Running.
@@ -86,15 +86,10 @@ func sweepOne(st *storage.Store, id string) error {
 			return err
 		}
 	}
-	volumes := c.UnusedVolumes()
-	if err := c.Remove(); err != nil && !errors.Is(err, ErrNotFound) {
+	if err := c.RemoveWith(c.UnusedVolumes()); !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	var failed error
-	for _, dir := range volumes {
-		failed = errors.Join(failed, os.RemoveAll(dir))
-	}
-	return failed
+	return nil
 }
 
 // reclaim deletes what a dead monitor has left of files that it was about to write.

@@ -248,6 +248,15 @@ func Remove(st *storage.Store, name string) error {
 	if _, err := Inspect(st, name); err != nil {
 		return err
 	}
+	if err := Discard(st, name); err != nil {
+		return err
+	}
+	Emit(st, name, "destroy")
+	return nil
+}
+
+// Discard is Remove, whatever the volume's record says, and without an event.
+func Discard(st *storage.Store, name string) error {
 	// First out of sight, so that a killed removal leaves no half volume but what
 	// the next command sweeps.
 	gone := filepath.Join(st.Temp(), "removed-"+NewName())
@@ -264,7 +273,6 @@ func Remove(st *storage.Store, name string) error {
 		}
 		return fmt.Errorf("remove volume %s: %w", name, err)
 	}
-	Emit(st, name, "destroy")
 	if err := os.RemoveAll(gone); err != nil {
 		return fmt.Errorf("remove volume %s: %w", name, err)
 	}

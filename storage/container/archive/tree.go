@@ -13,6 +13,8 @@ import (
 	"path"
 	"strings"
 
+	"skiff/storage/beneath"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -42,22 +44,11 @@ func (t Tree) Open(name string, flags int) (*os.File, error) { return t.open(nam
 // open resolves name in the tree. The empty name is the tree itself.
 func (t Tree) open(name string, flags int) (*os.File, error) {
 	name = strings.TrimLeft(path.Clean("/"+name), "/")
-	if name == "" {
-		name = "."
+	fd, err := beneath.Open(int(t.dir.Fd()), name, flags, 0, t.resolve)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: "/" + name, Err: err}
 	}
-	how := unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC), Resolve: t.resolve}
-	for {
-		fd, err := unix.Openat2(int(t.dir.Fd()), name, &how)
-		// EAGAIN: somebody moved a directory meanwhile, so that ".." could not be
-		// proven to stay beneath.
-		if errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) {
-			continue
-		}
-		if err != nil {
-			return nil, &fs.PathError{Op: "open", Path: "/" + name, Err: err}
-		}
-		return os.NewFile(uintptr(fd), name), nil
-	}
+	return os.NewFile(uintptr(fd), name), nil
 }
 
 // parent opens the directory that name lies in and returns it with name's last

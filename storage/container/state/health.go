@@ -28,6 +28,17 @@ type Health struct {
 	Status        string
 	FailingStreak int
 	Log           []Check // the last five, oldest first
+	// Readiness is nil for a container whose readiness nobody looks at.
+	Readiness *Readiness `json:",omitempty"`
+}
+
+// Readiness says whether a container can do its work now, and how the last checks of
+// that went.
+type Readiness struct {
+	Ready bool
+	// Streak is how many checks in turn went the other way than Ready says.
+	Streak int
+	Log    []Check // the last five, oldest first
 }
 
 // Check is one run of the health check. ExitCode is -1 where it could not be run
