@@ -8,6 +8,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -62,6 +63,8 @@ func Open(dir string, uid int) (*Store, error) {
 	if errors.Is(err, os.ErrNotExist) {
 		if err = os.MkdirAll(dir, 0o700); err == nil {
 			info, err = os.Lstat(dir)
+		} else if errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.EROFS) {
+			err = fmt.Errorf("%w: set XDG_DATA_HOME to a directory that may be written (in a unit with StateDirectory=NAME: Environment=XDG_DATA_HOME=%%S/NAME)", err)
 		}
 	}
 	if err != nil {
@@ -143,3 +146,15 @@ func (s *Store) ImagesLock() string { return filepath.Join(s.Dir, "images.lock")
 // IDsLock is the lock file that creating a container with --userns auto takes, so
 // that no two choose the same ids. It is taken after ImagesLock.
 func (s *Store) IDsLock() string { return filepath.Join(s.Dir, "ids.lock") }
+
+// Glob returns the paths in dir that a pattern matches ([path.Match], with slashes
+// between its parts). Unlike [filepath.Glob] it takes dir as it is: that is the user's to
+// choose, and may be called [work]. A directory that cannot be read has no files, and
+// so has a malformed pattern.
+func Glob(dir, pattern string) []string {
+	names, _ := fs.Glob(os.DirFS(dir), pattern)
+	for i, name := range names {
+		names[i] = filepath.Join(dir, name)
+	}
+	return names
+}

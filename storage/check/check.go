@@ -405,9 +405,8 @@ func (c *checker) programs() error {
 }
 
 // attempts looks for files that were never published, of processes that died.
-func (c *checker) attempts() error {
-	dirs, err := filepath.Glob(filepath.Join(c.st.Containers(), "*"))
-	for _, dir := range append(dirs, c.st.Cache(), filepath.Join(c.st.Cache(), "pushed")) {
+func (c *checker) attempts() (err error) {
+	for _, dir := range append(storage.Glob(c.st.Containers(), "*"), c.st.Cache(), filepath.Join(c.st.Cache(), "pushed")) {
 		left, failed := atomicfile.Attempts(dir)
 		err = errors.Join(err, failed)
 		for _, path := range left {

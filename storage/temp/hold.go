@@ -33,10 +33,9 @@ func (d *Dir) Hold(layers ...string) error {
 }
 
 // Held returns the layers that living processes hold.
-func Held(st *storage.Store) (map[string]bool, error) {
-	lists, err := filepath.Glob(filepath.Join(st.Temp(), "*", holdName))
+func Held(st *storage.Store) (_ map[string]bool, err error) {
 	held := make(map[string]bool)
-	for _, list := range lists {
+	for _, list := range storage.Glob(st.Temp(), "*/"+holdName) {
 		l, busy := lock.TryExisting(filepath.Join(filepath.Dir(list), lockName))
 		if busy == nil {
 			l.Release()

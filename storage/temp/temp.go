@@ -193,9 +193,8 @@ func sweep(st *storage.Store, wanted func(path string) bool, remove func(path st
 
 // SweepTransfers deletes the directories of all transfers. The caller makes
 // sure that none is alive, and has undone what they left elsewhere.
-func SweepTransfers(st *storage.Store) error {
-	dirs, err := filepath.Glob(filepath.Join(st.Temp(), transferPrefix+"*"))
-	for _, dir := range dirs {
+func SweepTransfers(st *storage.Store) (err error) {
+	for _, dir := range storage.Glob(st.Temp(), transferPrefix+"*") {
 		err = errors.Join(err, os.RemoveAll(dir))
 	}
 	return err

@@ -165,6 +165,11 @@ func Mirrors(ctx context.Context) ([]string, error) {
 // call runs one courier from start to end. st is nil for a request that needs no
 // store.
 func call(ctx context.Context, st *storage.Store, request message.Request, archive *os.File, watch OnEvent) (message.Result, error) {
+	return convey(ctx, st, request, archive, nil, watch)
+}
+
+// convey is call with a standard output, which may be nil.
+func convey(ctx context.Context, st *storage.Store, request message.Request, archive, out *os.File, watch OnEvent) (message.Result, error) {
 	if st != nil {
 		request.StoreDir = st.Dir
 	}
@@ -184,7 +189,7 @@ func call(ctx context.Context, st *storage.Store, request message.Request, archi
 	// The parent-death signal is tied to the thread that starts the child.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	cmd, err := start(archive, stderr, requestRead, replyWrite)
+	cmd, err := start(archive, out, stderr, requestRead, replyWrite)
 	requestRead.Close()
 	replyWrite.Close()
 	if err != nil {
@@ -216,7 +221,7 @@ func call(ctx context.Context, st *storage.Store, request message.Request, archi
 	return message.Result{}, fmt.Errorf("courier ended without an answer: %w%s", errors.Join(sendErr, waitErr, readErr), stderr)
 }
 
-func start(archive *os.File, stderr io.Writer, requests, replies *os.File) (*exec.Cmd, error) {
+func start(archive, out *os.File, stderr io.Writer, requests, replies *os.File) (*exec.Cmd, error) {
 	cmd, program, err := embedded.Command()
 	if err != nil {
 		return nil, err
@@ -226,6 +231,9 @@ func start(archive *os.File, stderr io.Writer, requests, replies *os.File) (*exe
 	}
 	if archive != nil {
 		cmd.Stdin = archive
+	}
+	if out != nil {
+		cmd.Stdout = out
 	}
 	cmd.Stderr = stderr
 	cmd.ExtraFiles = []*os.File{requests, replies} // message.RequestFD, ReplyFD

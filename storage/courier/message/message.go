@@ -61,6 +61,7 @@ type Request struct {
 	PutManifest *PutManifest `json:"putManifest,omitempty"`
 	Mirrors     *Mirrors     `json:"mirrors,omitempty"`
 	Download    *Download    `json:"download,omitempty"`
+	Decompress  *Decompress  `json:"decompress,omitempty"`
 }
 
 // Registries is how registries are talked to.
@@ -361,6 +362,10 @@ type Downloaded struct {
 	Modified int64  `json:"modified,omitempty"` // Unix seconds; 0 when not said
 	Digest   string `json:"digest,omitempty"`   // sha256:<hex> of what was fetched
 }
+
+// Decompress undoes the compression, xz or zstd, of what comes on the courier's
+// standard input, and writes it to its standard output.
+type Decompress struct{}
 
 // Mirrors asks which mirrors of Docker Hub registries.conf(5) names.
 type Mirrors struct{}

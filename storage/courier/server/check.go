@@ -98,8 +98,8 @@ func (s *session) check(ctx context.Context, want *message.Check) (message.Resul
 			return message.Result{}, err
 		}
 		defer alone.Release()
-		// What the mending puts aside is swept if it is killed.
-		if s.temp, err = temp.Make(ctx, s.st); err != nil {
+		// What the mending puts aside, and was writing, is swept if it is killed.
+		if s.temp, err = temp.MakeTransfer(ctx, s.st); err != nil {
 			return message.Result{}, err
 		}
 		if err := os.Setenv("TMPDIR", s.temp.Path); err != nil {

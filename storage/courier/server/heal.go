@@ -140,24 +140,58 @@ func (s *session) deleteStrays() error {
 		}
 		for _, e := range entries {
 			id, _, _ := strings.Cut(e.Name(), ".")
-			if len(id) != 64 || known[id] {
+			path := filepath.Join(s.st.Graph(), table, e.Name())
+			switch {
+			case slices.ContainsFunc(libraryWork, func(prefix string) bool { return strings.HasPrefix(e.Name(), prefix) }):
+				err = os.RemoveAll(path)
+			case len(id) != 64 || known[id]:
 				continue
-			}
-			if table == imageTable.dir {
+			case table == imageTable.dir:
 				err = os.RemoveAll(filepath.Join(s.st.Graph(), table, id))
-			} else {
+			default:
 				err = s.dropLayerFiles(id)
 			}
 			failed = errors.Join(failed, err)
 		}
 	}
-	return failed
+	for _, path := range storage.Glob(filepath.Join(runRoot(s.st), layerTable.dir), ".tmp-*") {
+		failed = errors.Join(failed, os.Remove(path))
+	}
+	return errors.Join(failed, dropIdleNames(s.st, known))
+}
+
+// libraryWork begins the names of what containers/storage makes beside its tables and
+// layers for a moment: the next table, before the rename, and what it tries out when it
+// opens a store for the first time. Whoever makes that is a transfer, so that all that
+// the healer finds is of the dead.
+var libraryWork = []string{".tmp-", "compat", "metacopy-check", "opaque-bug-check", "volatile-check"}
+
+// dropIdleNames deletes the short names (in l/) of layers that are not known: their
+// maker died before it wrote into the layer which name it has.
+func dropIdleNames(st *storage.Store, known map[string]bool) error {
+	dir := filepath.Join(st.Layers(), "l")
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		// ../<id>/diff
+		leads, failed := os.Readlink(path)
+		if failed == nil && known[filepath.Base(filepath.Dir(leads))] {
+			continue
+		}
+		if failed == nil {
+			failed = os.Remove(path)
+		}
+		err = errors.Join(err, failed)
+	}
+	return err
 }
 
 // emptyStaging deletes every staging directory.
-func (s *session) emptyStaging() error {
-	staged, err := filepath.Glob(filepath.Join(s.st.Layers(), "staging", "*"))
-	for _, dir := range staged {
+func (s *session) emptyStaging() (err error) {
+	for _, dir := range storage.Glob(filepath.Join(s.st.Layers(), "staging"), "*") {
 		// A dead courier's child may still be unpacking what is left in its pipe.
 		failed := os.RemoveAll(dir)
 		for try := 0; errors.Is(failed, unix.ENOTEMPTY) && try < emptyTries; try++ {

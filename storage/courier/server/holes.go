@@ -10,6 +10,7 @@ import (
 	tarsplit "github.com/vbatts/tar-split/tar/storage"
 	"golang.org/x/sys/unix"
 
+	"skiff/storage/beneath"
 	"skiff/storage/container/archive"
 )
 
@@ -81,10 +82,7 @@ func (h *holes) dig(dir string) {
 
 // digFile digs the holes of one file.
 func (h *holes) digFile(root int, found []hole) {
-	fd, err := unix.Openat2(root, found[0].name, &unix.OpenHow{
-		Flags:   unix.O_RDWR | unix.O_CLOEXEC | unix.O_NOFOLLOW | unix.O_NONBLOCK,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_SYMLINKS,
-	})
+	fd, err := beneath.Open(root, found[0].name, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_SYMLINKS)
 	if err != nil {
 		return
 	}

@@ -398,6 +398,6 @@ func (s *session) rememberPushed(diffID digest.Digest, as ispec.Descriptor, out 
 	dir := filepath.Join(s.st.Cache(), pushedDir)
 	if os.MkdirAll(dir, 0o700) == nil {
 		_ = atomicfile.Reclaim(dir, diffID.Encoded())
-		_ = atomicfile.Write(filepath.Join(dir, diffID.Encoded()), data, 0o600, atomicfile.Volatile)
+		_ = atomicfile.Fill(filepath.Join(dir, diffID.Encoded()), data, 0o600, atomicfile.Volatile)
 	}
 }

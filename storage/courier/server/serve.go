@@ -176,7 +176,7 @@ func (s *session) serve(ctx context.Context, request *message.Request) (message.
 	return message.Result{}, errors.New("request without a verb")
 }
 
-// serveWithoutStore does what concerns registries alone.
+// serveWithoutStore does what concerns no store.
 func serveWithoutStore(ctx context.Context, request *message.Request) (result message.Result, served bool, err error) {
 	switch {
 	case request.Login != nil:
@@ -191,6 +191,8 @@ func serveWithoutStore(ctx context.Context, request *message.Request) (result me
 		err = putManifest(ctx, request.PutManifest)
 	case request.Download != nil:
 		result.Downloaded, err = fetchURL(ctx, os.Stdin, request.Download)
+	case request.Decompress != nil:
+		err = undo(os.Stdout, os.Stdin)
 	case request.Mirrors != nil:
 		result.Names, err = mirrors()
 	default:

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// transferLock is held shared by every process that adds layers, and
+	// transferLock is held shared by every process that changes layers or records, and
 	// exclusive by one that deletes what dead ones left.
 	transferLock = "pulls.lock"
 	// layersLock is held while a layer is put in place.
@@ -50,11 +50,33 @@ func begin(st *storage.Store, report func(message.Event)) (*session, error) {
 			return nil, err
 		}
 	}
-	if s.store, err = openStore(st); err != nil {
+	if s.store, err = openNew(st); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
+
+// openNew is openStore where the library may still have to try out what the file system
+// can do: if it dies meanwhile, the next command deletes what it made for that.
+func openNew(st *storage.Store) (_ cstorage.Store, err error) {
+	if tried := storage.Glob(filepath.Join(runRoot(st), "overlay"), "overlay-*"); len(tried) > 0 {
+		return openStore(st)
+	}
+	alive, err := lock.Shared(context.Background(), filepath.Join(st.Dir, transferLock))
+	if err != nil {
+		return nil, err
+	}
+	defer alive.Release()
+	d, err := temp.MakeTransfer(context.Background(), st)
+	if err != nil && !reserve.IsFull(err) {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, d.Remove()) }()
+	return openStore(st)
+}
+
+// runRoot is where the library keeps what it has found out about the file system.
+func runRoot(st *storage.Store) string { return filepath.Join(st.Cache(), "run") }
 
 // beginRecords is begin for what changes records only: opening the store costs
 // more than that.
@@ -140,8 +162,14 @@ func (s *session) spreadLayers() {
 // beginRemoval makes this process one that takes layers away, which works on a
 // full disk, too. If it dies half way, the next command deletes the rest. It
 // lasts until the end of the session.
-func (s *session) beginRemoval(ctx context.Context) (err error) {
+func (s *session) beginRemoval(ctx context.Context) error {
 	reserve.UseIfFull(s.st)
+	return s.beginRecording(ctx)
+}
+
+// beginRecording makes this process one that changes records. If it dies half way, the
+// next command deletes what it was writing. It lasts until the end of the session.
+func (s *session) beginRecording(ctx context.Context) (err error) {
 	if s.transfer, err = lock.Shared(ctx, filepath.Join(s.st.Dir, transferLock)); err != nil {
 		return err
 	}
@@ -157,7 +185,7 @@ func (s *session) beginRemoval(ctx context.Context) (err error) {
 func openStore(st *storage.Store) (cstorage.Store, error) {
 	options := types.StoreOptions{
 		GraphRoot:       st.Graph(),
-		RunRoot:         filepath.Join(st.Cache(), "run"),
+		RunRoot:         runRoot(st),
 		GraphDriverName: "overlay",
 		// Without this the driver bind-mounts its home onto itself.
 		GraphDriverOptions: []string{"overlay.skip_mount_home=true"},

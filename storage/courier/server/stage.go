@@ -212,9 +212,17 @@ func (u *unpacking) ApplyDiff(dest string, options *archive.TarOptions, _ *graph
 		return staged{}, u.explain(err)
 	}
 	defer stream.Close()
-	if err := chrootarchive.UntarUncompressed(stream, dest, options); watch.refused.Load() {
+	unpack := io.ReadCloser(stream)
+	if setIDRefused(dest) {
+		unpack = withoutSetID(stream)
+		defer unpack.Close()
+	}
+	if err := chrootarchive.UntarUncompressed(unpack, dest, options); watch.refused.Load() {
 		return staged{}, message.Fail(message.ErrInvalid, "failed to register layer: "+errNoOwner.Error())
 	} else if err != nil {
+		return staged{}, u.explain(err)
+	}
+	if _, err := io.Copy(io.Discard, unpack); err != nil {
 		return staged{}, u.explain(err)
 	}
 	// The tar may end before the blob does; the digests cover all of it.

@@ -395,8 +395,7 @@ func usedByContainers(st *storage.Store, layers []string) map[string]bool {
 	if len(layers) == 0 {
 		return used
 	}
-	configs, _ := filepath.Glob(filepath.Join(st.Containers(), "*", "config.json")) // the pattern is right
-	for _, path := range configs {
+	for _, path := range storage.Glob(st.Containers(), "*/config.json") {
 		data, err := os.ReadFile(path)
 		if err != nil {
 			continue // removed meanwhile
@@ -436,7 +435,10 @@ func freeLayers(layers [][]byte, top string, images []byte) []string {
 func (s *session) dropLayerFiles(id string) error {
 	dir := filepath.Join(s.st.Layers(), id)
 	if link, err := os.ReadFile(filepath.Join(dir, "link")); err == nil && len(link) > 0 && !bytes.ContainsAny(link, "/.") {
-		_ = os.Remove(filepath.Join(s.st.Layers(), "l", string(link))) // a link that is not there does no harm
+		if err := os.Remove(filepath.Join(s.st.Layers(), "l", string(link))); err != nil && !errors.Is(err, os.ErrNotExist) {
+			// It does no harm, and goes with the next command.
+			_ = temp.WantHealing(context.Background(), s.st)
+		}
 	}
 	tables := filepath.Join(s.st.Graph(), layerTable.dir)
 	var failed error

@@ -8,7 +8,11 @@ import (
 )
 
 // tag gives an image another name, taking it from the image that had it.
-func (s *session) tag(_ context.Context, want *message.Tag) (message.Result, error) {
+func (s *session) tag(ctx context.Context, want *message.Tag) (message.Result, error) {
+	// Killed while it writes the table, it leaves a part of the next one.
+	if err := s.beginRecording(ctx); err != nil {
+		return message.Result{}, err
+	}
 	platforms := want.Platforms
 	if want.From != "" {
 		r, err := s.imageRecord(want.ID)
