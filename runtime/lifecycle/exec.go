@@ -64,7 +64,7 @@ func execProcess(c *container.Container, o *ExecOptions) (*message.Process, erro
 	cfg.Config.Env = slices.Concat(withoutKeys(cfg.Config.Env, o.Env), o.Env)
 	cfg.Config.User = firstOf(o.User, cfg.Config.User)
 	cfg.Path, cfg.Args = o.Args[0], o.Args[1:]
-	cfg.Mounts, cfg.Host.Tmpfs, cfg.Host.Devices, cfg.Host.Ulimits = nil, nil, nil, nil
+	cfg.Mounts, cfg.Host.Tmpfs, cfg.Host.Devices = nil, nil, nil
 	cfg.Host.Privileged = cfg.Host.Privileged || o.Privileged
 	cfg.Host.NetworkMode, cfg.Host.IpcMode, cfg.Host.PidMode, cfg.Host.UTSMode = "", "", "", ""
 	s, err := spec.Build(&cfg, &spec.Facts{})
@@ -84,7 +84,6 @@ func execProcess(c *container.Container, o *ExecOptions) (*message.Process, erro
 		return nil, err
 	}
 	s.Process.Env = append(withoutKeys(env, o.Env), s.Process.Env...)
-	s.Process.OOMScoreAdj = nil
 	// The container's own filter, whatever privileges the process gets
 	// (docker exec --privileged lifts it too).
 	if in.Filter, err = filter(c, &cfg.Host, s.Process.Capabilities.Bounding); err != nil {
@@ -144,7 +143,7 @@ func enterContainer(c *container.Container, pidfd, pid int, p *message.Process, 
 		stdio[i] = f.Fd()
 	}
 	// The monitor is its parent and outlives us: it records the end.
-	t := &enter.Target{Cache: c.Store.Cache(), Pidfd: pidfd, Pid: pid, Monitor: &s.monitor, ExecID: o.ID, Given: preserved(o.Preserve)}
+	t := &enter.Target{Cache: c.Store.Cache(), Pidfd: pidfd, Pid: pid, Monitor: &s.monitor, Redial: s.redial(c), ExecID: o.ID, Given: preserved(o.Preserve)}
 	_, s.console, err = t.Start(p, stdio)
 	for _, f := range files {
 		if o.Stdio == nil {
@@ -156,6 +155,15 @@ func enterContainer(c *container.Container, pidfd, pid int, p *message.Process, 
 		return nil, err
 	}
 	return s, nil
+}
+
+// redial connects to the monitor anew.
+func (s *execStream) redial(c *container.Container) func() error {
+	return func() (err error) {
+		s.monitor.Close()
+		s.monitor, err = dial(c)
+		return err
+	}
 }
 
 // pipes makes the process's standard streams and returns its ends.

@@ -40,10 +40,22 @@ func (r *relay) admit(m *monitor, c *client, body []byte) {
 	for _, fd := range fds[1:] {
 		in.Files = append(in.Files, uintptr(fd))
 	}
+	enter := func(pid int) error {
+		if err := EnterCgroups(m.cfg.Cgroups, pid); err != nil || s.OOMScore == nil {
+			return err
+		}
+		return SetOOMScore(strconv.Itoa(pid), *s.OOMScore)
+	}
+	if s.Direct != nil {
+		in.Direct, in.OpenFiles = s.Direct, m.cfg.OpenFiles
+		if s.OOMScore != nil || len(m.cfg.Cgroups) > 0 {
+			in.Enter = enter
+		}
+	}
 	pid, pidfd, err := in.Spawn()
-	if err == nil && !s.NetOnly {
+	if err == nil && !s.NetOnly && s.Direct == nil {
 		// It still waits for its configuration.
-		if err = EnterCgroups(m.cfg.Cgroups, pid); err != nil {
+		if err = enter(pid); err != nil {
 			_ = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0)
 			(&guest{pid: pid, pidfd: pidfd}).end()
 		}
@@ -62,6 +74,8 @@ func (r *relay) admit(m *monitor, c *client, body []byte) {
 		}
 	}
 	r.guests = append(r.guests, c.guest)
+	// What it came with is some 100 kB, which are given back when there is time.
+	r.settled, r.moved = false, 0
 	c.tell(message.Started, message.Running{Pid: pid})
 }
 

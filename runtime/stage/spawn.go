@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"skiff/runtime/stage/message"
 	"skiff/storage/sealed"
 )
 
@@ -18,6 +19,13 @@ type Inside struct {
 	Program int
 	Args    []string
 	Files   []uintptr // as syscall.ProcAttr has them
+	// Direct, if not nil, is executed instead of a program.
+	Direct *message.Direct
+	// OpenFiles is its soft limit of open files if Direct does not say.
+	OpenFiles uint64
+	// Enter, if not nil, is called with the child's pid before it does anything as
+	// Direct; where it fails there is no child.
+	Enter func(pid int) error
 	// NetOnly joins no namespace but the network's: the container does not see it.
 	NetOnly bool
 }
@@ -66,6 +74,9 @@ func (in *Inside) spawn() (pid, pidfd int, err error) {
 			return 0, -1, fmt.Errorf("join namespaces: %w", err)
 		}
 	}
+	if in.Direct != nil {
+		return in.execute()
+	}
 	path := selfPath
 	if in.Program > 0 {
 		// The child's own descriptors take the place of what is in the low ones.
@@ -80,6 +91,36 @@ func (in *Inside) spawn() (pid, pidfd int, err error) {
 	pid, err = syscall.ForkExec(path, in.Args, &syscall.ProcAttr{Env: Environ(), Files: in.Files, Sys: attr})
 	if err != nil {
 		return 0, -1, fmt.Errorf("start exec: %w", err)
+	}
+	return pid, pidfd, nil
+}
+
+// execute starts a fork of this thread that becomes what is to be executed.
+func (in *Inside) execute() (pid, pidfd int, err error) {
+	gate := [2]int{-1, -1}
+	if in.Enter != nil {
+		if err := unix.Pipe2(gate[:], unix.O_CLOEXEC); err != nil {
+			return 0, -1, fmt.Errorf("pipe: %w", err)
+		}
+		defer unix.Close(gate[0])
+		defer unix.Close(gate[1])
+	}
+	calls, err := in.program(in.Direct, gate)
+	if err != nil {
+		return 0, -1, err
+	}
+	if pid, pidfd, err = calls.fork(); err != nil {
+		return 0, -1, fmt.Errorf("fork: %w", err)
+	}
+	if in.Enter != nil {
+		if err = in.Enter(pid); err == nil {
+			_, err = unix.Write(gate[1], []byte{1})
+		}
+		if err != nil {
+			_ = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0)
+			(&guest{pid: pid, pidfd: pidfd}).end()
+			return 0, -1, err
+		}
 	}
 	return pid, pidfd, nil
 }

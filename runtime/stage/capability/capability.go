@@ -66,33 +66,47 @@ func Bound(set uint64) error {
 	return nil
 }
 
-// Apply sets the calling thread's other sets. What it does not have is left
-// out, as within a user namespace that is itself confined.
-func Apply(c *message.Caps) error {
-	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+// Arguments are capset(2)'s.
+type Arguments struct {
+	Header unix.CapUserHeader
+	Data   [2]unix.CapUserData
+}
+
+// Sets returns what Apply gives to the calling thread, and the ambient set.
+func Sets(c *message.Caps) (wanted *Arguments, ambient uint64, err error) {
+	wanted = &Arguments{Header: unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}}
 	var now [2]unix.CapUserData
-	if err := unix.Capget(&hdr, &now[0]); err != nil {
-		return fmt.Errorf("capget: %w", err)
+	if err := unix.Capget(&wanted.Header, &now[0]); err != nil {
+		return nil, 0, fmt.Errorf("capget: %w", err)
 	}
 	have := uint64(now[0].Permitted) | uint64(now[1].Permitted)<<32
 	permitted := c.Permitted & have
-	var data [2]unix.CapUserData
-	for i := range data {
+	for i := range wanted.Data {
 		shift := 32 * i
-		data[i] = unix.CapUserData{
+		wanted.Data[i] = unix.CapUserData{
 			Effective:   uint32(c.Effective & permitted >> shift),
 			Permitted:   uint32(permitted >> shift),
 			Inheritable: uint32(c.Inheritable & have >> shift),
 		}
 	}
-	if err := unix.Capset(&hdr, &data[0]); err != nil {
+	return wanted, c.Ambient & c.Inheritable & permitted, nil
+}
+
+// Apply sets the calling thread's other sets. What it does not have is left
+// out, as within a user namespace that is itself confined.
+func Apply(c *message.Caps) error {
+	wanted, ambient, err := Sets(c)
+	if err != nil {
+		return err
+	}
+	if err := unix.Capset(&wanted.Header, &wanted.Data[0]); err != nil {
 		return fmt.Errorf("capset: %w", err)
 	}
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
 		return fmt.Errorf("clear ambient capabilities: %w", err)
 	}
 	for i := uintptr(0); i < 64; i++ {
-		if c.Ambient&c.Inheritable&permitted&(1<<i) == 0 {
+		if ambient&(1<<i) == 0 {
 			continue
 		}
 		if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, i, 0, 0); err != nil {

@@ -118,11 +118,13 @@ type Monitor struct {
 	StdinOnce  bool
 	// Direct gives the container the monitor's own standard streams: nothing is
 	// copied, logged or attached to.
-	Direct  bool
-	Attach  *Attach // the front's own wish, nil when detached
-	Log     Log
-	Durable bool // the exit must outlive a power cut
-	BootID  string
+	Direct bool
+	Attach *Attach // the front's own wish, nil when detached
+	Log    Log
+	// OpenFiles is the soft limit of open files of what has no other.
+	OpenFiles uint64
+	Durable   bool // the exit must outlive a power cut
+	BootID    string
 	// Cgroups are the container's control groups, made by the front and removed by
 	// the monitor; OOM counts there what the kernel killed for want of memory.
 	Cgroups []string
@@ -172,25 +174,29 @@ type Restart struct {
 }
 
 // Health says how a container's health is checked: by Startup until that has
-// succeeded, then by Regular. One of them may be nil.
+// succeeded, then by Regular, and beside that whether it is ready by Ready. Two of
+// them may be nil.
 type Health struct {
-	Startup, Regular *Check
-	OnFailure        string // none or empty, kill, restart, stop
+	Startup, Regular, Ready *Check
+	OnFailure               string // none or empty, kill, restart, stop
 }
 
-// Work is the start-up's, or the regular one; nil where there is none.
-func (h *Health) Work(startup bool) *Work {
-	switch {
-	case h != nil && startup && h.Startup != nil:
-		return &h.Startup.Work
-	case h != nil && !startup && h.Regular != nil:
-		return &h.Regular.Work
+// Checks are those that there are.
+func (h *Health) Checks() (all []*Check) {
+	if h == nil {
+		return nil
 	}
-	return nil
+	for _, c := range []*Check{h.Startup, h.Regular, h.Ready} {
+		if c != nil {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
-// Check is one kind of check. Failures count after StartPeriod; Retries make the
-// container unhealthy, 0 none. Successes, at least 1, end a start-up.
+// Check is one kind of check. Failures count after StartPeriod, which is how long
+// Ready waits before it asks; Retries make the container unhealthy, or not ready, 0
+// none. Successes, at least 1, end a start-up, or make it ready.
 type Check struct {
 	Work                                          Work
 	Interval, Timeout, StartPeriod, StartInterval time.Duration
@@ -479,6 +485,30 @@ type Spawn struct {
 	// ExecID is of an exec whose end the monitor records, whatever becomes of the
 	// client; empty for others.
 	ExecID string `json:",omitempty"`
+	// Direct, if not nil, is what the monitor executes itself: a program is then
+	// not needed. One that is older than this field fails for want of it.
+	Direct *Direct `json:",omitempty"`
+	// OOMScore is the process's oom_score_adj (proc(5)), nil to leave it.
+	OOMScore *int `json:",omitempty"`
+}
+
+// Direct is a process that needs nothing looked up any more.
+type Direct struct {
+	// Paths are where its program may be; the first that may be executed is.
+	Paths    []string
+	Args     []string
+	Env      []string `json:",omitempty"`
+	Cwd      string
+	UID, GID int
+	Groups   []int    `json:",omitempty"`
+	Umask    int      // -1: leave
+	Rlimits  []Rlimit `json:",omitempty"`
+	Caps     Caps
+	// NoNewPrivs, Filter, a program of struct sock_filter, and Flags are as Process
+	// has them.
+	NoNewPrivs bool   `json:",omitempty"`
+	Filter     []byte `json:",omitempty"`
+	Flags      uint   `json:",omitempty"`
 }
 
 // Exec is another process for a running container.

@@ -1,6 +1,7 @@
 package container_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,6 +36,80 @@ func TestExec_JoinsTheContainer(t *testing.T) {
 	s.Eventually("the detached process has run", func() bool { return s.Skiff("exec", "it", "test", "-e", "/detached").Code == 0 })
 }
 
+// A process that wants nothing special is executed by the monitor itself, another by
+// a program of ours in between. With a descriptor to keep it is the latter.
+func TestExec_IsTheSameEitherWay(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	const look = `'exec 2>&1; grep -E "^(Umask|Uid|Gid|Groups|Seccomp|NoNewPrivs|Cap|SigIgn|SigBlk|SigCgt|Threads)" /proc/self/status
+		cat /proc/self/limits /proc/self/oom_score_adj /proc/self/timerslack_ns /proc/self/cgroup
+		for n in user mnt pid net ipc uts cgroup; do readlink /proc/self/ns/$n; done
+		env | grep -v SHLVL; pwd; umask; readlink /proc/self/fd/0; echo to stdout >/dev/stdout'`
+	tests := []struct{ name, run, exec string }{
+		{"nothing asked for", "", ""},
+		{"limits and a score", "--ulimit nofile=100:200 --ulimit core=0 --oom-score-adj 300", ""},
+		{"a user by name", "--group-add 77 --group-add audio", "-u ana"},
+		{"a user by number", "", "-u 7:8 -e A=b -w /tmp"},
+		{"the container's user", "-u 1234", ""},
+		{"fewer capabilities", "--cap-drop all --cap-add chown", ""},
+		{"more", "--cap-add sys_ptrace", "--privileged"},
+		{"all", "--privileged", "-u 7"},
+		{"no new privileges", "--security-opt no-new-privileges", "-u 7"},
+		{"no filter", "--security-opt seccomp=unconfined", ""},
+		{"namespaces of the host", "--pid host --network host --ipc host --uts host", ""},
+		{"a home of its own", "-e HOME=/somewhere", ""},
+	}
+	for i, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s := s.In(t)
+			name := fmt.Sprint("c", i)
+			s.Shell("ulimit -Sn 1000; skiff run -d --name " + name + " " + test.run + " " + img + " sleep 1000").Exits(0)
+			want := s.Shell("skiff exec --preserve-fds 1 " + test.exec + " " + name + " sh -c " + look + " 3</dev/null").Exits(0).Out()
+			got := s.Shell("skiff exec " + test.exec + " " + name + " sh -c " + look).Exits(0).Out()
+			if got != want || !strings.Contains(got, "to stdout") {
+				t.Errorf("by the monitor:\n%s\nby a program:\n%s", got, want)
+			}
+		})
+	}
+}
+
+// The program in between is unpacked for whom it is needed, which tells the ways apart.
+func TestExec_NeedsNoProgramInBetween(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	sleeper(s, img, "--name", "it")
+	unpacked := func() int {
+		t.Helper()
+		found, err := filepath.Glob(filepath.Join(s.Store(), "cache", "stage-????????????????????????????????"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(found)
+	}
+	s.Shell("rm ~/.local/share/skiff/cache/stage-*").Exits(0)
+	s.OK("exec", "-u", "ana", "-e", "A=b", "it", "true")
+	harness.Equal(t, "unpacked for an ordinary exec", unpacked(), 0)
+	s.Skiff("exec", "it", "nosuch").Exits(127)
+	harness.Equal(t, "unpacked for one that fails", unpacked(), 1)
+}
+
+func TestExec_LooksItsProgramUp(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	sleeper(s, img, "--name", "it", "-e", "PATH=/dir:/plain:/bad:/good:/bin")
+	s.Shell(`skiff exec it sh -c '
+		mkdir -p /dir/x /plain /bad /good; echo no >/plain/x; printf "#!/nosuch\n" >/bad/y; printf "#!/bin/sh\necho good\n" >/good/x
+		cp /good/x /good/y; cp /good/x /good/z; cp /good/x /x; chmod +x /bad/y /good/* /x'`).Exits(0)
+	s.Skiff("exec", "it", "x").Exits(0).Prints("good")
+	s.Skiff("exec", "-w", "/good", "it", "./x").Exits(0).Prints("good")
+	s.Skiff("exec", "-w", "/good", "-e", "PATH=", "it", "x").Exits(0).Prints("good")
+	// What is found and cannot be executed is the answer, as docker has it.
+	s.Skiff("exec", "it", "y").Exits(127).Complains("exec /bad/y: no such file or directory")
+	s.Skiff("exec", "it", "/plain/x").Exits(126).Complains(`exec: "/plain/x": permission denied`)
+	s.Skiff("exec", "it", "/dir").Exits(126).Complains(`exec: "/dir": is a directory: permission denied`)
+	s.Skiff("exec", "-u", "7", "--", "it", "z").Exits(0).Prints("good")
+}
+
 func TestExec_FailsAsDockerDoes(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadBusybox()
@@ -55,7 +130,7 @@ func TestExec_LeavesNothingWhenItsFrontIsKilled(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadBusybox()
 	sleeper(s, img, "--name", "it")
-	s.Shell("timeout -s KILL 1 skiff exec c sleep 1000")
+	s.Shell("timeout -s KILL 1 skiff exec it sleep 1000")
 	s.OK("stop", "it")
 }
 

@@ -1,0 +1,1 @@
+// For fork.go, which declares functions of the Go runtime.

@@ -1,0 +1,6 @@
+//go:build !race
+
+package stage
+
+// raceEnviron is empty: no race detector.
+var raceEnviron []string
