@@ -141,6 +141,13 @@ _skiff() {
 			'--health-interval[Time between running the check (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-on-failure[What to do with an unhealthy container none, kill, restart, stop]:value:_files' \
 			'--health-probe[Ask the container itself, instead of running a command http//8080/healthz, https//..., tcp//5432, grpc//50051/service, or JSON as Kubernetes has it]:value:_files' \
+			'--health-ready-cmd[Command to run to check whether the container is ready; nothing is done to one that is not]:value:_files' \
+			'--health-ready-delay[Time before the readiness check runs first (ms|s|m|h) (default 0s)]:value:_files' \
+			'--health-ready-interval[Time between running the readiness check (ms|s|m|h) (default 10s)]:value:_files' \
+			'--health-ready-probe[What to ask whether the container is ready, as health-probe]:value:_files' \
+			'--health-ready-retries[Consecutive failures after which the container is not ready any more (default 3)]:value:_files' \
+			'--health-ready-success[Consecutive successes that make the container ready (default 1)]:value:_files' \
+			'--health-ready-timeout[Maximum time to allow one readiness check to run (ms|s|m|h) (default 1s)]:value:_files' \
 			'--health-retries[Consecutive failures needed to report unhealthy]:value:_files' \
 			'--health-start-interval[Time between running the check during the start period (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-start-period[Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)]:value:_files' \
@@ -636,6 +643,13 @@ _skiff() {
 			'--health-interval[Time between running the check (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-on-failure[What to do with an unhealthy container none, kill, restart, stop]:value:_files' \
 			'--health-probe[Ask the container itself, instead of running a command http//8080/healthz, https//..., tcp//5432, grpc//50051/service, or JSON as Kubernetes has it]:value:_files' \
+			'--health-ready-cmd[Command to run to check whether the container is ready; nothing is done to one that is not]:value:_files' \
+			'--health-ready-delay[Time before the readiness check runs first (ms|s|m|h) (default 0s)]:value:_files' \
+			'--health-ready-interval[Time between running the readiness check (ms|s|m|h) (default 10s)]:value:_files' \
+			'--health-ready-probe[What to ask whether the container is ready, as health-probe]:value:_files' \
+			'--health-ready-retries[Consecutive failures after which the container is not ready any more (default 3)]:value:_files' \
+			'--health-ready-success[Consecutive successes that make the container ready (default 1)]:value:_files' \
+			'--health-ready-timeout[Maximum time to allow one readiness check to run (ms|s|m|h) (default 1s)]:value:_files' \
 			'--health-retries[Consecutive failures needed to report unhealthy]:value:_files' \
 			'--health-start-interval[Time between running the check during the start period (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-start-period[Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)]:value:_files' \
@@ -866,6 +880,13 @@ _skiff() {
 			'--health-interval[Time between running the check (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-on-failure[What to do with an unhealthy container none, kill, restart, stop]:value:_files' \
 			'--health-probe[Ask the container itself, instead of running a command http//8080/healthz, https//..., tcp//5432, grpc//50051/service, or JSON as Kubernetes has it]:value:_files' \
+			'--health-ready-cmd[Command to run to check whether the container is ready; nothing is done to one that is not]:value:_files' \
+			'--health-ready-delay[Time before the readiness check runs first (ms|s|m|h) (default 0s)]:value:_files' \
+			'--health-ready-interval[Time between running the readiness check (ms|s|m|h) (default 10s)]:value:_files' \
+			'--health-ready-probe[What to ask whether the container is ready, as health-probe]:value:_files' \
+			'--health-ready-retries[Consecutive failures after which the container is not ready any more (default 3)]:value:_files' \
+			'--health-ready-success[Consecutive successes that make the container ready (default 1)]:value:_files' \
+			'--health-ready-timeout[Maximum time to allow one readiness check to run (ms|s|m|h) (default 1s)]:value:_files' \
 			'--health-retries[Consecutive failures needed to report unhealthy]:value:_files' \
 			'--health-start-interval[Time between running the check during the start period (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-start-period[Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)]:value:_files' \
@@ -1165,7 +1186,7 @@ _skiff() {
 		;;
 	'generate')
 		commands=(
-			'kube:Describe containers or a pod as Kubernetes YAML'
+			'kube:Describe containers, a pod or volumes as Kubernetes YAML'
 			'systemd:Print systemd units for a container or a pod'
 		)
 		[[ $PREFIX == -* ]] || { _describe command commands; return }
@@ -1178,7 +1199,7 @@ _skiff() {
 			'--filename[Write to a file, instead of STDOUT]:value:_files' \
 			'--help[Print usage]' \
 			'--replicas[Replicas of a Deployment]:value:_files' \
-			'--type[Kind to generate Pod or Deployment]:value:_files' \
+			'--type[Kind to generate Pod, Deployment, DaemonSet or Job]:value:_files' \
 			'*:file:_files'
 		;;
 	'generate systemd')
@@ -1205,7 +1226,7 @@ _skiff() {
 	'kube')
 		commands=(
 			'down:Remove the pods that Kubernetes YAML describes'
-			'generate:Describe containers or a pod as Kubernetes YAML'
+			'generate:Describe containers, a pod or volumes as Kubernetes YAML'
 			'play:Create pods and volumes from Kubernetes YAML'
 		)
 		[[ $PREFIX == -* ]] || { _describe command commands; return }
@@ -1224,7 +1245,7 @@ _skiff() {
 			'--filename[Write to a file, instead of STDOUT]:value:_files' \
 			'--help[Print usage]' \
 			'--replicas[Replicas of a Deployment]:value:_files' \
-			'--type[Kind to generate Pod or Deployment]:value:_files' \
+			'--type[Kind to generate Pod, Deployment, DaemonSet or Job]:value:_files' \
 			'*:file:_files'
 		;;
 	'kube play')
@@ -1960,6 +1981,13 @@ _skiff() {
 			'--health-interval[Time between running the check (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-on-failure[What to do with an unhealthy container none, kill, restart, stop]:value:_files' \
 			'--health-probe[Ask the container itself, instead of running a command http//8080/healthz, https//..., tcp//5432, grpc//50051/service, or JSON as Kubernetes has it]:value:_files' \
+			'--health-ready-cmd[Command to run to check whether the container is ready; nothing is done to one that is not]:value:_files' \
+			'--health-ready-delay[Time before the readiness check runs first (ms|s|m|h) (default 0s)]:value:_files' \
+			'--health-ready-interval[Time between running the readiness check (ms|s|m|h) (default 10s)]:value:_files' \
+			'--health-ready-probe[What to ask whether the container is ready, as health-probe]:value:_files' \
+			'--health-ready-retries[Consecutive failures after which the container is not ready any more (default 3)]:value:_files' \
+			'--health-ready-success[Consecutive successes that make the container ready (default 1)]:value:_files' \
+			'--health-ready-timeout[Maximum time to allow one readiness check to run (ms|s|m|h) (default 1s)]:value:_files' \
 			'--health-retries[Consecutive failures needed to report unhealthy]:value:_files' \
 			'--health-start-interval[Time between running the check during the start period (ms|s|m|h) (default 0s)]:value:_files' \
 			'--health-start-period[Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)]:value:_files' \

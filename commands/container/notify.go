@@ -15,11 +15,12 @@ import (
 	"skiff/commands/env"
 	"skiff/runtime/lifecycle"
 	"skiff/storage/container"
+	"skiff/storage/container/state"
 )
 
 // notifyReady tells a service manager that waits for it (sd_notify(3),
 // Type=notify in systemd.service(5)) that the container is ready, as --sdnotify
-// says: once it has started, or once it is healthy; with container only what it
+// says: once it has started, or once it is healthy and ready; with container only what it
 // has to watch. detached says that the
 // monitor, not this process, is what the manager shall watch from now on; then
 // it also waits until there is something to tell.
@@ -48,12 +49,12 @@ func notifyReady(ctx context.Context, e *env.Env, c *container.Container, detach
 	case mode != "healthy":
 		tell()
 	case detached:
-		if awaitHealthy(ctx, c) {
+		if awaitReady(ctx, c) {
 			tell()
 		}
 	default:
 		go func() {
-			if awaitHealthy(ctx, c) {
+			if awaitReady(ctx, c) {
 				tell()
 			}
 		}()
@@ -92,7 +93,7 @@ func unhealthy(c *container.Container) bool {
 	if err != nil {
 		return !errors.Is(err, container.ErrNotFound)
 	}
-	return s.Running() && s.Health != nil && s.Health.Status == "unhealthy"
+	return s.Running() && s.Health != nil && s.Health.Status == state.Unhealthy
 }
 
 // watchdogTime is how often the manager of this very process is to hear from it:
@@ -138,8 +139,9 @@ func stopForUnit(ctx context.Context, e *env.Env, c *container.Container) func()
 // readiness is what the status line says of a container, by the mode.
 var readiness = map[string]string{"": "has started", "conmon": "has started", "container": "has started", "healthy": "is healthy"}
 
-// awaitHealthy waits until the container is healthy, or false: until it has ended.
-func awaitHealthy(ctx context.Context, c *container.Container) bool {
+// awaitReady waits until the container is ready, and healthy where that is looked
+// at, or false: until it has ended.
+func awaitReady(ctx context.Context, c *container.Container) bool {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -147,7 +149,7 @@ func awaitHealthy(ctx context.Context, c *container.Container) bool {
 		if err != nil || !s.Running() && s.State != "restarting" {
 			return false
 		}
-		if s.Health != nil && s.Health.Status == "healthy" {
+		if (s.Health != nil || s.Readiness != nil) && s.Ready() && (s.Health == nil || s.Health.Status == state.Healthy) {
 			return true
 		}
 		select {

@@ -35,6 +35,7 @@ var psLayout = format.List{
 		{"Networks", "NETWORKS"},
 		{"Platform", "PLATFORM"},
 		{"HealthStatus", "HEALTH"},
+		{"Readiness", "READINESS"},
 		{"Pod", "POD ID"},
 		{"PodName", "PODNAME"},
 	},
@@ -78,6 +79,7 @@ func psRow(e *env.Env, images *imageNames, o psOptions, c *container.Container, 
 		"Networks":     strings.Join(networkNames(cfg), ","),
 		"Platform":     cfg.ImagePlatform,
 		"HealthStatus": healthText(s),
+		"Readiness":    readyText(s),
 	}
 	if cfg.Pod != "" {
 		row["Pod"], row["PodName"] = format.ShortID(cfg.Pod), podName(c.Store, cfg.Pod)

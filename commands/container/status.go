@@ -17,7 +17,20 @@ func healthText(s container.Status) string {
 	return s.Health.Status
 }
 
-// statusText is docker's STATUS column.
+// readyText is what is known of a container's readiness.
+func readyText(s container.Status) string {
+	switch {
+	case s.Readiness == nil:
+		return "none"
+	case s.Readiness.Ready:
+		return "ready"
+	}
+	return "not ready"
+}
+
+// statusText is docker's STATUS column. Of readiness, which docker does not know, it
+// tells only where it is missing or nothing else is known: scripts look for
+// "(healthy)".
 func statusText(s container.Status, now time.Time) string {
 	r := s.Recorded
 	switch s.State {
@@ -28,8 +41,12 @@ func statusText(s container.Status, now time.Time) string {
 			text += " (Paused)"
 		case s.Health != nil && s.Health.Status == state.Starting:
 			text += " (health: starting)"
+		case s.Health != nil && s.Health.Status == state.Healthy && readyText(s) == "not ready":
+			text += " (healthy, not ready)"
 		case s.Health != nil:
 			text += " (" + s.Health.Status + ")"
+		case s.Readiness != nil:
+			text += " (" + readyText(s) + ")"
 		}
 		return text
 	case "restarting":

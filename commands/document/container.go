@@ -3,6 +3,7 @@
 package document
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"os"
@@ -67,6 +68,8 @@ type state struct {
 	StartedAt  stamp
 	FinishedAt stamp
 	Health     *rstate.Health `json:",omitempty"`
+	// Readiness is not docker's.
+	Readiness *rstate.Readiness `json:",omitempty"`
 }
 
 // host is what docker's HostConfig has beyond our model.
@@ -193,7 +196,7 @@ func OfContainer(c *container.Container, s container.Status, sizes *Sizes) Conta
 	if sizes != nil {
 		d.SizeRw, d.SizeRootFs = &sizes.Writable, &sizes.All
 	}
-	d.State.Health = health(c, s)
+	d.State.Health, d.State.Readiness = health(c, s), ready(c, s)
 	return d
 }
 
@@ -204,8 +207,18 @@ func health(c *container.Container, s container.Status) *rstate.Health {
 		return s.Health
 	}
 	h := rstate.ReadHealth(c.Dir())
-	h.Status = rstate.Unhealthy
+	h.Status, h.Readiness = rstate.Unhealthy, nil
 	return &h
+}
+
+// ready is what the checks of readiness said. Who does not run is not ready.
+func ready(c *container.Container, s container.Status) *rstate.Readiness {
+	if s.Readiness != nil || !c.Config.Config.ReadyCheck.Exists() || s.Recorded.StartedAt.IsZero() {
+		return s.Readiness
+	}
+	r := cmp.Or(rstate.ReadHealth(c.Dir()).Readiness, &rstate.Readiness{Log: []rstate.Check{}})
+	r.Ready = false
+	return r
 }
 
 // modeOf is what docker calls the mode of a mount: it adds a z to volumes that

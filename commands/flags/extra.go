@@ -57,7 +57,7 @@ func Extra(c *cli.Context, p *container.Process, h *container.Host) error {
 	default:
 		return &failure.Value{Flag: "sdnotify", Value: h.SdNotify, Err: errors.New("must be one of conmon, container, healthy and ignore")}
 	}
-	if h.SdNotify == "healthy" && (p.Healthcheck != nil && slices.Equal(p.Healthcheck.Test, []string{"NONE"})) {
+	if h.SdNotify == "healthy" && p.ReadyCheck == nil && (p.Healthcheck != nil && slices.Equal(p.Healthcheck.Test, []string{"NONE"})) {
 		return errors.New("conflicting options: --sdnotify=healthy and --no-healthcheck")
 	}
 	switch h.Systemd = c.String("systemd"); h.Systemd {

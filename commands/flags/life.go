@@ -27,6 +27,13 @@ func LifeFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "health-start-interval", Usage: "Time between running the check during the start period (ms|s|m|h) (default 0s)"},
 		&cli.DurationFlag{Name: "health-start-period", Usage: "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)"},
 		&cli.StringFlag{Name: "health-on-failure", Usage: "What to do with an unhealthy container: none, kill, restart, stop"},
+		&cli.StringFlag{Name: "health-ready-cmd", Usage: "Command to run to check whether the container is ready; nothing is done to one that is not"},
+		&cli.DurationFlag{Name: "health-ready-delay", Usage: "Time before the readiness check runs first (ms|s|m|h) (default 0s)"},
+		&cli.DurationFlag{Name: "health-ready-interval", Usage: "Time between running the readiness check (ms|s|m|h) (default 10s)"},
+		&cli.StringFlag{Name: "health-ready-probe", Usage: "What to ask whether the container is ready, as health-probe"},
+		&cli.IntFlag{Name: "health-ready-retries", Usage: "Consecutive failures after which the container is not ready any more (default 3)"},
+		&cli.IntFlag{Name: "health-ready-success", Usage: "Consecutive successes that make the container ready (default 1)"},
+		&cli.DurationFlag{Name: "health-ready-timeout", Usage: "Maximum time to allow one readiness check to run (ms|s|m|h) (default 1s)"},
 		&cli.StringFlag{Name: "health-startup-cmd", Usage: "Command to run to check that the container has come up, before health-cmd is"},
 		&cli.DurationFlag{Name: "health-startup-interval", Usage: "Time between running the startup check (ms|s|m|h) (default 30s)"},
 		&cli.StringFlag{Name: "health-startup-probe", Usage: "What to ask until the container has come up, as health-probe"},
@@ -69,6 +76,9 @@ func Life(c *cli.Context, p *container.Process, h *container.Host) (warnings []s
 	if p.StartupCheck, err = startup(c); err != nil {
 		return nil, err
 	}
+	if p.ReadyCheck, err = ready(c); err != nil {
+		return nil, err
+	}
 	if h.Lifecycle, err = hooks(c); err != nil {
 		return nil, err
 	}
@@ -101,6 +111,34 @@ func test(c *cli.Context, prefix string) ([]string, error) {
 		return nil, fmt.Errorf("invalid probe for --%s-probe: %w", prefix, err)
 	}
 	return container.TestOf(h)
+}
+
+// ready returns nil when nothing was said about readiness. What the image says of
+// health does not matter to it.
+func ready(c *cli.Context) (*container.ReadyCheck, error) {
+	words, err := test(c, "health-ready")
+	if err != nil {
+		return nil, err
+	}
+	check := &container.ReadyCheck{
+		Test: words, Interval: c.Duration("health-ready-interval"), Timeout: c.Duration("health-ready-timeout"),
+		Delay: c.Duration("health-ready-delay"), Retries: c.Int("health-ready-retries"), Successes: c.Int("health-ready-success"),
+	}
+	said := check.Interval != 0 || check.Timeout != 0 || check.Delay != 0 || check.Retries != 0 || check.Successes != 0
+	switch {
+	case words == nil && said:
+		return nil, errors.New("--health-ready-* options need --health-ready-cmd or --health-ready-probe")
+	case words == nil:
+		return nil, nil
+	case check.Retries < 0 || check.Successes < 0:
+		return nil, errors.New("--health-ready-retries and --health-ready-success cannot be negative")
+	}
+	for flag, d := range map[string]time.Duration{"interval": check.Interval, "timeout": check.Timeout, "delay": check.Delay} {
+		if d < 0 || d > 0 && d < time.Millisecond {
+			return nil, fmt.Errorf("--health-ready-%s cannot be less than 1ms", flag)
+		}
+	}
+	return check, nil
 }
 
 // startup returns nil when nothing was said about the startup.

@@ -2,7 +2,9 @@ package kube
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strconv"
@@ -21,16 +23,17 @@ import (
 	"skiff/storage/container"
 	"skiff/storage/container/hook"
 	"skiff/storage/image"
+	"skiff/storage/volume"
 )
 
 // GenerateCommand is `kube generate` and, by another name, `generate kube`.
 func GenerateCommand(e *env.Env, name string) *cli.Command {
 	return &cli.Command{
-		Name: name, Usage: "Describe containers or a pod as Kubernetes YAML", ArgsUsage: "[OPTIONS] CONTAINER...|POD",
+		Name: name, Usage: "Describe containers, a pod or volumes as Kubernetes YAML", ArgsUsage: "[OPTIONS] CONTAINER...|POD|VOLUME...",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "filename", Aliases: []string{"f"}, Usage: "Write to a file, instead of STDOUT"},
 			&cli.IntFlag{Name: "replicas", Aliases: []string{"r"}, Value: 1, Usage: "Replicas of a Deployment"},
-			&cli.StringFlag{Name: "type", Aliases: []string{"t"}, Value: "Pod", Usage: "Kind to generate: Pod or Deployment"},
+			&cli.StringFlag{Name: "type", Aliases: []string{"t"}, Value: "Pod", Usage: "Kind to generate: Pod, Deployment, DaemonSet or Job"},
 		},
 		Action: func(c *cli.Context) error {
 			if err := flags.MinArgs(c, 1); err != nil {
@@ -69,7 +72,7 @@ func GenerateCommand(e *env.Env, name string) *cli.Command {
 }
 
 func kind(typed string) string {
-	for _, k := range []string{"Pod", "Deployment"} {
+	for _, k := range []string{"Pod", "Deployment", "DaemonSet", "Job"} {
 		if strings.EqualFold(k, typed) {
 			return k
 		}
@@ -91,7 +94,10 @@ func describe(st *storage.Store, g *plan.Generate, refs []string) error {
 		g.DNS, g.DNSSearch, g.DNSOptions = cfg.Host.DNS, cfg.Host.DNSSearch, cfg.Host.DNSOptions
 		for _, c := range slices.Backward(all) {
 			if c.Config.Pod == cfg.ID && c.Config.Infra == nil {
-				m := member(st, c.Config)
+				m, err := member(st, c.Config)
+				if err != nil {
+					return failure.Engine(err, "container %s: %v", c.Config.Name, err)
+				}
 				m.Name = strings.TrimPrefix(m.Name, g.Name+"-")
 				g.Members = append(g.Members, m)
 				common(g, c.Config)
@@ -101,8 +107,14 @@ func describe(st *storage.Store, g *plan.Generate, refs []string) error {
 	}
 	for _, ref := range refs {
 		c, err := container.Find(st, ref)
+		if errors.Is(err, container.ErrNotFound) {
+			if v, failed := volume.Inspect(st, ref); failed == nil {
+				g.Claims = append(g.Claims, v.Name)
+				continue
+			}
+		}
 		if err != nil {
-			return failure.Engine(err, "no container or pod %s: %v", ref, err)
+			return failure.Engine(err, "no container, pod or volume %s: %v", ref, err)
 		}
 		cfg := c.Config
 		if cfg.Infra != nil || cfg.Pod != "" {
@@ -120,7 +132,11 @@ func describe(st *storage.Store, g *plan.Generate, refs []string) error {
 		}
 		common(g, cfg)
 		g.Ports = append(g.Ports, ports(cfg)...)
-		g.Members = append(g.Members, member(st, cfg))
+		m, err := member(st, cfg)
+		if err != nil {
+			return failure.Engine(err, "container %s: %v", cfg.Name, err)
+		}
+		g.Members = append(g.Members, m)
 	}
 	return nil
 }
@@ -173,7 +189,7 @@ func ports(cfg *container.Config) []plan.Port {
 }
 
 // member is a container without what its image says anyway.
-func member(st *storage.Store, cfg *container.Config) plan.Member {
+func member(st *storage.Store, cfg *container.Config) (plan.Member, error) {
 	p, h := &cfg.Config, &cfg.Host
 	m := plan.Member{
 		Name: cfg.Name, Image: p.Image, WorkingDir: p.WorkingDir, User: p.User, Command: p.Entrypoint, Args: p.Cmd, Env: p.Env,
@@ -203,11 +219,17 @@ func member(st *storage.Store, cfg *container.Config) plan.Member {
 	if m.Health = probeJSON(p.Healthcheck.Command(p.Shell), p.Healthcheck.Probe()); m.Health != nil {
 		m.HealthSeconds = [3]int32{int32(p.Healthcheck.Interval.Seconds()), int32(p.Healthcheck.Timeout.Seconds()), int32(p.Healthcheck.StartPeriod.Seconds())}
 		m.HealthRetries = int32(p.Healthcheck.Retries)
-		m.Ready = h.HealthOnFailure == "" || h.HealthOnFailure == "none"
+		m.Harmless = h.HealthOnFailure == "" || h.HealthOnFailure == "none"
 	}
 	if m.Startup = probeJSON(p.StartupCheck.Command(p.Shell), p.StartupCheck.Probe()); m.Startup != nil {
 		m.StartupRetries = int32(p.StartupCheck.Retries)
 		m.StartupSeconds = [2]int32{int32(p.StartupCheck.Interval.Seconds()), int32(p.StartupCheck.Timeout.Seconds())}
+		m.StartupSuccesses = int32(p.StartupCheck.Successes)
+	}
+	if r := p.ReadyCheck; r.Exists() {
+		m.Ready = probeJSON(r.Command(p.Shell), r.Probe())
+		m.ReadySeconds = [3]int32{int32(r.Interval.Seconds()), int32(r.Timeout.Seconds()), int32(r.Delay.Seconds())}
+		m.ReadyRetries, m.ReadySuccesses = int32(r.Retries), int32(r.Successes)
 	}
 	if l := h.Lifecycle; l != nil {
 		m.PostStart, m.PreStop = hookJSON(l.PostStart), hookJSON(l.PreStop)
@@ -227,6 +249,11 @@ func member(st *storage.Store, cfg *container.Config) plan.Member {
 				made.Size, _ = format.ParseSize(size) // checked when it was made
 			}
 		}
+		if kind == "volume" {
+			if err := ownVolume(st, &made); err != nil {
+				return m, err
+			}
+		}
 		if kind == "bind" {
 			made.Propagation = mt.Propagation
 			made.Type = pathType(source, h.Binds)
@@ -238,7 +265,55 @@ func member(st *storage.Store, cfg *container.Config) plan.Member {
 			m.Mounts = append(m.Mounts, plan.Mount{Kind: "tmpfs", Target: target})
 		}
 	}
-	return m
+	return m, nil
+}
+
+// ownVolume finds out what a volume is that kube play has made for a pod alone.
+func ownVolume(st *storage.Store, m *plan.Mount) error {
+	v, err := volume.Inspect(st, m.Source)
+	if err != nil {
+		return nil // its container is there without it
+	}
+	switch how := v.Labels[ownLabel]; how {
+	case ownEmpty:
+		m.Kind = how
+	case ownFiles, ownSecret:
+		files, err := readFiles(v.Mountpoint)
+		if err != nil {
+			return fmt.Errorf("volume %s: %w", v.Name, err)
+		}
+		m.Kind, m.Files = how, files
+	}
+	return nil
+}
+
+// maxFiles bounds the files of a ConfigMap or Secret, in bytes: Kubernetes' limit.
+const maxFiles = 1 << 20
+
+// readFiles returns the files below a directory, by name.
+func readFiles(dir string) (map[string]plan.File, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	files, left := map[string]plan.File{}, int64(maxFiles)
+	err = fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		if left -= info.Size(); !info.Mode().IsRegular() || left < 0 {
+			return fmt.Errorf("%s is no file of a ConfigMap, or one too many", name)
+		}
+		data, err := root.ReadFile(name)
+		files[name] = plan.File{Data: data, Mode: uint32(info.Mode().Perm())}
+		return err
+	})
+	return files, err
 }
 
 // probeJSON is what is executed, else asked, nil for neither.

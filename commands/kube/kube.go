@@ -32,8 +32,15 @@ import (
 // maxInput bounds what is read, in bytes.
 const maxInput = 8 << 20
 
-// ownLabel marks the volumes that go with their pod.
+// ownLabel marks the volumes that go with their pod; its value says what they are.
 const ownLabel = "io.skiff.kube.own"
+
+// The values of ownLabel, and true of those that were made before there were values.
+const (
+	ownEmpty  = "emptyDir"
+	ownFiles  = "configMap"
+	ownSecret = "secret"
+)
 
 // Commands are the members of the management group `kube`.
 func Commands(e *env.Env) []*cli.Command {
@@ -312,8 +319,13 @@ func makeVolume(st *storage.Store, want *plan.Volume) (fresh bool, err error) {
 	for k, v := range want.Labels {
 		labels[k] = v
 	}
-	if want.Own {
-		labels[ownLabel] = "true"
+	switch {
+	case want.Own && want.Files == nil:
+		labels[ownLabel] = ownEmpty
+	case want.Own && want.Secret:
+		labels[ownLabel] = ownSecret
+	case want.Own:
+		labels[ownLabel] = ownFiles
 	}
 	v, err := volume.Create(st, volume.Volume{Name: want.Name, Labels: labels})
 	if err != nil {

@@ -68,12 +68,16 @@ func makeAll(ctx context.Context, e *env.Env, st *storage.Store, planned *plan.P
 
 // pulls reports whether an image must be pulled, or may be.
 func pulls(st *storage.Store, list []plan.Container) bool {
+	there := map[string]bool{}
 	for i := range list {
 		if slices.Contains(list[i].Args, "--pull=always") {
 			return true
 		}
-		if _, err := image.Resolve(st, list[i].Image); err != nil {
-			return true
+		if name := list[i].Image; !there[name] {
+			if _, err := image.Resolve(st, name); err != nil {
+				return true
+			}
+			there[name] = true
 		}
 	}
 	return false

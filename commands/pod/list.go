@@ -23,6 +23,7 @@ var layout = format.List{
 		{"Id", "POD ID"},
 		{"Name", "NAME"},
 		{"Status", "STATUS"},
+		{"Ready", "READY"},
 		{"Created", "CREATED"},
 		{"InfraID", "INFRA ID"},
 		{"NumberOfContainers", "# OF CONTAINERS"},
@@ -98,7 +99,7 @@ func (p *pod) row(now time.Time, noTrunc bool) format.Row {
 		ids, names, states = append(ids, short(c.Config.ID)), append(names, c.Config.Name), append(states, p.statuses[i].State)
 	}
 	row := format.Row{
-		"ID": short(p.id()), "Id": short(p.id()), "Name": p.name(), "Status": p.status(), "Created": format.Ago(now, p.infra.Config.Created),
+		"ID": short(p.id()), "Id": short(p.id()), "Name": p.name(), "Status": p.status(), "Ready": p.ready(), "Created": format.Ago(now, p.infra.Config.Created),
 		"InfraID": short(p.id()), "NumberOfContainers": strconv.Itoa(1 + len(p.members)),
 		"ContainerIds": strings.Join(ids, ","), "ContainerNames": strings.Join(names, ","), "ContainerStatuses": strings.Join(states, ","),
 		"Networks": strings.Join(p.networks(), ","), "Ports": ports(p.infra.Config),
@@ -111,6 +112,18 @@ func (p *pod) row(now time.Time, noTrunc bool) format.Row {
 	slices.Sort(labels)
 	row["Labels"] = strings.Join(labels, ",")
 	return row
+}
+
+// ready is how many of the containers can do their work, as kubectl shows it: 2/3.
+// The one that holds the namespaces is not counted.
+func (p *pod) ready() string {
+	n := 0
+	for _, s := range p.statuses {
+		if s.Ready() {
+			n++
+		}
+	}
+	return strconv.Itoa(n) + "/" + strconv.Itoa(len(p.members))
 }
 
 func (p *pod) networks() []string {
@@ -195,6 +208,8 @@ type member struct {
 	ID    string `json:"Id"`
 	Name  string `json:"Name"`
 	State string `json:"State"`
+	// Ready is not podman's.
+	Ready bool `json:"Ready"`
 }
 
 func inspectCommand(e *env.Env) *cli.Command {
@@ -229,13 +244,13 @@ func (p *pod) inspect() *inspection {
 			PortBindings: cfg.Host.PortBindings, HostNetwork: cfg.Host.NetworkMode == "host", DNSServer: cfg.Host.DNS,
 			DNSSearch: cfg.Host.DNSSearch, DNSOption: cfg.Host.DNSOptions, HostAdd: cfg.Host.ExtraHosts, Networks: p.networks(),
 		},
-		Containers: []member{{cfg.ID, cfg.Name, p.state.State}},
+		Containers: []member{{cfg.ID, cfg.Name, p.state.State, p.state.Ready()}},
 	}
 	for _, n := range cfg.Networks {
 		doc.InfraConfig.StaticIP, doc.InfraConfig.StaticMAC = n.IPv4, n.MAC
 	}
 	for i, c := range p.members {
-		doc.Containers = append(doc.Containers, member{c.Config.ID, c.Config.Name, p.statuses[i].State})
+		doc.Containers = append(doc.Containers, member{c.Config.ID, c.Config.Name, p.statuses[i].State, p.statuses[i].Ready()})
 	}
 	return doc
 }

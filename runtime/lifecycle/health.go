@@ -19,6 +19,13 @@ const (
 	healthRetries       = 3
 )
 
+// Kubernetes' figures for what nobody said of readiness, which docker does not know.
+const (
+	readyInterval = 10 * time.Second
+	readyTimeout  = time.Second
+	readyRetries  = 3
+)
+
 // healthConfig is what the monitor needs to check the container's health, nil
 // without a check.
 func healthConfig(c *container.Container) (*message.Health, error) {
@@ -44,7 +51,17 @@ func healthConfig(c *container.Container) (*message.Health, error) {
 			Retries: check.Retries, Successes: max(check.Successes, 1),
 		}
 	}
-	if h.Regular == nil && h.Startup == nil {
+	if check := p.ReadyCheck; check.Exists() {
+		work, err := checkWork(c, check.Command(p.Shell), check.Probe())
+		if err != nil {
+			return nil, err
+		}
+		h.Ready = &message.Check{
+			Work: *work, Interval: cmp.Or(check.Interval, readyInterval), Timeout: cmp.Or(check.Timeout, readyTimeout),
+			StartPeriod: check.Delay, Retries: cmp.Or(check.Retries, readyRetries), Successes: max(check.Successes, 1),
+		}
+	}
+	if len(h.Checks()) == 0 {
 		return nil, nil
 	}
 	return h, nil

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -71,10 +72,9 @@ func (d *dialer) lookup(ctx context.Context, host string) ([]netip.Addr, error) 
 		return nil, fmt.Errorf("lookup %s: the container has no name server", host)
 	}
 	// This machine's own resolv.conf says only how to ask, not whom.
-	next := 0
+	var asked atomic.Uint32 // for both families of addresses at once
 	r := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		server := servers[next%len(servers)]
-		next++
+		server := servers[int(asked.Add(1)-1)%len(servers)]
 		return (&net.Dialer{}).DialContext(ctx, network, server)
 	}}
 	return r.LookupNetIP(ctx, "ip", host)

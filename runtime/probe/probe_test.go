@@ -199,6 +199,8 @@ func TestGet_HTTPSWithoutVerification(t *testing.T) {
 func TestGet_HostileServers(t *testing.T) {
 	forever := func(head, line string) func(net.Conn) {
 		return func(c net.Conn) {
+			// Before it is asked, an answer is none.
+			_, _ = c.Read(make([]byte, 1))
 			_, _ = io.WriteString(c, head)
 			block := strings.Repeat(line, 1000)
 			for {
@@ -385,4 +387,19 @@ func FuzzAnswered(f *testing.F) {
 			t.Errorf("%d and %v", status, err)
 		}
 	})
+}
+
+// A name server is asked for both families of addresses at once; go test -race looks on.
+func TestLookup_AsksForBothFamilies(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "resolv.conf"), []byte("nameserver 127.0.0.253\nnameserver 127.0.0.254\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	for range 30 {
+		if list, err := (&dialer{names: dir}).lookup(ctx, "nobody.invalid"); err == nil {
+			t.Errorf("nobody answers, got %v", list)
+		}
+	}
 }

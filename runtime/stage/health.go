@@ -18,10 +18,16 @@ type health struct {
 	cfg     *message.Health
 	now     state.Health
 	since   time.Time // the container's start
-	next    time.Time // of the next check
-	busy    bool      // one runs
-	startup bool      // the container has not come up yet
-	good    int       // successes of the start-up, one after the other
+	regular due
+	ready   due
+	startup bool // the container has not come up yet
+	good    int  // successes of the start-up, one after the other
+}
+
+// due is when a kind of check comes next.
+type due struct {
+	at   time.Time
+	busy bool // one runs
 }
 
 // begin looks after a container that has just started.
@@ -31,8 +37,15 @@ func (h *health) begin(dir string) {
 	}
 	_ = state.RemoveHealth(dir)
 	h.now = state.Health{Status: state.Starting, Log: []state.Check{}}
-	h.since, h.busy, h.good, h.startup = time.Now(), false, 0, h.cfg.Startup != nil
-	h.next = h.since.Add(h.interval())
+	h.since, h.good, h.startup = time.Now(), 0, h.cfg.Startup != nil
+	h.regular, h.ready = due{}, due{}
+	if h.check() != nil {
+		h.regular.at = h.since.Add(h.interval())
+	}
+	if h.cfg.Ready != nil {
+		h.now.Readiness = &state.Readiness{Log: []state.Check{}}
+		h.ready.at = h.since.Add(h.cfg.Ready.StartPeriod)
+	}
 }
 
 // check is the kind that is due now, nil for none any more.
@@ -44,6 +57,15 @@ func (h *health) check() *message.Check {
 		return h.cfg.Startup
 	}
 	return h.cfg.Regular
+}
+
+// readyCheck is how it is asked now whether the container is ready, nil for not yet,
+// or not at all.
+func (h *health) readyCheck() *message.Check {
+	if h.cfg == nil || h.startup {
+		return nil
+	}
+	return h.cfg.Ready
 }
 
 // interval is the time until the next check.
@@ -61,46 +83,67 @@ func (h *health) inStart(at time.Time) bool {
 
 // timeout shortens how long the relay may sleep, in milliseconds, -1 for ever.
 func (h *health) timeout(before int) int {
-	if h.check() == nil || h.busy {
-		return before
+	if h.check() != nil && !h.regular.busy {
+		before = sooner(before, h.regular.at)
 	}
-	return sooner(before, h.next)
+	if h.readyCheck() != nil && !h.ready.busy {
+		before = sooner(before, h.ready.at)
+	}
+	return before
 }
 
 // tend does what is due.
 func (h *health) tend(m *monitor) {
-	check := h.check()
-	if check == nil || h.busy || time.Now().Before(h.next) {
-		return
+	if check := h.check(); check != nil && h.regular.is() {
+		h.ask(m, "Health", check, &h.regular, h.interval, h.result)
 	}
-	begun := time.Now()
+	if check := h.readyCheck(); check != nil && h.ready.is() {
+		h.ask(m, "Readiness", check, &h.ready, func() time.Duration { return check.Interval }, h.readiness)
+	}
+}
+
+// is reports whether the time has come.
+func (d *due) is() bool { return !d.busy && !time.Now().Before(d.at) }
+
+// ask runs a check of a container that is not paused; result is told of it unless
+// the container has ended meanwhile.
+func (h *health) ask(m *monitor, name string, check *message.Check, d *due, interval func() time.Duration, result func(*monitor, state.Check)) {
+	begun, since := time.Now(), h.since
 	if state.Paused(m.cfg.Dir, m.state) {
-		h.next = begun.Add(h.interval())
+		d.at = begun.Add(interval())
 		return
 	}
-	h.busy = true
-	late := fmt.Sprintf("Health check exceeded timeout (%v)", check.Timeout)
+	d.busy = true
+	late := fmt.Sprintf("%s check exceeded timeout (%v)", name, check.Timeout)
 	err := m.run(&check.Work, check.Timeout, late, func(c state.Check) {
-		h.busy = false
+		if h.since != since {
+			return // it was about an earlier start
+		}
+		d.busy = false
 		if !m.gone() {
-			h.result(m, c)
+			result(m, c)
 		}
 	})
 	if err != nil {
-		h.busy = false
-		h.result(m, state.Check{Start: begun, End: time.Now(), ExitCode: -1, Output: err.Error()})
+		d.busy = false
+		result(m, state.Check{Start: begun, End: time.Now(), ExitCode: -1, Output: err.Error()})
 	}
+}
+
+// keep adds a check to the log of those that are kept.
+func keep(log []state.Check, c state.Check) []state.Check {
+	log = append(log, c)
+	return log[max(len(log)-keptChecks, 0):]
 }
 
 // result counts a check and publishes what is thought now.
 func (h *health) result(m *monitor, c state.Check) {
 	if state.Paused(m.cfg.Dir, m.state) {
-		h.next = time.Now().Add(h.interval())
+		h.regular.at = time.Now().Add(h.interval())
 		return // what is paused cannot answer: as docker, nobody asks
 	}
 	before, check, startup := h.now.Status, h.check(), h.startup
-	h.now.Log = append(h.now.Log, c)
-	h.now.Log = h.now.Log[max(len(h.now.Log)-keptChecks, 0):]
+	h.now.Log = keep(h.now.Log, c)
 	switch {
 	case c.ExitCode == 0 && startup:
 		h.now.FailingStreak = 0
@@ -118,9 +161,9 @@ func (h *health) result(m *monitor, c state.Check) {
 			h.now.Status = state.Unhealthy
 		}
 	}
-	h.next = time.Now()
+	h.regular.at = time.Now()
 	if h.check() != nil && h.startup == startup {
-		h.next = h.next.Add(h.interval())
+		h.regular.at = h.regular.at.Add(h.interval())
 	}
 	_ = state.WriteHealth(m.cfg.Dir, h.now) // a full disk: the next one may be written
 	if h.now.Status == before {
@@ -129,6 +172,34 @@ func (h *health) result(m *monitor, c state.Check) {
 	m.record(m.happened("health_status: " + h.now.Status))
 	if h.now.Status == state.Unhealthy {
 		h.act(m)
+	}
+}
+
+// readiness counts a check of it and publishes what is thought now.
+func (h *health) readiness(m *monitor, c state.Check) {
+	check, r := h.cfg.Ready, *h.now.Readiness
+	h.ready.at = time.Now().Add(check.Interval)
+	if state.Paused(m.cfg.Dir, m.state) {
+		return
+	}
+	r.Log = keep(r.Log, c)
+	before, enough := r.Ready, check.Successes
+	if before {
+		enough = check.Retries
+	}
+	if r.Streak++; (c.ExitCode == 0) == before {
+		r.Streak = 0
+	} else if r.Streak >= enough {
+		r.Ready, r.Streak = !before, 0
+	}
+	h.now.Readiness = &r
+	_ = state.WriteHealth(m.cfg.Dir, h.now)
+	switch {
+	case r.Ready == before:
+	case r.Ready:
+		m.record(m.happened("readiness_status: ready"))
+	default:
+		m.record(m.happened("readiness_status: not ready"))
 	}
 }
 

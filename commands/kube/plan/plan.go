@@ -23,7 +23,9 @@ type Question struct {
 
 // Generate is what YAML is to be made of.
 type Generate struct {
-	Kind string `json:"kind"` // Pod or Deployment
+	Kind string `json:"kind"` // Pod, Deployment, DaemonSet, Job
+	// Claims are volumes to describe beside those of Members.
+	Claims []string `json:"claims,omitempty"`
 	// Replicas is a Deployment's.
 	Replicas int32             `json:"replicas,omitempty"`
 	Name     string            `json:"name"`
@@ -87,13 +89,21 @@ type Member struct {
 	// StartupSeconds are interval and timeout.
 	StartupSeconds [2]int32
 	StartupRetries int32
-	// Ready says that an unhealthy container is left as it is.
-	Ready bool
+	// Harmless says that an unhealthy container is left as it is.
+	Harmless bool
+	// Ready is what is asked beside Health whether the container is ready, a probe
+	// in Kubernetes' JSON; ReadySeconds are interval, timeout and delay.
+	Ready          json.RawMessage `json:",omitempty"`
+	ReadySeconds   [3]int32
+	ReadyRetries   int32
+	ReadySuccesses int32
+	// StartupSuccesses end a startup; Kubernetes always wants one.
+	StartupSuccesses int32
 }
 
 // Mount is one mount of a Member.
 type Mount struct {
-	Kind     string // bind, volume, tmpfs, image
+	Kind     string // bind, volume, tmpfs, image; emptyDir, configMap, secret: a volume of the pod's own
 	Source   string // a path, or the volume's or image's name
 	Target   string
 	ReadOnly bool
@@ -107,6 +117,8 @@ type Mount struct {
 	Overlay bool
 	// Own: it belongs to the container's user.
 	Own bool
+	// Files are those of a configMap and secret, by name.
+	Files map[string]File `json:",omitempty"`
 }
 
 // InitAnnotation marks a container that runs to its end before the others of its
@@ -154,6 +166,8 @@ type Volume struct {
 	// Secrets, which Files are, by name.
 	Own   bool            `json:"own,omitempty"`
 	Files map[string]File `json:"files,omitempty"`
+	// Secret says that some of the files are.
+	Secret bool `json:"secret,omitempty"`
 }
 
 // File is one file of a volume.

@@ -1,7 +1,6 @@
 package translate
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,7 +16,8 @@ var containerFields = []string{
 	"livenessProbe.periodSeconds", "livenessProbe.timeoutSeconds", "livenessProbe.failureThreshold", "livenessProbe.successThreshold",
 	"startupProbe.exec", "startupProbe.httpGet", "startupProbe.tcpSocket", "startupProbe.grpc", "startupProbe.initialDelaySeconds",
 	"startupProbe.periodSeconds", "startupProbe.timeoutSeconds", "startupProbe.failureThreshold", "startupProbe.successThreshold",
-	"readinessProbe", // warned about, where it is not looked at
+	"readinessProbe.exec", "readinessProbe.httpGet", "readinessProbe.tcpSocket", "readinessProbe.grpc", "readinessProbe.initialDelaySeconds",
+	"readinessProbe.periodSeconds", "readinessProbe.timeoutSeconds", "readinessProbe.failureThreshold", "readinessProbe.successThreshold",
 	"lifecycle.postStart.exec", "lifecycle.postStart.httpGet", "lifecycle.postStart.tcpSocket", "lifecycle.postStart.sleep",
 	"lifecycle.preStop.exec", "lifecycle.preStop.httpGet", "lifecycle.preStop.tcpSocket", "lifecycle.preStop.sleep",
 	"securityContext.allowPrivilegeEscalation", "securityContext.capabilities", "securityContext.privileged",
@@ -70,18 +70,20 @@ var workloadFields = func() []string {
 	return all
 }()
 
-// unsupported names the first field of object that none of fields covers.
-func unsupported(object any, fields []string) error {
-	data, err := json.Marshal(object)
-	if err != nil {
-		return err
+// claimFields are those of a PersistentVolumeClaim that is a volume of ours, which is as
+// large as the disk and for whoever mounts it.
+var claimFields = func() []string {
+	all := []string{"kind", "apiVersion", "status", "spec.accessModes", "spec.resources.requests.storage"}
+	for _, f := range metaFields {
+		all = append(all, "metadata."+f)
 	}
-	var tree any
-	if err := json.Unmarshal(data, &tree); err != nil {
-		return err
-	}
+	return all
+}()
+
+// unsupported names the fields that say something and that none of fields covers.
+func (d *document) unsupported(fields []string) error {
 	var missing []string
-	walk("", "", tree, func(pattern, path string) bool {
+	walk("", "", d.tree, func(pattern, path string) bool {
 		for _, f := range fields {
 			if pattern == f {
 				return true
@@ -98,9 +100,26 @@ func unsupported(object any, fields []string) error {
 	})
 	slices.Sort(missing)
 	if len(missing) > 0 {
-		return fmt.Errorf("%s is not supported", strings.Join(missing, ", "))
+		return d.at(missing[0], fmt.Errorf("%s is not supported", strings.Join(missing, ", ")))
 	}
 	return nil
+}
+
+// says reports whether a value is another than what goes without saying.
+func says(value any) bool {
+	switch v := value.(type) {
+	case nil:
+		return false
+	case map[string]any:
+		return len(v) > 0
+	case []any:
+		return len(v) > 0
+	case string:
+		return v != ""
+	case bool:
+		return v
+	}
+	return true
 }
 
 // walk calls covered with every value's place, as pattern and as it is, until it
@@ -112,10 +131,7 @@ func walk(pattern, path string, value any, covered func(pattern, path string) bo
 	switch v := value.(type) {
 	case map[string]any:
 		for key, sub := range v {
-			if sub == nil {
-				continue
-			}
-			if m, ok := sub.(map[string]any); ok && len(m) == 0 {
+			if !says(sub) {
 				continue
 			}
 			walk(strings.TrimPrefix(pattern+"."+key, "."), strings.TrimPrefix(path+"."+key, "."), sub, covered)

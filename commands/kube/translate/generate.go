@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,8 +10,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,16 +24,15 @@ import (
 
 // generate describes containers as Kubernetes does.
 func generate(g *plan.Generate) (text string, warnings []string, err error) {
-	b := &describer{claims: map[string]bool{}}
-	spec, err := b.spec(g)
-	if err != nil {
-		return "", nil, err
+	b := &describer{name: g.Name, claims: map[string]bool{}}
+	for _, name := range g.Claims {
+		b.claim(name)
 	}
-	labels := maps.Clone(g.Labels)
-	if g.Bare || g.Kind == "Deployment" {
-		// What a Service, and the Deployment, select by.
-		labels = map[string]string{"app": label(g.Name)}
-		maps.Copy(labels, g.Labels)
+	var work any
+	if len(g.Members) > 0 || len(g.Claims) == 0 {
+		if work, err = b.workload(g); err != nil {
+			return "", nil, err
+		}
 	}
 	var documents []any
 	for _, name := range b.order {
@@ -42,51 +44,114 @@ func generate(g *plan.Generate) (text string, warnings []string, err error) {
 			},
 		})
 	}
+	documents = append(documents, b.sources...)
 	documents = append(documents, describeServices(g)...)
-	switch g.Kind {
-	case "", "Pod":
-		documents = append(documents, &corev1.Pod{
-			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Name: g.Name, Labels: labels, Annotations: g.Annotations}, Spec: *spec,
-		})
-	case "Deployment":
-		if spec.RestartPolicy != corev1.RestartPolicyAlways {
-			b.warn("a Deployment's pods always restart: restartPolicy %s was left out", spec.RestartPolicy)
-			spec.RestartPolicy = corev1.RestartPolicyAlways
-		}
-		documents = append(documents, &appsv1.Deployment{
-			TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"}, ObjectMeta: metav1.ObjectMeta{Name: g.Name, Labels: labels},
-			Spec: appsv1.DeploymentSpec{
-				Replicas: &g.Replicas, Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": labels["app"]}},
-				Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: g.Annotations}, Spec: *spec},
-			},
-		})
-	default:
-		return "", nil, fmt.Errorf("kind %q cannot be generated: only Pod and Deployment can", g.Kind)
+	if work != nil {
+		documents = append(documents, work)
 	}
 	var out strings.Builder
 	for i, d := range documents {
-		data, err := yaml.Marshal(d)
+		data, err := plain(d)
 		if err != nil {
 			return "", nil, err
 		}
 		if i > 0 {
 			out.WriteString("---\n")
 		}
-		// What only a cluster fills in.
-		for line := range strings.Lines(strings.TrimSuffix(string(data), "status:\n  loadBalancer: {}\n")) {
-			if strings.TrimSpace(line) != "status: {}" && strings.TrimSpace(line) != "strategy: {}" && strings.TrimSpace(line) != "resources: {}" {
-				out.WriteString(line)
-			}
-		}
+		out.Write(data)
 	}
 	return out.String(), b.warnings, nil
 }
 
+// workload is the document of what runs.
+func (b *describer) workload(g *plan.Generate) (any, error) {
+	spec, err := b.spec(g)
+	if err != nil {
+		return nil, err
+	}
+	labels := maps.Clone(g.Labels)
+	if g.Bare || g.Kind == "Deployment" || g.Kind == "DaemonSet" {
+		// What a Service, and the Deployment, select by.
+		labels = map[string]string{"app": label(g.Name)}
+		maps.Copy(labels, g.Labels)
+	}
+	always := func() {
+		if spec.RestartPolicy != corev1.RestartPolicyAlways {
+			b.warn("a %s's pods always restart: restartPolicy %s was left out", g.Kind, spec.RestartPolicy)
+			spec.RestartPolicy = corev1.RestartPolicyAlways
+		}
+	}
+	template := func() corev1.PodTemplateSpec {
+		return corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels, Annotations: g.Annotations}, Spec: *spec}
+	}
+	kind := func(version string) metav1.TypeMeta { return metav1.TypeMeta{APIVersion: version, Kind: g.Kind} }
+	meta := metav1.ObjectMeta{Name: g.Name, Labels: labels}
+	selector := &metav1.LabelSelector{MatchLabels: map[string]string{"app": labels["app"]}}
+	switch g.Kind {
+	case "Pod":
+		meta.Annotations = g.Annotations
+		return &corev1.Pod{TypeMeta: kind("v1"), ObjectMeta: meta, Spec: *spec}, nil
+	case "Deployment":
+		always()
+		return &appsv1.Deployment{TypeMeta: kind("apps/v1"), ObjectMeta: meta, Spec: appsv1.DeploymentSpec{Replicas: &g.Replicas, Selector: selector, Template: template()}}, nil
+	case "DaemonSet":
+		always()
+		return &appsv1.DaemonSet{TypeMeta: kind("apps/v1"), ObjectMeta: meta, Spec: appsv1.DaemonSetSpec{Selector: selector, Template: template()}}, nil
+	case "Job":
+		if spec.RestartPolicy == corev1.RestartPolicyAlways {
+			b.warn("a Job's pods end: restartPolicy Always became OnFailure")
+			spec.RestartPolicy = corev1.RestartPolicyOnFailure
+		}
+		return &batchv1.Job{TypeMeta: kind("batch/v1"), ObjectMeta: meta, Spec: batchv1.JobSpec{Template: template()}}, nil
+	}
+	return nil, fmt.Errorf("kind %q cannot be generated: only Pod, Deployment, DaemonSet and Job can", g.Kind)
+}
+
+// plain is a document as YAML, without what only a cluster fills in.
+func plain(d any) ([]byte, error) {
+	data, err := json.Marshal(d)
+	if err != nil {
+		return nil, err
+	}
+	var tree map[string]any
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	if err := dec.Decode(&tree); err != nil {
+		return nil, err
+	}
+	delete(tree, "status")
+	if spec, ok := tree["spec"].(map[string]any); ok {
+		drop(spec, "strategy", "updateStrategy")
+		if template, ok := spec["template"].(map[string]any); ok {
+			drop(template, "metadata")
+			spec, _ = template["spec"].(map[string]any)
+		}
+		for _, key := range []string{"containers", "initContainers"} {
+			list, _ := spec[key].([]any)
+			for _, c := range list {
+				drop(c.(map[string]any), "resources")
+			}
+		}
+	}
+	return yaml.Marshal(tree)
+}
+
+// drop takes away what says nothing.
+func drop(from map[string]any, keys ...string) {
+	for _, key := range keys {
+		if !says(from[key]) {
+			delete(from, key)
+		}
+	}
+}
+
 // describer collects what belongs to the description of one pod.
 type describer struct {
+	name     string
 	pod      *corev1.PodSpec
-	claims   map[string]bool
-	order    []string
+	claims   map[string]bool // volumes that have been described
+	order    []string        // those of them that are claims
+	sources  []any           // ConfigMaps and Secrets
 	warnings []string
 }
 
@@ -247,16 +312,31 @@ func (b *describer) container(m *plan.Member) (*corev1.Container, error) {
 			return nil, fmt.Errorf("health check: %w", err)
 		}
 		// Who fails that only gets no requests; nobody ends it.
-		if m.Ready {
-			c.ReadinessProbe = p
-		} else {
+		switch {
+		case !m.Harmless:
 			c.LivenessProbe = p
+		case m.Ready == nil:
+			c.ReadinessProbe = p
+		default:
+			b.warn("container %s: its health check, which nobody acts on, was left out: the check of its readiness is the readinessProbe", m.Name)
+		}
+	}
+	if m.Ready != nil {
+		c.ReadinessProbe = &corev1.Probe{
+			PeriodSeconds: m.ReadySeconds[0], TimeoutSeconds: m.ReadySeconds[1], InitialDelaySeconds: m.ReadySeconds[2],
+			FailureThreshold: m.ReadyRetries, SuccessThreshold: m.ReadySuccesses,
+		}
+		if err := probeHandler(m.Ready, &c.ReadinessProbe.ProbeHandler); err != nil {
+			return nil, fmt.Errorf("readiness check: %w", err)
 		}
 	}
 	if m.Startup != nil {
 		c.StartupProbe = &corev1.Probe{PeriodSeconds: m.StartupSeconds[0], TimeoutSeconds: m.StartupSeconds[1], FailureThreshold: m.StartupRetries}
 		if err := probeHandler(m.Startup, &c.StartupProbe.ProbeHandler); err != nil {
 			return nil, fmt.Errorf("startup check: %w", err)
+		}
+		if m.StartupSuccesses > 1 {
+			b.warn("container %s: Kubernetes takes one success of its startup check for enough, not %d", m.Name, m.StartupSuccesses)
 		}
 		if m.StartupRetries == 0 {
 			// Never is not to be said there: for a day.
@@ -373,23 +453,16 @@ func (b *describer) mount(m *plan.Member, c *corev1.Container, i int, mount plan
 		if mount.Size > 0 {
 			v.EmptyDir.SizeLimit = resource.NewQuantity(mount.Size, resource.BinarySI)
 		}
+	case "emptyDir", "configMap", "secret":
+		v.Name = strings.ToLower(label(strings.TrimPrefix(mount.Source, b.name+"-")))
+		b.own(&mount, &v)
 	default:
-		claim := strings.ToLower(label(mount.Source))
-		if claim != mount.Source {
-			b.warn("volume %s is called %s there", mount.Source, claim)
-		}
+		claim := b.claim(mount.Source)
 		v.Name = claim + "-pvc"
 		v.PersistentVolumeClaim = &corev1.PersistentVolumeClaimVolumeSource{ClaimName: claim}
-		if !b.claims[claim] {
-			b.claims[claim], b.order = true, append(b.order, claim)
-		} else {
-			v.Name = ""
-		}
 	}
 	name := v.Name
-	if name == "" {
-		name = v.PersistentVolumeClaim.ClaimName + "-pvc"
-	} else {
+	if !slices.ContainsFunc(b.pod.Volumes, func(o corev1.Volume) bool { return o.Name == name }) {
 		b.pod.Volumes = append(b.pod.Volumes, v)
 	}
 	if mount.Overlay {
@@ -408,4 +481,80 @@ func (b *describer) mount(m *plan.Member, c *corev1.Container, i int, mount plan
 		vm.MountPropagation = &mode
 	}
 	c.VolumeMounts = append(c.VolumeMounts, vm)
+}
+
+// claim describes a volume, and returns its name there.
+func (b *describer) claim(volume string) string {
+	name := strings.ToLower(label(volume))
+	if !b.claims[name] {
+		b.claims[name], b.order = true, append(b.order, name)
+		if name != volume {
+			b.warn("volume %s is called %s there", volume, name)
+		}
+	}
+	return name
+}
+
+// own describes a volume that goes with its pod, with its files.
+func (b *describer) own(m *plan.Mount, v *corev1.Volume) {
+	name := strings.ToLower(label(m.Source))
+	described := b.claims[name]
+	b.claims[name] = true
+	if m.Kind == "emptyDir" {
+		v.EmptyDir = &corev1.EmptyDirVolumeSource{}
+		return
+	}
+	keys := map[string][]byte{}
+	var items []corev1.KeyToPath
+	modes := map[uint32]bool{}
+	nested := false
+	for _, path := range slices.Sorted(maps.Keys(m.Files)) {
+		mode := int32(m.Files[path].Mode)
+		key := notLabel.ReplaceAllString(path, ".")
+		for keys[key] != nil {
+			key += "_"
+		}
+		nested = nested || key != path
+		keys[key], modes[m.Files[path].Mode] = append([]byte{}, m.Files[path].Data...), true
+		items = append(items, corev1.KeyToPath{Key: key, Path: path, Mode: &mode})
+	}
+	var usual *int32
+	if len(modes) == 1 {
+		if mode := *items[0].Mode; mode != 0o644 {
+			usual = &mode
+		}
+		for i := range items {
+			items[i].Mode = nil
+		}
+		if !nested {
+			items = nil
+		}
+	}
+	meta := metav1.ObjectMeta{Name: name}
+	if m.Kind == "secret" {
+		v.Secret = &corev1.SecretVolumeSource{SecretName: name, Items: items, DefaultMode: usual}
+		if !described {
+			b.sources = append(b.sources, &corev1.Secret{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}, ObjectMeta: meta, Data: keys})
+		}
+		return
+	}
+	v.ConfigMap = &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: name}, Items: items, DefaultMode: usual}
+	if described {
+		return
+	}
+	c := &corev1.ConfigMap{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, ObjectMeta: meta}
+	for key, data := range keys {
+		if utf8.Valid(data) {
+			if c.Data == nil {
+				c.Data = map[string]string{}
+			}
+			c.Data[key] = string(data)
+			continue
+		}
+		if c.BinaryData == nil {
+			c.BinaryData = map[string][]byte{}
+		}
+		c.BinaryData[key] = data
+	}
+	b.sources = append(b.sources, c)
 }

@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -123,7 +124,10 @@ func (b *podBuilder) flags() error {
 		}
 	}
 	for _, c := range s.Containers {
-		for _, port := range c.Ports {
+		for i, port := range c.Ports {
+			if err := b.claim(c.Name, &port); err != nil {
+				return fmt.Errorf("container %s: ports[%d].%w", c.Name, i, err)
+			}
 			if port.HostPort == 0 || s.HostNetwork {
 				continue
 			}
@@ -145,6 +149,39 @@ func (b *podBuilder) flags() error {
 	}
 	return nil
 }
+
+// claim notes a port that a container wants of this machine, unless another has it.
+func (b *podBuilder) claim(name string, want *corev1.ContainerPort) error {
+	for _, n := range []struct {
+		field       string
+		value, from int32
+	}{{"containerPort", want.ContainerPort, 1}, {"hostPort", want.HostPort, 0}} {
+		if n.value < n.from || n.value > 65535 {
+			return fmt.Errorf("%s %d is not between 1 and 65535", n.field, n.value)
+		}
+	}
+	if want.HostPort == 0 || b.spec.HostNetwork {
+		return nil
+	}
+	protocol := cmp.Or(want.Protocol, corev1.ProtocolTCP)
+	own := claimed{want.HostPort, protocol, want.HostIP, fmt.Sprintf("container %s of pod %s", name, b.name)}
+	for _, c := range b.ports {
+		if c.port == own.port && c.protocol == own.protocol && (c.ip == own.ip || anywhere(c.ip) || anywhere(own.ip)) {
+			return fmt.Errorf("hostPort %d is published by %s already", own.port, c.who)
+		}
+	}
+	b.ports = append(b.ports, own)
+	return nil
+}
+
+// claimed is a port of this machine's.
+type claimed struct {
+	port     int32
+	protocol corev1.Protocol
+	ip, who  string
+}
+
+func anywhere(ip string) bool { return ip == "" || ip == "0.0.0.0" || ip == "::" }
 
 // container plans one.
 func (b *podBuilder) container(c *corev1.Container, init bool) (*plan.Container, error) {
@@ -347,8 +384,9 @@ func (b *podBuilder) security(c *corev1.Container, flag func(name, value string)
 }
 
 // probes: the liveness probe is the health check, the startup probe what goes before
-// it. Nobody routes to a container by its readiness, which is the health check where
-// there is no liveness probe, without consequences.
+// it. The readiness probe is a check of its own beside these; alone, and where one
+// success is enough, it is the health check, without consequences: that is what
+// docker's is.
 func (b *podBuilder) probes(c *corev1.Container, init bool, flag func(name, value string)) error {
 	live, ready, startup := c.LivenessProbe, c.ReadinessProbe, c.StartupProbe
 	never := b.spec.RestartPolicy == corev1.RestartPolicyNever
@@ -356,16 +394,19 @@ func (b *podBuilder) probes(c *corev1.Container, init bool, flag func(name, valu
 		return errors.New("an init container has no probes")
 	}
 	switch {
-	case ready != nil && live != nil:
-		b.warn("pod %s, container %s: readinessProbe has no effect: livenessProbe is the health check", b.name, c.Name)
-	case ready != nil && startup != nil && never:
-		b.warn("pod %s, container %s: readinessProbe has no effect beside a startupProbe that ends the container", b.name, c.Name)
+	case ready != nil && (live != nil || startup != nil && never || ready.SuccessThreshold > 1):
+		if err := probe(c, "readinessProbe", "health-ready", ready, flag); err != nil {
+			return err
+		}
+		if n := ready.SuccessThreshold; n > 0 {
+			flag("health-ready-success", strconv.Itoa(int(n)))
+		}
+		if d := ready.InitialDelaySeconds; d > 0 {
+			flag("health-ready-delay", strconv.Itoa(int(d))+"s")
+		}
 	case ready != nil:
 		if err := probe(c, "readinessProbe", "health", ready, flag); err != nil {
 			return err
-		}
-		if ready.SuccessThreshold > 1 {
-			b.warn("pod %s, container %s: readinessProbe.successThreshold has no effect: one success is enough", b.name, c.Name)
 		}
 		delay(ready, flag)
 	}
@@ -414,6 +455,24 @@ func probe(c *corev1.Container, field, prefix string, p *corev1.Probe, flag func
 	own := p.ProbeHandler.DeepCopy()
 	if err := numberPorts(c, own.HTTPGet, own.TCPSocket); err != nil {
 		return fmt.Errorf("%s.%w", field, err)
+	}
+	// As Kubernetes' own validation has it.
+	for _, n := range []struct {
+		name  string
+		value int32
+	}{
+		{"initialDelaySeconds", p.InitialDelaySeconds},
+		{"periodSeconds", p.PeriodSeconds},
+		{"timeoutSeconds", p.TimeoutSeconds},
+		{"failureThreshold", p.FailureThreshold},
+		{"successThreshold", p.SuccessThreshold},
+	} {
+		if n.value < 0 {
+			return fmt.Errorf("%s.%s: %d is negative", field, n.name, n.value)
+		}
+	}
+	if field != "readinessProbe" && p.SuccessThreshold > 1 {
+		return fmt.Errorf("%s.successThreshold: %d must be 1", field, p.SuccessThreshold)
 	}
 	data, err := json.Marshal(own)
 	if err != nil {
@@ -561,7 +620,8 @@ func (b *podBuilder) volume(v *corev1.Volume) error {
 		if err := b.files(&s, files); err != nil {
 			return err
 		}
-		b.addVolume(plan.Volume{Name: own, Own: true, Files: files})
+		secret := s.Secret != nil || s.Projected != nil && slices.ContainsFunc(s.Projected.Sources, func(p corev1.VolumeProjection) bool { return p.Secret != nil })
+		b.addVolume(plan.Volume{Name: own, Own: true, Files: files, Secret: secret})
 		b.volumes[v.Name] = mountable{kind: "volume", source: own, readOnly: true}
 	default:
 		return errors.New("it is of no kind that is supported")

@@ -44,10 +44,11 @@ func (p *player) serve() error {
 		}) {
 			return fmt.Errorf("%s is there twice", name)
 		}
+		fields := serviceFields
 		if s.Spec.SessionAffinity == corev1.ServiceAffinityNone {
-			s.Spec.SessionAffinity = "" // so it is without
+			fields = append(slices.Clone(fields), "spec.sessionAffinity") // so it is without
 		}
-		if err := unsupported(s, serviceFields); err != nil {
+		if err := p.serviceTexts[i].unsupported(fields); err != nil {
 			p.warn("%s: %v: it has no effect", name, err)
 		}
 		if len(s.Spec.Selector) == 0 {

@@ -56,6 +56,10 @@ type document struct {
 	kind   string
 	name   string
 	text   []byte
+	before int // lines of the stream before it, -1 within another document
+	tree   any // what decode has read
+	// version is apiVersion.
+	version string
 }
 
 func (d *document) fail(err error) error {
@@ -69,11 +73,12 @@ func split(text []byte) ([]document, error) {
 	}
 	var parts [][]byte
 	var part bytes.Buffer
+	begins := []int{0} // behind how many lines
 	lines := bufio.NewReader(bytes.NewReader(text))
-	for {
+	for n := 0; ; n++ {
 		line, err := lines.ReadString('\n')
 		if trimmed := strings.TrimRight(line, " \t\r\n"); trimmed == "---" || strings.HasPrefix(line, "--- ") {
-			parts = append(parts, slices.Clone(part.Bytes()))
+			parts, begins = append(parts, slices.Clone(part.Bytes())), append(begins, n)
 			part.Reset()
 			line = strings.TrimPrefix(strings.TrimPrefix(line, "---"), " ")
 		}
@@ -96,7 +101,7 @@ func split(text []byte) ([]document, error) {
 			} `json:"metadata"`
 		}
 		if err := yaml.Unmarshal(p, &head); err != nil {
-			return nil, fmt.Errorf("document %d: %w", i+1, err)
+			return nil, fmt.Errorf("document %d: %w", i+1, syntax(err, begins[i]))
 		}
 		if head.Kind == "" {
 			return nil, fmt.Errorf("document %d has no kind", i+1)
@@ -109,7 +114,7 @@ func split(text []byte) ([]document, error) {
 			all = append(all, items...)
 			continue
 		}
-		all = append(all, document{i + 1, head.Kind, head.Metadata.Name, p})
+		all = append(all, document{number: i + 1, kind: head.Kind, name: head.Metadata.Name, text: p, before: begins[i], version: head.APIVersion})
 	}
 	return all, nil
 }
@@ -129,7 +134,7 @@ func list(text []byte, number int) ([]document, error) {
 			return nil, fmt.Errorf("document %d: %w", number, err)
 		}
 		for _, d := range inner {
-			d.number = number
+			d.number, d.before = number, -1
 			all = append(all, d)
 		}
 	}
@@ -148,18 +153,33 @@ func blank(text []byte) bool {
 // decode reads a document strictly: an unknown field and one that is there twice
 // are errors.
 func decode(d *document, into any) error {
+	if want := versions[d.kind]; d.version != want {
+		return d.fail(d.at("apiVersion", fmt.Errorf("apiVersion: %q is not %s", d.version, want)))
+	}
 	data, err := yaml.YAMLToJSONStrict(d.text)
 	if err != nil {
+		return d.fail(syntax(err, max(d.before, 0)))
+	}
+	if err := json.Unmarshal(data, &d.tree); err != nil {
 		return d.fail(err)
 	}
 	strict, err := kjson.UnmarshalStrict(data, into)
-	if err == nil {
-		err = errors.Join(strict...)
-	}
 	if err != nil {
-		return d.fail(errors.New(strings.ReplaceAll(strings.TrimPrefix(err.Error(), "json: "), "\n", "; ")))
+		return d.fail(d.wrong(data, into, err))
+	}
+	for i, s := range strict {
+		strict[i] = d.wrong(data, into, s)
+	}
+	if len(strict) > 0 {
+		return d.fail(errors.New(strings.ReplaceAll(errors.Join(strict...).Error(), "\n", "; ")))
 	}
 	return nil
+}
+
+// versions are the apiVersions of the kinds that are understood.
+var versions = map[string]string{
+	"ConfigMap": "v1", "Secret": "v1", "Pod": "v1", "Service": "v1", "PersistentVolumeClaim": "v1",
+	"Deployment": "apps/v1", "DaemonSet": "apps/v1", "Job": "batch/v1",
 }
 
 // Play plans what the documents describe.
@@ -209,8 +229,11 @@ type player struct {
 	configMaps map[string]*corev1.ConfigMap
 	secrets    map[string]*corev1.Secret
 	services   []*corev1.Service
-	pods       []podFacts // of the plan's pods, in their order
-	warnings   []string
+	// serviceTexts are their documents.
+	serviceTexts []*document
+	pods         []podFacts // of the plan's pods, in their order
+	ports        []claimed  // of this machine
+	warnings     []string
 }
 
 // podFacts are what Services look at of a pod.
@@ -260,7 +283,7 @@ func (p *player) workload(d *document) error {
 	case "Pod":
 		pod := &corev1.Pod{}
 		if err = decode(d, pod); err == nil {
-			err = unsupported(pod, podFields(""))
+			err = d.unsupported(podFields(""))
 		}
 		if err == nil {
 			err = p.pod(pod.Name, &pod.ObjectMeta, &pod.Spec)
@@ -268,7 +291,7 @@ func (p *player) workload(d *document) error {
 	case "Deployment":
 		x := &appsv1.Deployment{}
 		if err = decode(d, x); err == nil {
-			err = unsupported(x, workloadFields)
+			err = d.unsupported(workloadFields)
 		}
 		if err == nil {
 			err = p.replicas(x.Name, x.Spec.Replicas, &x.Spec.Template)
@@ -276,7 +299,7 @@ func (p *player) workload(d *document) error {
 	case "DaemonSet":
 		x := &appsv1.DaemonSet{}
 		if err = decode(d, x); err == nil {
-			err = unsupported(x, workloadFields)
+			err = d.unsupported(workloadFields)
 		}
 		if err == nil {
 			err = p.replicas(x.Name, nil, &x.Spec.Template)
@@ -284,7 +307,7 @@ func (p *player) workload(d *document) error {
 	case "Job":
 		x := &batchv1.Job{}
 		if err = decode(d, x); err == nil {
-			err = unsupported(x, workloadFields)
+			err = d.unsupported(workloadFields)
 		}
 		if err == nil {
 			err = p.replicas(x.Name, nil, &x.Spec.Template)
@@ -292,20 +315,27 @@ func (p *player) workload(d *document) error {
 	case "PersistentVolumeClaim":
 		x := &corev1.PersistentVolumeClaim{}
 		if err = decode(d, x); err == nil {
+			if err := d.unsupported(claimFields); err != nil {
+				p.warn("PersistentVolumeClaim %s: %v: it has no effect", x.Name, err)
+			}
 			p.plan.Volumes = append(p.plan.Volumes, plan.Volume{Name: x.Name, Labels: x.Labels})
 		}
 	case "Service":
 		x := &corev1.Service{}
 		if err = decode(d, x); err == nil {
 			p.services = append(p.services, x)
+			p.serviceTexts = append(p.serviceTexts, d)
 		}
 	default:
 		err = errors.New("kinds that are understood are Pod, Deployment, DaemonSet, Job, PersistentVolumeClaim, ConfigMap, Secret and Service")
 	}
-	if err != nil && !strings.HasPrefix(err.Error(), "document ") {
-		err = d.fail(err)
+	switch {
+	case err == nil || strings.HasPrefix(err.Error(), "document "):
+		return err
+	case !strings.HasPrefix(err.Error(), "line "):
+		err = d.at(d.about(err.Error()), err)
 	}
-	return err
+	return d.fail(err)
 }
 
 // replicas plans the pods of something that has a template of them.
@@ -338,7 +368,7 @@ func (p *player) replicas(name string, n *int32, template *corev1.PodTemplateSpe
 
 // unique refuses what would be made twice.
 func (p *player) unique() error {
-	names, ports := map[string]bool{}, map[string]string{}
+	names := map[string]bool{}
 	for _, pod := range p.plan.Pods {
 		if names[pod.Name] {
 			return fmt.Errorf("pod %s is there twice", pod.Name)
@@ -349,14 +379,6 @@ func (p *player) unique() error {
 				return fmt.Errorf("container %s is there twice", c.Name)
 			}
 			names[c.Name] = true
-		}
-		for _, f := range pod.Flags {
-			if port, ok := strings.CutPrefix(f, "--publish="); ok {
-				if ports[port] != "" {
-					return fmt.Errorf("port %s is published by pod %s and by pod %s", port, ports[port], pod.Name)
-				}
-				ports[port] = pod.Name
-			}
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package translate
 
 import (
 	"encoding/json"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -29,7 +30,9 @@ func TestPlay_Arguments(t *testing.T) {
 		"probe":       {simple("    ports: [{name: web, containerPort: 80}]\n    livenessProbe: {tcpSocket: {port: web}, failureThreshold: 2}\n"), "--restart=always --health-probe={\"tcpSocket\":{\"port\":80}} --health-interval=10s --health-timeout=1s --health-retries=2 --health-on-failure=restart img"},
 		"readiness":   {simple("    readinessProbe: {exec: {command: [a]}, initialDelaySeconds: 2}\n"), "--restart=always --health-probe={\"exec\":{\"command\":[\"a\"]}} --health-interval=10s --health-timeout=1s --health-retries=3 --health-start-period=2s img"},
 		"startup":     {simple("    startupProbe: {exec: {command: [a]}, periodSeconds: 2, initialDelaySeconds: 5}\n"), "--restart=always --health-startup-probe={\"exec\":{\"command\":[\"a\"]}} --health-startup-interval=2s --health-startup-timeout=1s --health-startup-retries=6 img"},
-		"never up":    {simple("    startupProbe: {exec: {command: [a]}}\n    readinessProbe: {exec: {command: [b]}}\n  restartPolicy: Never\n"), "--health-startup-probe={\"exec\":{\"command\":[\"a\"]}} --health-startup-interval=10s --health-startup-timeout=1s --health-startup-retries=3 --health-on-failure=kill img"},
+		"never up":    {simple("    startupProbe: {exec: {command: [a]}}\n    readinessProbe: {exec: {command: [b]}}\n  restartPolicy: Never\n"), "--health-ready-probe={\"exec\":{\"command\":[\"b\"]}} --health-ready-interval=10s --health-ready-timeout=1s --health-ready-retries=3 --health-startup-probe={\"exec\":{\"command\":[\"a\"]}} --health-startup-interval=10s --health-startup-timeout=1s --health-startup-retries=3 --health-on-failure=kill img"},
+		"both":        {simple("    livenessProbe: {exec: {command: [a]}, failureThreshold: 5}\n    readinessProbe: {tcpSocket: {port: 1}, successThreshold: 2, failureThreshold: 4, initialDelaySeconds: 6}\n"), `--restart=always --health-ready-probe={"tcpSocket":{"port":1}} --health-ready-interval=10s --health-ready-timeout=1s --health-ready-retries=4 --health-ready-success=2 --health-ready-delay=6s --health-probe={"exec":{"command":["a"]}} --health-interval=10s --health-timeout=1s --health-retries=5 --health-on-failure=restart img`},
+		"twice":       {simple("    readinessProbe: {exec: {command: [a]}, successThreshold: 2}\n"), `--restart=always --health-ready-probe={"exec":{"command":["a"]}} --health-ready-interval=10s --health-ready-timeout=1s --health-ready-retries=3 --health-ready-success=2 img`},
 		"http":        {simple("    ports: [{name: web, containerPort: 80}]\n    readinessProbe: {httpGet: {port: web, path: /x, scheme: HTTPS, httpHeaders: [{name: A, value: b}]}}\n"), `--restart=always --health-probe={"httpGet":{"path":"/x","port":80,"scheme":"HTTPS","httpHeaders":[{"name":"A","value":"b"}]}} --health-interval=10s --health-timeout=1s --health-retries=3 img`},
 		"grpc":        {simple("    startupProbe: {grpc: {port: 5, service: a.B}}\n"), `--restart=always --health-startup-probe={"grpc":{"port":5,"service":"a.B"}} --health-startup-interval=10s --health-startup-timeout=1s --health-startup-retries=3 img`},
 		"hooks":       {simple("    ports: [{name: web, containerPort: 80}]\n    lifecycle: {postStart: {exec: {command: [a, b c]}}, preStop: {httpGet: {port: web, path: /x}}}\n"), `--restart=always --post-start={"exec":{"command":["a","b c"]}} --pre-stop={"httpGet":{"path":"/x","port":80}} img`},
@@ -120,7 +123,7 @@ func TestGenerate_IsPlayed(t *testing.T) {
 	if text, _, err = generate(g); err != nil || !strings.Contains(text, "replicas: 2") {
 		t.Errorf("%v\n%s", err, text)
 	}
-	for _, bad := range []*plan.Generate{{Kind: "Job", Members: g.Members}, {Kind: "Pod"}, {Kind: "Pod", Members: []plan.Member{{Name: "x"}}}} {
+	for _, bad := range []*plan.Generate{{Kind: "CronJob", Members: g.Members}, {Kind: "Pod"}, {Kind: "Pod", Members: []plan.Member{{Name: "x"}}}} {
 		if _, _, err := generate(bad); err == nil {
 			t.Errorf("%+v is described", bad)
 		}
@@ -138,7 +141,10 @@ func TestGenerate_GivesProbesBack(t *testing.T) {
 		`{"grpc":{"port":1,"service":"a.B"}}`,
 	} {
 		data := json.RawMessage(probe)
-		m := plan.Member{Name: "c", Image: "img", Health: data, HealthSeconds: [3]int32{5, 2, 1}, HealthRetries: 4, Startup: data, StartupSeconds: [2]int32{6, 3}, StartupRetries: 5}
+		m := plan.Member{
+			Name: "c", Image: "img", Health: data, HealthSeconds: [3]int32{5, 2, 1}, HealthRetries: 4, Startup: data, StartupSeconds: [2]int32{6, 3}, StartupRetries: 5,
+			Ready: data, ReadySeconds: [3]int32{7, 6, 5}, ReadyRetries: 2, ReadySuccesses: 3,
+		}
 		if !strings.Contains(probe, "grpc") {
 			m.PostStart, m.PreStop = data, data
 		}
@@ -151,6 +157,7 @@ func TestGenerate_GivesProbesBack(t *testing.T) {
 			t.Fatalf("%v\n%s", err, text)
 		}
 		want := []string{
+			"--health-ready-probe=" + probe, "--health-ready-interval=7s", "--health-ready-timeout=6s", "--health-ready-retries=2", "--health-ready-success=3", "--health-ready-delay=5s",
 			"--health-probe=" + probe, "--health-interval=5s", "--health-timeout=2s", "--health-retries=4", "--health-start-period=1s",
 			"--health-startup-probe=" + probe, "--health-startup-interval=6s", "--health-startup-timeout=3s", "--health-startup-retries=5", "--health-on-failure=kill",
 		}
@@ -159,6 +166,98 @@ func TestGenerate_GivesProbesBack(t *testing.T) {
 		}
 		if got := p.Pods[0].Containers[0].Args; !slices.Equal(got, append(want, "img")) {
 			t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	}
+}
+
+// A pod's own volumes are what they were, with their files.
+func TestGenerate_GivesOwnVolumesBack(t *testing.T) {
+	files := map[string]plan.File{"a": {Data: []byte("status: {}\nresources: {}\n"), Mode: 0o644}, "d/a": {Data: []byte("b"), Mode: 0o644}, "d.a": {Data: []byte{0xff}, Mode: 0o400}}
+	one := map[string]plan.File{"p": {Data: []byte("hush"), Mode: 0o400}}
+	mounts := []plan.Mount{
+		{Kind: "configMap", Source: "p-conf", Target: "/c", ReadOnly: true, Files: files},
+		{Kind: "secret", Source: "p-sec", Target: "/s", ReadOnly: true, Files: one},
+		{Kind: "emptyDir", Source: "p-e", Target: "/e"},
+	}
+	g := &plan.Generate{Kind: "Pod", Name: "p", Claims: []string{"kept"}, Members: []plan.Member{{Name: "c", Image: "i", Mounts: mounts}, {Name: "d", Image: "i", Mounts: mounts}}}
+	text, warnings, err := generate(g)
+	if err != nil || len(warnings) > 0 {
+		t.Fatal(err, warnings)
+	}
+	p, _, err := Play([]byte(text), nil)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	want := []plan.Volume{{Name: "kept"}, {Name: "p-conf", Own: true, Files: files}, {Name: "p-sec", Own: true, Files: one, Secret: true}, {Name: "p-e", Own: true}}
+	if !reflect.DeepEqual(p.Volumes, want) {
+		t.Errorf("got %+v\nwant %+v\nof %s", p.Volumes, want, text)
+	}
+	for _, c := range p.Pods[0].Containers {
+		if got := strings.Join(c.Args, " "); got != "--mount=type=volume,source=p-conf,destination=/c,readonly --mount=type=volume,source=p-sec,destination=/s,readonly --mount=type=volume,source=p-e,destination=/e i" {
+			t.Errorf("%s of\n%s", got, text)
+		}
+	}
+}
+
+func TestGenerate_Kinds(t *testing.T) {
+	for kind, c := range map[string]struct{ restart, want, warning string }{
+		"DaemonSet": {"always", "apiVersion: apps/v1\nkind: DaemonSet\n", ""},
+		"Job":       {"", "apiVersion: batch/v1\nkind: Job\n", ""},
+		"job":       {"", "", ""},
+	} {
+		g := &plan.Generate{Kind: kind, Name: "w", Members: []plan.Member{{Name: "c", Image: "i", Restart: c.restart}}}
+		text, warnings, err := generate(g)
+		if kind == "job" {
+			if err == nil {
+				t.Error("an unknown kind is described")
+			}
+			continue
+		}
+		if err != nil || !strings.HasPrefix(text, c.want) || strings.Join(warnings, "") != c.warning || strings.Contains(text, "{}") {
+			t.Errorf("%v, %q\n%s", err, warnings, text)
+		}
+		if p, _, err := Play([]byte(text), nil); err != nil || len(p.Pods) != 1 {
+			t.Errorf("%v\n%s", err, text)
+		}
+	}
+	for kind, want := range map[string]string{"Job": "a Job's pods end: restartPolicy Always became OnFailure", "DaemonSet": "a DaemonSet's pods always restart: restartPolicy Never was left out"} {
+		g := &plan.Generate{Kind: kind, Name: "w", Members: []plan.Member{{Name: "c", Image: "i", Restart: map[string]string{"Job": "always"}[kind]}}}
+		if _, warnings, err := generate(g); err != nil || strings.Join(warnings, "") != want {
+			t.Errorf("%v, %q, want %s", err, warnings, want)
+		}
+	}
+	text, _, err := generate(&plan.Generate{Kind: "Pod", Claims: []string{"a", "b"}})
+	if err != nil || strings.Count(text, "kind: PersistentVolumeClaim") != 2 || strings.Contains(text, "kind: Pod\n") {
+		t.Errorf("%v\n%s", err, text)
+	}
+}
+
+// What Kubernetes has no word for is told.
+func TestGenerate_TellsWhatProbesLose(t *testing.T) {
+	data := json.RawMessage(`{"exec":{"command":["a"]}}`)
+	for want, m := range map[string]plan.Member{
+		"its health check, which nobody acts on, was left out":                {Health: data, Harmless: true, Ready: data},
+		"Kubernetes takes one success of its startup check for enough, not 2": {Startup: data, StartupRetries: 1, StartupSuccesses: 2},
+		"its startup check may fail for ever here, in Kubernetes for a day":   {Startup: data},
+	} {
+		m.Name, m.Image = "c", "img"
+		_, warnings, err := generate(&plan.Generate{Kind: "Pod", Name: "p", Members: []plan.Member{m}})
+		if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], want) {
+			t.Errorf("%v, %q: want %s", err, warnings, want)
+		}
+	}
+}
+
+func TestPlay_RefusesProbesThatKubernetesRefuses(t *testing.T) {
+	for probe, want := range map[string]string{
+		"livenessProbe: {exec: {command: [a]}, successThreshold: 2}":               "container c: livenessProbe.successThreshold: 2 must be 1",
+		"startupProbe: {exec: {command: [a]}, successThreshold: 2}":                "container c: startupProbe.successThreshold: 2 must be 1",
+		"readinessProbe: {exec: {command: [a]}, periodSeconds: -1}":                "container c: readinessProbe.periodSeconds: -1 is negative",
+		"readinessProbe: {exec: {command: [a]}, failureThreshold: -1}":             "container c: readinessProbe.failureThreshold: -1 is negative",
+		"readinessProbe: {exec: {command: [a]}, terminationGracePeriodSeconds: 1}": "readinessProbe.terminationGracePeriodSeconds is not supported",
+	} {
+		if _, _, err := Play([]byte(simple("    "+probe+"\n")), nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", probe, err, want)
 		}
 	}
 }

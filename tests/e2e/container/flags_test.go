@@ -199,6 +199,10 @@ func flagsSaid() []flagSaid {
 			"[{/dev/null 1048576}] [{/dev/null 2097152}] [{/dev/null 3}] [{/dev/null 4}] [{/dev/null 100}]",
 		},
 		{"--cgroups", "--cgroups disabled --cgroup-parent /x", "{{.HostConfig.CgroupMode}} {{.HostConfig.CgroupParent}}", "disabled /x"},
+		{
+			"--health-ready", "--health-ready-cmd true --health-ready-delay 1s --health-ready-interval 2s --health-ready-timeout 3s --health-ready-retries 4 --health-ready-success 5",
+			"{{json .Config.ReadinessCheck}}", `{"Delay":1000000000,"Interval":2000000000,"Retries":4,"Successes":5,"Test":["CMD-SHELL","true"],"Timeout":3000000000}`,
+		},
 		{"--health-on-failure", "--health-on-failure kill", "{{.HostConfig.HealthcheckOnFailureAction}}", "kill"},
 		{"-P", "-P", "{{.HostConfig.PublishAllPorts}}", "true"},
 	}
@@ -281,6 +285,7 @@ var flagsElsewhere = map[string]string{
 	"pod":                     "TestPod_*",
 	"post-start":              "TestHook_*",
 	"health-probe":            "TestProbe_*",
+	"health-ready-probe":      "TestProbe_ReadinessOfItsOwn",
 	"health-startup-cmd":      "TestHealth_ChecksTheStartupFirst",
 	"health-startup-interval": "TestHealth_ChecksTheStartupFirst",
 	"health-startup-probe":    "TestProbe_OfKubernetes",

@@ -140,3 +140,83 @@ func TestHealth_ChecksTheStartupFirst(t *testing.T) {
 		s.Skiff(append(append([]string{"run"}, strings.Fields(flags)...), img, "true")...).Exits(125).Complains(want)
 	}
 }
+
+// Readiness is told, and nobody acts on it.
+func TestHealth_TellsReadiness(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	ready := func() string { return s.Inspect("it", "{{.State.Readiness.Ready}}") }
+	status := func() string {
+		return s.OK("ps", "-a", "--format", "{{.Status}}|{{.Readiness}}", "--filter", "name=it")
+	}
+	s.OK("run", "-d", "--name", "it", "--stop-timeout", "0", "--restart", "always", "--network", "none",
+		"--health-cmd", "test ! -e /ill", "--health-interval", "50ms", "--health-retries", "2", "--health-on-failure", "restart",
+		"--health-ready-cmd", "echo asked >>/asked; test -e /ready", "--health-ready-interval", "50ms", "--health-ready-success", "3", "--health-ready-retries", "2",
+		img, "sleep", "1000")
+	s.Eventually("it is well", func() bool { return s.Inspect("it", "{{.State.Health.Status}}") == "healthy" })
+	s.Eventually("it is asked", func() bool { return s.Inspect("it", "{{len .State.Readiness.Log}}") == "5" })
+	if got := ready() + status(); !strings.HasPrefix(got, "falseUp ") || !strings.HasSuffix(got, " (healthy, not ready)|not ready") {
+		t.Errorf("got %q", got)
+	}
+	s.OK("exec", "it", "sh", "-c", "echo -n >/asked; touch /ready")
+	s.Eventually("it is ready", func() bool { return ready() == "true" })
+	if got := s.OK("exec", "it", "cat", "/asked"); strings.Count(got, "asked") < 3 {
+		t.Errorf("ready after less than three successes: %q", got)
+	}
+	if got := status(); !strings.HasSuffix(got, " (healthy)|ready") {
+		t.Errorf("got %q", got)
+	}
+	s.OK("exec", "it", "rm", "/ready")
+	s.Eventually("it is not ready", func() bool { return ready() == "false" })
+	harness.Equal(t, "and runs as before", s.Inspect("it", "{{.State.Health.Status}} {{.RestartCount}}"), "healthy 0")
+	s.OK("exec", "it", "touch", "/ready")
+	s.Eventually("it is ready again", func() bool { return ready() == "true" })
+	s.OK("exec", "it", "sh", "-c", "rm /ready; touch /ill")
+	s.Eventually("the other check starts it anew", func() bool { return restarts(s, "it") >= 1 })
+	harness.Equal(t, "as not ready", ready(), "false")
+	s.OK("stop", "it")
+	harness.Equal(t, "ended", s.Inspect("it", "{{.State.Status}} {{.State.Readiness.Ready}} {{json .State.Health.Readiness}}"), "exited false null")
+	events := s.OK("events", "--since", "1h", "--until", "0s", "--filter", "container=it", "--filter", "event=readiness_status", "--format", "{{.Action}}")
+	// Which check finds the illness first decides whether it is told as not ready again.
+	harness.Equal(t, "events", strings.TrimSuffix(events, "\nreadiness_status: not ready"),
+		"readiness_status: ready\nreadiness_status: not ready\nreadiness_status: ready")
+}
+
+// What the startup has to say comes first, and a readiness alone is no health.
+func TestHealth_AsksForReadinessAfterTheStartup(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	s.OK("run", "-d", "--name", "it", "--network", "none", "--health-startup-cmd", "echo looked >>/looked; test -e /up", "--health-startup-interval", "20ms",
+		"--health-ready-cmd", "test ! -e /looked || cat /up", "--health-ready-interval", "20ms", img, "sleep", "1000")
+	s.Eventually("it is starting", func() bool { return s.Inspect("it", "{{len .State.Health.Log}}") == "5" })
+	harness.Equal(t, "not asked", s.Inspect("it", "{{len .State.Readiness.Log}}"), "0")
+	s.OK("exec", "it", "sh", "-c", "echo here >/up")
+	s.Eventually("it is ready", func() bool { return s.Inspect("it", "{{.State.Readiness.Ready}}") == "true" })
+	harness.Equal(t, "by its own check", s.Inspect("it", "{{(index .State.Readiness.Log 0).Output}}"), "here\n")
+	s.OK("rm", "-f", "it")
+
+	s.OK("run", "-d", "--name", "it", "--network", "none", "--no-healthcheck", "--health-ready-cmd", "true", "--health-ready-delay", "1h", img, "sleep", "1000")
+	harness.Equal(t, "nobody asks yet", s.Inspect("it", "{{.State.Readiness.Ready}} {{len .State.Readiness.Log}}"), "false 0")
+	if got := s.OK("ps", "--format", "{{.Status}}|{{.HealthStatus}}"); !strings.HasSuffix(got, " (not ready)|none") {
+		t.Errorf("got %q", got)
+	}
+	if got := s.Inspect("it", "{{json .State}}"); strings.Contains(got, "Health") {
+		t.Errorf("without a check: got %s", got)
+	}
+	// The waiting of --sdnotify=healthy is for what is looked at.
+	next := s.Notifications()
+	s.OK("run", "-d", "--name", "up", "--network", "none", "--sdnotify", "healthy", "--no-healthcheck", "--health-ready-cmd", "true", "--health-ready-interval", "20ms", "--health-ready-success", "2", img, "sleep", "1000")
+	harness.Equal(t, "ready", s.Inspect("up", "{{.State.Readiness.Ready}}"), "true")
+	if got := next(); !strings.Contains(got, "READY=1") {
+		t.Errorf("said %q", got)
+	}
+	for flags, want := range map[string]string{
+		"--health-ready-retries 1":                              "--health-ready-* options need --health-ready-cmd or --health-ready-probe",
+		"--health-ready-cmd true --health-ready-success -1":     "cannot be negative",
+		"--health-ready-cmd true --health-ready-delay 1us":      "--health-ready-delay cannot be less than 1ms",
+		"--health-ready-cmd true --health-ready-probe tcp://:1": "conflicting options",
+		"--health-ready-probe ftp://:1":                         "invalid probe for --health-ready-probe",
+	} {
+		s.Skiff(append(append([]string{"run"}, strings.Fields(flags)...), img, "true")...).Exits(125).Complains(want)
+	}
+}

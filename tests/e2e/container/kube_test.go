@@ -176,10 +176,10 @@ func TestKube_RefusesWhatItCannotDo(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                              "the YAML has no document",
 		"a: b":                          "document 1 has no kind",
-		"kind: Pod\n\tx: y":             "document 1:",
+		"kind: Pod\n\tx: y":             "document 1: yaml: line 2:",
 		"apiVersion: v1\nkind: Ingress": "kinds that are understood are",
-		pod("    imagee: x\n"):          `unknown field "spec.containers[0].imagee"`,
-		pod("    ports: 7\n"):           "cannot unmarshal number",
+		pod("    imagee: x\n"):          `line 9: unknown field "spec.containers[0].imagee"`,
+		pod("    ports: 7\n"):           "line 9: spec.containers[0].ports: number instead of a list",
 		pod("    lifecycle: {preStop: {tcpSocket: {port: 0}}}\n"):                                          "container c: lifecycle.preStop: tcpSocket.port 0 is not between 1 and 65535",
 		pod("    livenessProbe: {grpc: {port: 70000}}\n"):                                                  "container c: livenessProbe: grpc.port 70000 is not between 1 and 65535",
 		pod("    livenessProbe: {grpc: {port: 1}, tcpSocket: {port: 1}}\n"):                                "container c: livenessProbe: it must have one of exec, httpGet, tcpSocket and grpc",
@@ -195,7 +195,7 @@ func TestKube_RefusesWhatItCannotDo(t *testing.T) {
 		pod("    volumeMounts: [{name: none, mountPath: /x}]\n"):                                           "the pod has no volume of that name",
 		pod("    env: [{name: A, valueFrom: {secretKeyRef: {name: nosuch, key: k}}}]\n"):                   "Secret nosuch has no key k, or is not there",
 		pod("  volumes: [{name: v, nfs: {server: s, path: /}}]\n"):                                         "spec.volumes[0].nfs is not supported",
-		pod("    ports: [{containerPort: 1, hostPort: 5}]\n  - name: d\n    image: x\n    ports: [{containerPort: 2, hostPort: 5}, {containerPort: 1, hostPort: 5}]\n"): "port 5:1 is published by pod p and by pod p",
+		pod("    ports: [{containerPort: 1, hostPort: 5}]\n  - name: d\n    image: x\n    ports: [{containerPort: 2, hostPort: 5}, {containerPort: 1, hostPort: 5}]\n"): "line 12: container d: ports[0].hostPort 5 is published by container c of pod p already",
 		pod("  - name: c\n    image: x\n"): "container p-c is there twice",
 		pod("") + "---\n" + pod(""):        "pod p is there twice",
 		"a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: [*f,*f,*f,*f,*f,*f,*f,*f,*f]\n": "excessive aliasing",
@@ -207,6 +207,63 @@ func TestKube_RefusesWhatItCannotDo(t *testing.T) {
 	}
 	s.Skiff("kube", "play", "/nosuch").Exits(1).Complains("open /nosuch: no such file or directory")
 	s.Skiff("kube", "generate", "nosuch").Exits(1).Complains("nosuch")
+}
+
+// What kube generate writes of files says what is in them.
+func TestKube_FilesComeBack(t *testing.T) {
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	s.WriteFile("pod.yaml", `apiVersion: v1
+kind: ConfigMap
+metadata: {name: conf}
+data: {a: "status: {}\nresources: {}\n"}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: sec}
+stringData: {p: hush}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: p}
+spec:
+  restartPolicy: Never
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: c
+    image: `+img+`
+    imagePullPolicy: Never
+    command: [sh, -c, "cat /v/sub/a /s/p; stat -c %a /s/p; touch /e/f"]
+    volumeMounts: [{name: v, mountPath: /v}, {name: s, mountPath: /s}, {name: e, mountPath: /e}]
+  volumes:
+  - {name: v, configMap: {name: conf, items: [{key: a, path: sub/a}]}}
+  - {name: s, secret: {secretName: sec, defaultMode: 256}}
+  - {name: e, emptyDir: {}}
+`)
+	said := func(file string) string {
+		t.Helper()
+		s.OK("kube", "play", "--network", "none", file)
+		s.OK("wait", "p-c")
+		return s.OK("logs", "p-c")
+	}
+	want := "status: {}\nresources: {}\nhush400"
+	harness.Equal(t, "played", said("pod.yaml"), want)
+	s.OK("kube", "generate", "-f", "again.yaml", "p")
+	s.OK("kube", "down", "--force", "pod.yaml")
+	text := s.ReadFile("again.yaml")
+	for _, kind := range []string{"kind: ConfigMap", "kind: Secret", "emptyDir: {}"} {
+		if !strings.Contains(text, kind) || strings.Contains(text, "PersistentVolumeClaim") {
+			t.Errorf("without %s, or with a claim:\n%s", kind, text)
+		}
+	}
+	harness.Equal(t, "played again", said("again.yaml"), want)
+	s.OK("kube", "down", "again.yaml")
+	harness.Equal(t, "volumes left", s.OK("volume", "ls", "-q"), "")
+	s.OK("volume", "create", "kept")
+	if text := s.OK("kube", "generate", "kept"); !strings.Contains(text, "kind: PersistentVolumeClaim\nmetadata:\n  name: kept") || strings.Contains(text, "Pod") {
+		t.Errorf("of a volume: %s", text)
+	}
+	s.Skiff("kube", "generate", "kept", "none").Exits(1).Complains("no container, pod or volume none")
 }
 
 func TestKube_DeploymentsAndStandardInput(t *testing.T) {
@@ -256,9 +313,9 @@ func TestKube_ServicesAreFoundByName(t *testing.T) {
 		"Service far: spec.type NodePort publishes nothing on this machine: use hostPort, or --publish",
 		"Service far has no effect: spec.selector selects no pod of this YAML",
 		"Service wide: spec.type LoadBalancer publishes nothing on this machine: use hostPort, or --publish",
-		"Service wide: spec.loadBalancerClass is not supported: it has no effect",
+		"Service wide: line 28: spec.loadBalancerClass is not supported: it has no effect",
 		"Service elsewhere has no effect: spec.selector selects no pod of this YAML",
-		"Service alias: spec.externalName is not supported: it has no effect",
+		"Service alias: line 38: spec.externalName is not supported: it has no effect",
 	} {
 		r.Complains("WARNING: " + want)
 	}

@@ -185,11 +185,16 @@ func TestStats_RedrawsOnATerminal(t *testing.T) {
 func TestWait_KnowsConditions(t *testing.T) {
 	s := harness.New(t)
 	img := s.LoadBusybox()
-	s.OK("run", "-d", "--name", "long", "--network", "none", img, "sh", "-c", "sleep 0.5; exit 3")
+	s.OK("run", "-d", "--name", "long", "--network", "none", img, "sh", "-c", "until [ -e /go ]; do sleep 0.05; done; exit 3")
 	s.Skiff("wait", "--condition", "running", "long").Exits(0).Prints("-1")
+	s.OK("exec", "long", "touch", "/go")
 	s.Skiff("wait", "--condition", "exited", "long").Exits(0).Prints("3")
-	s.OK("run", "-d", "--rm", "--name", "gone", "--network", "none", img, "sh", "-c", "sleep 0.3; exit 4")
-	s.Skiff("wait", "--condition", "removed", "gone").Exits(0).Prints("4")
+	s.OK("run", "-d", "--rm", "--name", "gone", "--network", "none", img, "sh", "-c", "until [ -e /go ]; do sleep 0.05; done; exit 4")
+	// Asked before it ends: afterwards nobody knows the name.
+	s.Shell(`skiff wait --condition removed gone >w.out &
+		until ls -l /proc/$!/fd | grep -q socket; do sleep 0.05; done
+		skiff exec gone touch /go; wait $!`).Exits(0)
+	s.Shell("cat w.out").Exits(0).Prints("4")
 	s.Skiff("inspect", "gone").Exits(1)
 	s.Skiff("wait", "--condition", "tired", "long").Exits(1).Complains(`invalid condition: "tired"`)
 	s.Skiff("container", "exists", "long").Exits(0).Prints("")
