@@ -3,7 +3,6 @@ package build
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,12 +18,8 @@ import (
 func Check(st *storage.Store, repair bool) (found []message.Finding, err error) {
 	c := &cache{st: st, dir: Dir(st)}
 	var files []string
-	for _, pattern := range []string{c.path(recordsDir, "*"), c.path(layersDir, "*", layerFile)} {
-		names, err := filepath.Glob(pattern)
-		if err != nil {
-			return nil, fmt.Errorf("check build cache: %w", err)
-		}
-		files = append(files, names...)
+	for _, pattern := range []string{recordsDir + "/*", layersDir + "/*/" + layerFile} {
+		files = append(files, storage.Glob(c.dir, pattern)...)
 	}
 	for _, name := range files {
 		data, err := os.ReadFile(name)

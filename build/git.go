@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -29,9 +30,11 @@ type gitRef struct {
 }
 
 // scp is user@host:path, as ssh(1) and git write it.
-var scp = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9_.-]*@[a-zA-Z0-9][a-zA-Z0-9.-]*:[^-].*$`)
+var scp = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9_.-]*@[a-zA-Z0-9][a-zA-Z0-9.-]*:[^-].*$`)
+})
 
-func scpLike(name string) bool { return scp.MatchString(name) }
+func scpLike(name string) bool { return scp().MatchString(name) }
 
 // parseGit reads the address of a git repository as BuildKit does; nil when it
 // is none. Of http and https only paths that end in .git are.
@@ -131,7 +134,7 @@ func flatten(values url.Values) map[string]string {
 	return out
 }
 
-var commitName = regexp.MustCompile(`^[0-9a-f]{40}$`)
+var commitName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{40}$`) })
 
 // git is the program at work in a directory of its own.
 type git struct {
@@ -186,7 +189,7 @@ func (g *git) run(ctx context.Context, args ...string) (string, error) {
 
 // resolve asks the repository which commit a reference is.
 func (g *git) resolve(ctx context.Context, r *gitRef) (string, error) {
-	if commitName.MatchString(r.Ref) {
+	if commitName().MatchString(r.Ref) {
 		return r.Ref, nil
 	}
 	args := []string{"ls-remote", "--", r.Remote}
@@ -208,7 +211,7 @@ func (g *git) resolve(ctx context.Context, r *gitRef) (string, error) {
 		}
 	}
 	for _, name := range wanted {
-		if sum := have[name]; commitName.MatchString(sum) {
+		if sum := have[name]; commitName().MatchString(sum) {
 			return sum, nil
 		}
 	}

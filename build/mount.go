@@ -354,7 +354,7 @@ func (w *work) bind(m *mount, dir string, cfg *container.Config) (func(), error)
 	if err != nil {
 		return nil, err
 	}
-	source, err := beneath(o.Target, m.source)
+	source, err := pathBeneath(o.Target, m.source)
 	if err != nil {
 		release()
 		return nil, err
@@ -363,9 +363,9 @@ func (w *work) bind(m *mount, dir string, cfg *container.Config) (func(), error)
 	return release, nil
 }
 
-// beneath resolves name in the directory root, out of which no link leads, and
+// pathBeneath resolves name in the directory root, out of which no link leads, and
 // returns the path of what was found. Nobody changes the tree meanwhile.
-func beneath(root, name string) (string, error) {
+func pathBeneath(root, name string) (string, error) {
 	dir, err := os.Open(root)
 	if err != nil {
 		return "", err

@@ -12,11 +12,13 @@ import (
 	"strings"
 	"time"
 
+	"skiff/storage/beneath"
+
 	"golang.org/x/sys/unix"
 )
 
 // tree is a root directory that files are put into. Every path is resolved
-// beneath it (openat2(2)): links in it mean what they mean inside.
+// beneath it (storage/beneath): links in it mean what they mean inside.
 type tree struct{ root *os.File }
 
 // owner is whom a file is given to.
@@ -26,23 +28,14 @@ func (t *tree) open(name string, flags int) (*os.File, error) {
 	return openIn(int(t.root.Fd()), name, flags, 0, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
 }
 
-// openIn is openat2(2) that tries again when it must.
+// openIn opens name beneath the directory dirfd.
 func openIn(dirfd int, name string, flags int, mode uint32, resolve uint64) (*os.File, error) {
 	rel := strings.TrimLeft(path.Clean("/"+name), "/")
-	if rel == "" {
-		rel = "."
+	fd, err := beneath.Open(dirfd, rel, flags, mode, resolve)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
 	}
-	how := unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC), Mode: uint64(mode), Resolve: resolve}
-	for {
-		fd, err := unix.Openat2(dirfd, rel, &how)
-		if errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) {
-			continue
-		}
-		if err != nil {
-			return nil, &os.PathError{Op: "open", Path: name, Err: err}
-		}
-		return os.NewFile(uintptr(fd), rel), nil
-	}
+	return os.NewFile(uintptr(fd), rel), nil
 }
 
 // mkdirAll makes the directory name and those above it that are missing, and

@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"skiff/commands/failure"
+	"skiff/commands/flags"
 )
 
 // line is a command line understood in docker's manner.
@@ -196,9 +197,9 @@ func checkValue(f cli.Flag, value string) (err error) {
 	return err
 }
 
-func findFlag(flags []cli.Flag, name string) cli.Flag {
-	for _, f := range flags {
-		if slices.Contains(names(f), name) {
+func findFlag(all []cli.Flag, name string) cli.Flag {
+	for _, f := range all {
+		if slices.Contains(flags.Names(f), name) {
 			return f
 		}
 	}
@@ -212,12 +213,12 @@ func takesValue(f cli.Flag) bool {
 }
 
 // longName is the name that the command asks for; a flag may have only a letter.
-func longName(f cli.Flag) string { return names(f)[0] }
+func longName(f cli.Flag) string { return flags.Names(f)[0] }
 
 // flagTitle is the flag as docker's messages name it: "-m, --memory".
 func flagTitle(f cli.Flag) string {
 	long := "--" + longName(f)
-	for _, n := range names(f) {
+	for _, n := range flags.Names(f) {
 		if len(n) == 1 {
 			if n == longName(f) {
 				return "-" + n

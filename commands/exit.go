@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"strings"
 	"syscall"
 
@@ -43,7 +45,7 @@ func exit(ctx context.Context, e *env.Env, path []*cli.Command, err error) int {
 		return 0
 	case errors.Is(err, context.Canceled) && errors.As(context.Cause(ctx), &stopped):
 		return 128 + int(stopped.Signal)
-	case errors.Is(err, syscall.EPIPE):
+	case ownOutput(err):
 		// Whoever read our output has seen enough; SIGPIPE would say nothing either.
 		return 128 + int(syscall.SIGPIPE)
 	}
@@ -61,6 +63,13 @@ func exit(ctx context.Context, e *env.Env, path []*cli.Command, err error) int {
 		code = exitCode(one)
 	}
 	return code
+}
+
+// ownOutput reports whether err is that of a write to our own output, which nobody reads
+// any more. A process of ours that has died closes a pipe, too, and that is an error.
+func ownOutput(err error) bool {
+	var failed *fs.PathError
+	return errors.Is(err, syscall.EPIPE) && errors.As(err, &failed) && (failed.Path == os.Stdout.Name() || failed.Path == os.Stderr.Name())
 }
 
 // usageError words what is wrong with the command line itself. The code is 0

@@ -1,26 +1,25 @@
 package commands
 
 import (
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
-	"skiff/storage"
+	"skiff/commands/env"
 )
 
-// A comma belongs to the value of every flag that may be repeated, as far as
-// the whole way through parser and library goes.
-func TestRun_KeepsCommasInValues(t *testing.T) {
-	e, _, errOut := testEnv()
-	dir := t.TempDir()
-	e.OpenStore = func() (*storage.Store, error) { return &storage.Store{Dir: dir}, nil }
-	mount := "type=bind,src=" + filepath.Join(dir, "nope") + ",dst=/x"
-	code := Run(t.Context(), e, []string{"skiff", "create", "--pull", "never", "--mount", mount, "-e", "A=1,2", "image"})
-	if code != 1 || strings.Contains(errOut.String(), "flag") {
-		t.Errorf("code %d: %s", code, errOut)
+func TestEntries_BuildWhatTheyAreNamed(t *testing.T) {
+	e := env.New("skiff")
+	for _, c := range entries(e) {
+		if c.name == describesAll {
+			continue
+		}
+		list := commandList(e, c.name)
+		if len(list) != 1 || list[0].Name != c.name || len(list[0].Aliases) != 0 {
+			t.Errorf("%s: %d commands, the first is %s with the aliases %q", c.name, len(list), list[0].Name, list[0].Aliases)
+		}
 	}
-	if _, err := os.Stat(filepath.Join(dir, "nope")); err == nil {
-		t.Error("the source of --mount was made")
+	for _, only := range []string{"", "--debug", describesAll} {
+		if n := len(commandList(e, only)); n != len(entries(e)) {
+			t.Errorf("%q: %d commands of %d", only, n, len(entries(e)))
+		}
 	}
 }

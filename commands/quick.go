@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"github.com/urfave/cli/v2"
+
+	"skiff/commands/flags"
 )
 
 // quicken gives the commands on l's path only the flags that this line needs,
@@ -23,55 +25,15 @@ func quicken(l *line) (restore func()) {
 	}
 }
 
-func (l *line) needed(flags []cli.Flag) []cli.Flag {
+func (l *line) needed(all []cli.Flag) []cli.Flag {
 	var out []cli.Flag
 	// The library would answer for a flag that it does not know with the global
 	// one of that name.
 	globals := globalFlags()
-	for _, f := range flags {
-		if !idle(f) || slices.Contains(l.given, f) || findFlag(globals, longName(f)) != nil {
+	for _, f := range all {
+		if !flags.Idle(f) || slices.Contains(l.given, f) || findFlag(globals, longName(f)) != nil {
 			out = append(out, f)
 		}
 	}
 	return out
-}
-
-// idle reports whether a flag that the line does not name is the zero value of
-// its type, which is what the library says of a flag that it does not know.
-// Anything unusual about a flag makes it not idle.
-func idle(f cli.Flag) bool {
-	switch f := f.(type) {
-	case *cli.BoolFlag:
-		return !f.Value && !f.Required && f.EnvVars == nil && f.Destination == nil && f.Action == nil
-	case *cli.StringFlag:
-		return f.Value == "" && !f.Required && f.EnvVars == nil && f.Destination == nil && f.Action == nil
-	case *cli.StringSliceFlag:
-		return f.Value == nil && !f.Required && f.EnvVars == nil && f.Destination == nil && f.Action == nil
-	case *cli.IntFlag:
-		return f.Value == 0 && !f.Required && f.EnvVars == nil && f.Destination == nil && f.Action == nil
-	}
-	return false
-}
-
-// names are f.Names(), for the usual flags without the library's detour: ours
-// have no commas and blanks in their names.
-func names(f cli.Flag) []string {
-	var name string
-	var aliases []string
-	switch f := f.(type) {
-	case *cli.BoolFlag:
-		name, aliases = f.Name, f.Aliases
-	case *cli.StringFlag:
-		name, aliases = f.Name, f.Aliases
-	case *cli.StringSliceFlag:
-		name, aliases = f.Name, f.Aliases
-	case *cli.IntFlag:
-		name, aliases = f.Name, f.Aliases
-	default:
-		return f.Names()
-	}
-	if len(aliases) == 0 {
-		return []string{name}
-	}
-	return append([]string{name}, aliases...)
 }

@@ -7,16 +7,17 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"skiff/commands/env"
+	"skiff/commands/flags"
 )
 
 // TestNames_AreTheLibrarys holds names to what it stands for, for every flag.
 func TestNames_AreTheLibrarys(t *testing.T) {
 	n := 0
-	var walk func(flags []cli.Flag, list []*cli.Command)
-	walk = func(flags []cli.Flag, list []*cli.Command) {
-		for _, f := range flags {
+	var walk func(all []cli.Flag, list []*cli.Command)
+	walk = func(all []cli.Flag, list []*cli.Command) {
+		for _, f := range all {
 			n++
-			if got := names(f); !slices.Equal(got, f.Names()) {
+			if got := flags.Names(f); !slices.Equal(got, f.Names()) {
 				t.Errorf("got %q, want %q", got, f.Names())
 			}
 		}
@@ -56,6 +57,12 @@ func TestQuicken_ChangesNoValue(t *testing.T) {
 					values[name] = len(ctx.StringSlice(name))
 				case *cli.IntFlag:
 					values[name] = ctx.Int(name)
+				case *cli.Int64Flag:
+					values[name] = ctx.Int64(name)
+				case *cli.UintFlag:
+					values[name] = ctx.Uint(name)
+				case *cli.DurationFlag:
+					values[name] = ctx.Duration(name)
 				case *cli.StringFlag:
 					values[name] = ctx.String(name)
 				default:

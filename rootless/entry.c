@@ -14,11 +14,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -31,7 +33,11 @@
 #endif
 
 struct skiff_entry skiff_entry;
-char *skiff_early_env[SKIFF_EARLY_ENV + 1] = {"GOGC=off", "GOMAXPROCS=1", "GODEBUG=madvdontneed=1", "GOTRACEBACK=none", 0};
+char *skiff_early_env[SKIFF_EARLY_ENV + 1] = {"GOGC=off", "GOMAXPROCS=1", "GODEBUG=madvdontneed=1", "GOTRACEBACK=none",
+#ifdef SKIFF_RACE
+	"GORACE=log_path=/var/tmp/skiff-race/report",
+#endif
+	0};
 
 // Nouns are looked through to the verb behind them; verbs enter.
 static const char *const nouns[] = {"container", "image", "volume", "system", "builder", "buildx", "healthcheck", "pod", "kube", "play", 0};
@@ -324,10 +330,10 @@ static int new_namespace(int *mapped) {
 // container that has one of its own (--userns keep-id), as its root, and
 // becomes the program on SKIFF_FD_PROGRAM, which would be too many-threaded to
 // do so itself. The other namespaces were joined by the parent.
-static void join_nested(char **argv, char **envp) {
+static void join_nested(char **argv) {
 	argv[0] = "skiff:exec";
 	if (!setns(SKIFF_FD_PIDFD, CLONE_NEWUSER) && !setresgid(0, 0, 0) && !setresuid(0, 0, 0))
-		fexecve(SKIFF_FD_PROGRAM, argv, envp);
+		fexecve(SKIFF_FD_PROGRAM, argv, environ);
 	_exit(125);
 }
 
@@ -341,12 +347,26 @@ static void keep_to_ourselves(void) {
 	syscall(SYS_close_range, 3, ~0U, 4 /* CLOSE_RANGE_CLOEXEC */);
 }
 
-__attribute__((constructor)) static void skiff_enter(int argc, char **argv, char **envp) {
+// arguments finds the command line where the kernel has put it, below the
+// environment: not every C library hands it to constructors.
+static char **arguments(int *argc) {
+	char **arg = environ - 1; // the null behind the last argument
+	for (*argc = 0; (uintptr_t)arg[-1] != (uintptr_t)*argc; ++*argc)
+		arg--;
+	return arg;
+}
+
+__attribute__((constructor)) static void skiff_enter(void) {
+	int argc;
+	char **argv = arguments(&argc);
 	skiff_entry.uid = geteuid();
 	skiff_entry.gid = getegid();
+	struct rlimit files;
+	if (!getrlimit(RLIMIT_NOFILE, &files))
+		skiff_entry.files = files.rlim_cur;
 	// Roles of this file start with "skiff:" and are already where they belong.
 	if (argc == 1 && !strcmp(argv[0], "skiff:join"))
-		join_nested(argv, envp);
+		join_nested(argv);
 	if (argc < 1 || !strncmp(argv[0], "skiff:", 6))
 		return;
 	keep_to_ourselves();

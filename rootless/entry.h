@@ -42,14 +42,20 @@ struct skiff_entry {
 	char early_what[256];   // what its link said
 	long long early_size;   // the size of its file
 	int fetches;            // may need a registry's credentials
+	unsigned long long files; // soft limit of open files, before Go raises its own
 	int inherited;          // how many descriptors from 3 on the caller passed
 	int outside;            // the socket to a process outside, 0 when there is none
 };
 
 extern struct skiff_entry skiff_entry;
 
-// The environment of a stage that is started early; stage.Environ is the same.
+// The environment of a stage that is started early; stage.Environ is the same. One under
+// the race detector is told where to say what it finds.
+#ifdef SKIFF_RACE
+#define SKIFF_EARLY_ENV 5
+#else
 #define SKIFF_EARLY_ENV 4
+#endif
 extern char *skiff_early_env[SKIFF_EARLY_ENV + 1];
 
 #endif

@@ -5,6 +5,7 @@
 package rootless
 
 // #cgo CFLAGS: -O2 -Wall -Wextra -Werror
+// #cgo race CFLAGS: -DSKIFF_RACE
 // #include "entry.h"
 import "C"
 
@@ -12,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 )
@@ -35,8 +37,21 @@ func Inside() bool {
 }
 
 // OneID reports that the user has no subordinate ids, so that only root exists
-// inside.
-func OneID() bool { return C.skiff_entry.how == C.SKIFF_ONE_ID }
+// inside: in the namespace that this process made, or found made.
+func OneID() bool {
+	return C.skiff_entry.how == C.SKIFF_ONE_ID || C.skiff_entry.how == C.SKIFF_ANCHOR && oneMapped()
+}
+
+// oneMapped reports whether one id is mapped in the namespace that was joined.
+var oneMapped = sync.OnceValue(func() bool {
+	data, err := os.ReadFile("/proc/self/uid_map")
+	fields := strings.Fields(string(data))
+	return err == nil && len(fields) == 3 && fields[2] == "1"
+})
+
+// OpenFiles is the soft limit of open files that this process was started with. Go
+// has raised its own since (os package), and gives this one to what it executes.
+func OpenFiles() uint64 { return uint64(C.skiff_entry.files) }
 
 // Inherited is how many descriptors from 3 on, one after the other, the caller
 // left open for this process. Programs that it starts do not get them.

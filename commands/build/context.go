@@ -114,6 +114,7 @@ func loadNamed(ctx context.Context, e *env.Env, o *options) error {
 		if err != nil {
 			return fmt.Errorf("failed to solve: build context %s: %w", address, err)
 		}
+		defer plain.Close()
 		dir, discard, err := build.UnpackContext(st, plain)
 		if err != nil {
 			return fmt.Errorf("failed to solve: build context %s is no archive: %w", address, err)
@@ -131,6 +132,7 @@ func loadInput(e *env.Env, o *options, input io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("failed to read the build context: %w", err)
 	}
+	defer plain.Close()
 	in := bufio.NewReaderSize(plain, 1<<10)
 	head, err := in.Peek(512)
 	if err != nil && !errors.Is(err, io.EOF) {

@@ -39,16 +39,20 @@ func (l *legacy) step(text string) {
 }
 
 // stepTitle is the title of a task that is an instruction.
-var stepTitle = regexp.MustCompile(`^\[(?:\S+ )?\s*\d+/\d+\] (?:ONBUILD )?(.*)$`)
+var stepTitle = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^\[(?:\S+ )?\s*\d+/\d+\] (?:ONBUILD )?(.*)$`)
+})
 
-var fromTitle = regexp.MustCompile(`^\[(?:\S+ )?\s*\d+/\d+\] FROM `)
+var fromTitle = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^\[(?:\S+ )?\s*\d+/\d+\] FROM `)
+})
 
 // Begin announces a task.
 func (l *legacy) Begin(name string) build.Task {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := &legacyTask{l: l}
-	if m := stepTitle.FindStringSubmatch(name); m != nil && !fromTitle.MatchString(name) {
+	if m := stepTitle().FindStringSubmatch(name); m != nil && !fromTitle().MatchString(name) {
 		t.step = true
 		l.step(m[1])
 	}

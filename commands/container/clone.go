@@ -121,10 +121,15 @@ func cloneOf(ctx context.Context, st *storage.Store, original *container.Contain
 		cfg.Config.Hostname = cfg.ID[:12]
 	}
 	var made []string
+	var note container.VolumesNote
 	defer func() {
+		defer func() { err = errors.Join(err, note.Done()) }()
 		for _, name := range made {
-			if err != nil {
-				err = errors.Join(err, volume.Remove(st, name))
+			if err == nil {
+				continue
+			}
+			if failed := volume.Remove(st, name); !errors.Is(failed, volume.ErrNotFound) {
+				err = errors.Join(err, failed)
 			}
 		}
 	}()
@@ -133,11 +138,15 @@ func cloneOf(ctx context.Context, st *storage.Store, original *container.Contain
 		if !m.Anonymous {
 			continue
 		}
-		v, err := volume.Create(st, volume.Volume{Name: volume.NewName(), Anonymous: true})
+		name := volume.NewName()
+		if err := note.Add(st, cfg.ID, name); err != nil {
+			return nil, err
+		}
+		made = append(made, name)
+		v, err := volume.Create(st, volume.Volume{Name: name, Anonymous: true})
 		if err != nil {
 			return nil, err
 		}
-		made = append(made, v.Name)
 		m.Name, m.Source = v.Name, v.Mountpoint
 	}
 	cfg.Name = strings.TrimPrefix(name, "/")

@@ -115,6 +115,9 @@ func runCommit(ctx context.Context, e *env.Env, o commitOptions) error {
 	if c.Config.Config.Healthcheck.Probe() != nil {
 		fmt.Fprintln(e.Err, "WARNING: the container's probe is not in the image: only commands can be")
 	}
+	if c.Config.Config.ReadyCheck != nil {
+		fmt.Fprintln(e.Err, "WARNING: the container's readiness check is not in the image, which has no place for it")
+	}
 	result, err := client.Commit(ctx, st, *want)
 	if err = errors.Join(err, resume()); err != nil {
 		return err
@@ -151,6 +154,7 @@ func commitOf(c *container.Container, o commitOptions) (*message.Commit, error) 
 	if process.Healthcheck.Probe() != nil {
 		process.Healthcheck = nil // no image has such
 	}
+	process.ReadyCheck = nil
 	changed, err := json.Marshal(process)
 	if err != nil {
 		return nil, err

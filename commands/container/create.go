@@ -159,6 +159,8 @@ func publish(ctx context.Context, st *storage.Store, from source, o createOption
 		}
 		c, err = lifecycle.Create(ctx, st, cfg, o.Starting)
 		if err == nil {
+			// One that stays is looked at, and deleted, by the next command.
+			_ = mounts.note.Done()
 			return c, nil
 		}
 		if o.Replace && try < maxReplaced && errors.Is(err, container.ErrNameTaken) {

@@ -229,6 +229,9 @@ func (b *liner) health() {
 	if s := b.cfg.Config.StartupCheck; s != nil {
 		b.startup(s)
 	}
+	if r := b.cfg.Config.ReadyCheck; r != nil {
+		b.ready(r)
+	}
 	b.text("health-on-failure", b.cfg.Host.HealthOnFailure, "")
 	if l := b.cfg.Host.Lifecycle; l != nil {
 		b.hook("post-start", l.PostStart)
@@ -238,21 +241,32 @@ func (b *liner) health() {
 
 func (b *liner) startup(s *container.StartupCheck) {
 	b.test("health-startup", s.Test)
-	for _, d := range []struct {
-		name string
-		own  time.Duration
-	}{{"health-startup-interval", s.Interval}, {"health-startup-timeout", s.Timeout}} {
-		if d.own != 0 {
-			b.add(d.name, d.own.String())
-		}
+	b.time("health-startup-interval", s.Interval)
+	b.time("health-startup-timeout", s.Timeout)
+	b.count("health-startup-retries", s.Retries)
+	b.count("health-startup-success", s.Successes)
+}
+
+func (b *liner) ready(r *container.ReadyCheck) {
+	b.test("health-ready", r.Test)
+	b.time("health-ready-interval", r.Interval)
+	b.time("health-ready-timeout", r.Timeout)
+	b.time("health-ready-delay", r.Delay)
+	b.count("health-ready-retries", r.Retries)
+	b.count("health-ready-success", r.Successes)
+}
+
+// time adds a flag unless own is what goes without saying.
+func (b *liner) time(name string, own time.Duration) {
+	if own != 0 {
+		b.add(name, own.String())
 	}
-	for _, n := range []struct {
-		name string
-		own  int
-	}{{"health-startup-retries", s.Retries}, {"health-startup-success", s.Successes}} {
-		if n.own != 0 {
-			b.add(n.name, strconv.Itoa(n.own))
-		}
+}
+
+// count is as time.
+func (b *liner) count(name string, own int) {
+	if own != 0 {
+		b.add(name, strconv.Itoa(own))
 	}
 }
 

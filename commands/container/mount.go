@@ -23,6 +23,8 @@ type mountPlan struct {
 	st     *storage.Store
 	mounts []container.Mount
 	made   []string // anonymous volumes
+	id     string   // the container's
+	note   container.VolumesNote
 }
 
 // planMounts resolves -v, --mount, --volumes-from and the image's volumes into
@@ -30,7 +32,7 @@ type mountPlan struct {
 // Volumes are created, missing sources of -v too. On error nothing is left but
 // such directories and named volumes, as with docker.
 func planMounts(st *storage.Store, cfg *container.Config, o createOptions, img *image.Image) (p *mountPlan, err error) {
-	p = &mountPlan{st: st}
+	p = &mountPlan{st: st, id: cfg.ID}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.undo())
@@ -78,9 +80,11 @@ func keys(m map[string]struct{}) func(func(string) bool) {
 func (p *mountPlan) undo() error {
 	var errs []error
 	for _, name := range p.made {
-		errs = append(errs, volume.Remove(p.st, name))
+		if err := volume.Remove(p.st, name); !errors.Is(err, volume.ErrNotFound) {
+			errs = append(errs, err)
+		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, p.note.Done())...)
 }
 
 func (p *mountPlan) taken(dest string) bool {
@@ -294,11 +298,16 @@ func addConfigVolume(cfg *container.Config, dest string) {
 }
 
 func (p *mountPlan) anonymous(m *container.Mount) error {
-	v, err := volume.Create(p.st, volume.Volume{Name: volume.NewName(), Anonymous: true})
+	name := volume.NewName()
+	if err := p.note.Add(p.st, p.id, name); err != nil {
+		return err
+	}
+	// It may be there although making it failed in the end.
+	p.made = append(p.made, name)
+	v, err := volume.Create(p.st, volume.Volume{Name: name, Anonymous: true})
 	if err != nil {
 		return err
 	}
-	p.made = append(p.made, v.Name)
 	m.Type, m.Name, m.Source, m.Driver, m.Anonymous = "volume", v.Name, v.Mountpoint, "local", true
 	return nil
 }

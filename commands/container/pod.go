@@ -11,6 +11,7 @@ import (
 
 	"skiff/commands/env"
 	"skiff/commands/failure"
+	"skiff/commands/flags"
 	"skiff/storage"
 	"skiff/storage/container"
 )
@@ -56,7 +57,7 @@ func Make(ctx context.Context, e *env.Env, at time.Time, args []string) (*contai
 
 func makeWith(ctx context.Context, e *env.Env, args []string, change func(*createOptions)) (made *container.Container, err error) {
 	create := &cli.Command{
-		Name: "create", Flags: named(createFlags()), HideHelp: true, HideHelpCommand: true, UseShortOptionHandling: true,
+		Name: "create", Flags: flags.Needed(createFlags(), args), HideHelp: true, HideHelpCommand: true, UseShortOptionHandling: true,
 		Action: func(c *cli.Context) error {
 			o, err := parseCreate(c, e)
 			if err != nil {
@@ -77,39 +78,6 @@ func makeWith(ctx context.Context, e *env.Env, args []string, change func(*creat
 	}
 	err = app.RunContext(ctx, append([]string{e.Program, create.Name}, args...))
 	return made, err
-}
-
-// namedFlag knows its names. The library's flags look for them with a regular
-// expression each time, and it asks every flag for each flag that it looks up: that
-// was half of what a container of a pod costs before it is made.
-type namedFlag struct {
-	cli.Flag
-	names []string
-}
-
-func (f *namedFlag) Names() []string { return f.names }
-
-// namedList is the same of a flag that the library tells not to split its values.
-type namedList struct {
-	*cli.StringSliceFlag
-	names []string
-}
-
-func (f *namedList) Names() []string { return f.names }
-
-func named(list []cli.Flag) []cli.Flag {
-	out := make([]cli.Flag, len(list))
-	for i, f := range list {
-		switch own := f.(type) {
-		case *cli.StringSliceFlag:
-			out[i] = &namedList{own, f.Names()}
-		case *cli.StringFlag, *cli.BoolFlag, *cli.IntFlag, *cli.DurationFlag:
-			out[i] = &namedFlag{f, f.Names()}
-		default:
-			out[i] = f
-		}
-	}
-	return out
 }
 
 func createFrom(ctx context.Context, e *env.Env, st *storage.Store, o createOptions) (*container.Container, error) {

@@ -3,6 +3,7 @@ package image
 import (
 	"context"
 	"regexp"
+	"sync"
 
 	"github.com/urfave/cli/v2"
 
@@ -21,7 +22,7 @@ type tagOptions struct {
 }
 
 // wholeID is an image's ID, which is no name.
-var wholeID = regexp.MustCompile(`^(sha256:)?[0-9a-f]{64}$`)
+var wholeID = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(sha256:)?[0-9a-f]{64}$`) })
 
 // TagCommand gives an image another name.
 func TagCommand(e *env.Env) *cli.Command {
@@ -44,7 +45,7 @@ func parseTag(c *cli.Context) (tagOptions, error) {
 		return tagOptions{}, err
 	}
 	source := c.Args().First()
-	if _, err := image.ParseReference(source); err != nil && !wholeID.MatchString(source) {
+	if _, err := image.ParseReference(source); err != nil && !wholeID().MatchString(source) {
 		return tagOptions{}, failure.Local("Error parsing reference: %q is not a valid repository/tag: %v", source, err)
 	}
 	target, err := image.ParseReference(c.Args().Get(1))

@@ -185,7 +185,7 @@ func matchesEvent(f flags.Filters, e *event.Event) bool {
 		}
 	}
 	byPrefix := slices.ContainsFunc(f["event"], func(want string) bool {
-		return want == "health_status" || want == "exec_create" || want == "exec_start"
+		return want == "health_status" || want == "readiness_status" || want == "exec_create" || want == "exec_start"
 	})
 	return f.Any("event", func(want string) bool {
 		return e.Action == want || byPrefix && strings.HasPrefix(e.Action, want)

@@ -48,7 +48,7 @@ func Recover(ctx context.Context, st *storage.Store) {
 		return
 	}
 	if work {
-		_ = container.FinishRenames(st)
+		_ = container.FinishNotes(st)
 		_ = temp.Sweep(st)
 	}
 	if transfers {

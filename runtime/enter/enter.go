@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -28,6 +29,8 @@ type Target struct {
 	// Monitor is a connection to the container's monitor, which is to be the
 	// process's parent and tells its end there; nil makes it a child of ours.
 	Monitor *message.Conn
+	// Redial replaces Monitor by a new connection: one is for one process.
+	Redial func() error
 	// Given are descriptors for the process, 3 and on there.
 	Given []int
 	// ExecID, with Monitor, makes the monitor record the process's end.
@@ -38,17 +41,31 @@ type Target struct {
 // terminal's master, nil when it has none. Why it could not be executed is a
 // *message.Failure. On error nothing is left.
 func (t *Target) Start(p *message.Process, stdio [3]uintptr) (child int, console *os.File, err error) {
+	if t.Monitor != nil && len(t.Given) == 0 && !t.nested() {
+		if d := stage.Direct(t.Pidfd, p); d != nil {
+			if child, err = t.direct(p, d, stdio); err == nil {
+				return child, nil, nil
+			}
+			// Whatever it was: a program of ours says it in docker's words.
+			if err = t.Redial(); err != nil {
+				return 0, nil, err
+			}
+		}
+	}
 	ours, theirs, err := message.Pair()
 	if err != nil {
 		return 0, nil, err
 	}
 	defer ours.Close()
-	child, err = t.spawn(theirs, stdio)
+	child, err = t.spawn(p, theirs, stdio)
 	theirs.Close()
 	if err != nil {
 		return 0, nil, err
 	}
-	if err = stage.EnterCgroups(t.Cgroups, child); err == nil {
+	if err = stage.EnterCgroups(t.Cgroups, child); err == nil && t.Monitor == nil && p.OOMScore != nil {
+		err = stage.SetOOMScore(strconv.Itoa(child), *p.OOMScore)
+	}
+	if err == nil {
 		err = ours.SendConfig(message.ExecConfig, message.Exec{Process: *p, Wait: t.Monitor != nil}, append([]int{t.Pidfd}, t.Given...)...)
 	}
 	if err == nil {
@@ -64,12 +81,40 @@ func (t *Target) Start(p *message.Process, stdio [3]uintptr) (child int, console
 			_ = unix.Kill(child, unix.SIGKILL)
 			_, _ = unix.Wait4(child, nil, 0, nil)
 		} else {
-			_ = t.Monitor.SendJSON(message.SignalWanted, message.Signal{Number: int(unix.SIGKILL)})
+			t.refuse()
 		}
 		return 0, nil, err
 	}
 	return child, console, nil
 }
+
+// refuse tells the monitor that what it started was not executed.
+func (t *Target) refuse() {
+	_ = t.Monitor.SendJSON(message.SignalWanted, message.Signal{Number: int(unix.SIGKILL)})
+}
+
+// direct lets the monitor execute the process itself.
+func (t *Target) direct(p *message.Process, d *message.Direct, stdio [3]uintptr) (child int, err error) {
+	ours, theirs, err := message.Pair()
+	if err != nil {
+		return 0, err
+	}
+	defer ours.Close()
+	// The socket stands for the program, which an older monitor cannot execute then.
+	child, err = t.ask(message.Spawn{Args: []string{string(stage.RoleExec)}, ExecID: t.ExecID, Direct: d, OOMScore: p.OOMScore},
+		theirs.FD, int(stdio[0]), int(stdio[1]), int(stdio[2]), theirs.FD)
+	theirs.Close()
+	if err != nil {
+		return 0, err
+	}
+	if _, err = awaitExec(ours); err != nil {
+		t.refuse() // before our end closes, for which it waits
+	}
+	return child, err
+}
+
+// nested reports whether the container has a user namespace of its own.
+func (t *Target) nested() bool { return (&stage.Inside{Pid: t.Pid}).Foreign("user") }
 
 // awaitExec returns when the process was executed: its socket closes then.
 func awaitExec(conn message.Conn) (console *os.File, err error) {
@@ -101,7 +146,7 @@ func awaitExec(conn message.Conn) (console *os.File, err error) {
 }
 
 // spawn starts the stage, which then waits on conn for what to do.
-func (t *Target) spawn(conn message.Conn, stdio [3]uintptr) (int, error) {
+func (t *Target) spawn(p *message.Process, conn message.Conn, stdio [3]uintptr) (int, error) {
 	path, file, err := embedded.Stage(t.Cache)
 	if err != nil {
 		return 0, err
@@ -110,7 +155,7 @@ func (t *Target) spawn(conn message.Conn, stdio [3]uintptr) (int, error) {
 		Pidfd: t.Pidfd, Pid: t.Pid, Args: []string{string(stage.RoleExec)},
 		Files: []uintptr{stdio[0], stdio[1], stdio[2], uintptr(conn.FD)},
 	}
-	nested := in.Foreign("user")
+	nested := t.nested()
 	if file == nil && (nested || t.Monitor != nil) {
 		if file, err = os.Open(path); err != nil {
 			return 0, err
@@ -134,7 +179,11 @@ func (t *Target) spawn(conn message.Conn, stdio [3]uintptr) (int, error) {
 		}
 	}
 	if t.Monitor != nil {
-		return t.ask(in)
+		fds := []int{in.Program}
+		for _, fd := range in.Files {
+			fds = append(fds, int(fd))
+		}
+		return t.ask(message.Spawn{Args: in.Args, ExecID: t.ExecID, OOMScore: p.OOMScore}, fds...)
 	}
 	pid, pidfd, err := in.Spawn()
 	if err == nil {
@@ -144,12 +193,8 @@ func (t *Target) spawn(conn message.Conn, stdio [3]uintptr) (int, error) {
 }
 
 // ask lets the monitor start it.
-func (t *Target) ask(in *stage.Inside) (int, error) {
-	fds := []int{in.Program}
-	for _, fd := range in.Files {
-		fds = append(fds, int(fd))
-	}
-	if err := t.Monitor.SendJSON(message.ExecWanted, message.Spawn{Args: in.Args, ExecID: t.ExecID}, fds...); err != nil {
+func (t *Target) ask(want message.Spawn, fds ...int) (int, error) {
+	if err := t.Monitor.SendJSON(message.ExecWanted, want, fds...); err != nil {
 		return 0, err
 	}
 	var started message.Running

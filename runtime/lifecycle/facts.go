@@ -18,7 +18,16 @@ func gatherFacts(_ context.Context, c *container.Container) (*spec.Facts, error)
 	f := &spec.Facts{Rootless: rootless.Rootless(), OneID: rootless.OneID()}
 	var fs unix.Statfs_t
 	f.UnifiedCgroup = unix.Statfs("/sys/fs/cgroup", &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC
-	f.Namespaces = func(ref string) (string, error) {
+	if c.Config.Host.IpcMode == "host" {
+		_, err := os.Stat("/dev/mqueue")
+		f.HostQueues = err == nil
+	}
+	// A pod's member asks for each namespace of the same container.
+	known := map[string]string{}
+	f.Namespaces = func(ref string) (dir string, err error) {
+		if known[ref] != "" {
+			return known[ref], nil
+		}
 		other, err := container.Find(c.Store, ref)
 		if err != nil {
 			return "", err
@@ -30,7 +39,8 @@ func gatherFacts(_ context.Context, c *container.Container) (*spec.Facts, error)
 		if !st.Running() {
 			return "", fmt.Errorf("cannot join network of a non running container: %s", other.Config.ID)
 		}
-		return fmt.Sprintf("/proc/%d/ns", st.Pid), nil
+		known[ref] = fmt.Sprintf("/proc/%d/ns", st.Pid)
+		return known[ref], nil
 	}
 	if c.Config.Host.Privileged {
 		f.HostDevices = hostDevices()

@@ -28,6 +28,7 @@ ff02::2	ip6-allrouters
 // place.
 func writeFiles(c *container.Container, n network, facts *spec.Facts) ([]message.File, error) {
 	var files []message.File
+	var other *container.Container // whose network it is
 	for _, f := range []struct {
 		path string
 		make func() ([]byte, error)
@@ -42,9 +43,12 @@ func writeFiles(c *container.Container, n network, facts *spec.Facts) ([]message
 		source := filepath.Join(c.Dir(), path.Base(f.path))
 		if shared, ok := strings.CutPrefix(c.Config.Host.NetworkMode, "container:"); ok {
 			// The names of a shared network are shared too.
-			other, err := container.Find(c.Store, shared)
-			if err != nil {
-				return nil, err
+			if other == nil {
+				found, err := container.Find(c.Store, shared)
+				if err != nil {
+					return nil, err
+				}
+				other = found
 			}
 			source = filepath.Join(other.Dir(), path.Base(f.path))
 		} else if _, err := os.Lstat(source); errors.Is(err, os.ErrNotExist) {

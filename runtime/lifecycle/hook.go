@@ -55,8 +55,11 @@ func lifeConfig(c *container.Container, m *message.Monitor) (err error) {
 	if mode := c.Config.Host.UsernsMode; mode != "" && mode != "host" {
 		m.Joiner = rootless.RoleJoin
 	}
-	for _, work := range []*message.Work{m.PostStart, m.PreStop, m.Health.Work(true), m.Health.Work(false)} {
+	for _, work := range []*message.Work{m.PostStart, m.PreStop} {
 		m.Probes = m.Probes || work != nil && work.Probe != nil
+	}
+	for _, check := range m.Health.Checks() {
+		m.Probes = m.Probes || check.Work.Probe != nil
 	}
 	return nil
 }

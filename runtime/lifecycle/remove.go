@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -42,8 +41,11 @@ func Remove(ctx context.Context, c *container.Container, o RemoveOptions) error 
 		return err
 	}
 	defer sweep(c.Store)
-	volumes := c.UnusedVolumes()
-	if err := c.Remove(); err != nil {
+	var volumes []string
+	if o.Volumes || c.Config.Host.AutoRemove {
+		volumes = c.UnusedVolumes()
+	}
+	if err := c.RemoveWith(volumes); err != nil {
 		return err
 	}
 	if restarted(c.Config.Host.RestartPolicy) {
@@ -51,16 +53,11 @@ func Remove(ctx context.Context, c *container.Container, o RemoveOptions) error 
 			return err
 		}
 	}
-	if !o.Volumes && !c.Config.Host.AutoRemove {
-		volumes = nil
-	}
-	var failed error
 	for _, dir := range volumes {
-		failed = errors.Join(failed, os.RemoveAll(dir))
 		volume.Emit(c.Store, filepath.Base(dir), "destroy")
 	}
 	c.Emit("destroy")
-	return failed
+	return nil
 }
 
 // end makes sure that nothing of the container runs any more.

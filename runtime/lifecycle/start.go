@@ -305,7 +305,7 @@ func monitorConfig(ctx context.Context, c *container.Container, network network,
 		ID: cfg.ID, Dir: c.Dir(), RunningLink: c.RunningLink(), NameLink: c.NameLink(),
 		AutoRemove: cfg.Host.AutoRemove, Discard: c.Trash(), Launch: *l,
 		Given: o.given(), Tty: cfg.Config.Tty, OpenStdin: cfg.Config.OpenStdin, StdinOnce: cfg.Config.StdinOnce,
-		Durable: !cfg.Host.AutoRemove, BootID: container.BootID(),
+		OpenFiles: rootless.OpenFiles(), Durable: !cfg.Host.AutoRemove, BootID: container.BootID(),
 		Events: message.Events{Dir: c.Store.Events(), Attributes: container.EventAttributes(cfg), Volumes: volumeUses(cfg.Mounts), Networks: networkUses(c)},
 	}
 	if p := cfg.Host.RestartPolicy; p.Name != "no" {
@@ -462,7 +462,11 @@ func sendMonitor(conn message.Conn, c *container.Container, m *message.Monitor) 
 		defer f.Close()
 		fds = append(fds, int(f.Fd()))
 	}
-	return conn.SendConfig(message.MonitorConfig, m, append(fds, preserved(m.Given)...)...)
+	err := conn.SendConfig(message.MonitorConfig, m, append(fds, preserved(m.Given)...)...)
+	if errors.Is(err, unix.EPIPE) {
+		err = fmt.Errorf("the container's monitor died before it was told what to start: %w", err)
+	}
+	return err
 }
 
 // limit gives the container its control group, if it gets one.

@@ -105,7 +105,7 @@ func remembered(cache string, describe func(*strings.Builder), load func() (*rsp
 	// A cache that cannot be written costs time only.
 	if err := os.MkdirAll(cache, 0o700); err == nil {
 		_ = atomicfile.Reclaim(cache, filepath.Base(path))
-		_ = atomicfile.Write(path, f.encode(), 0o600, atomicfile.Volatile)
+		_ = atomicfile.Fill(path, f.encode(), 0o600, atomicfile.Volatile)
 	}
 	return f, nil
 }

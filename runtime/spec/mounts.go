@@ -103,10 +103,11 @@ func ipcMounts(cfg *container.Config, f *Facts) ([]rspec.Mount, error) {
 	switch {
 	case mode == "host":
 		bind := []string{"rbind", "nosuid", "noexec", "nodev"}
-		return []rspec.Mount{
-			{Destination: "/dev/mqueue", Type: "bind", Source: "/dev/mqueue", Options: bind},
-			{Destination: "/dev/shm", Type: "bind", Source: "/dev/shm", Options: bind},
-		}, nil
+		mounts := []rspec.Mount{{Destination: "/dev/shm", Type: "bind", Source: "/dev/shm", Options: bind}}
+		if f.HostQueues {
+			mounts = append(mounts, rspec.Mount{Destination: "/dev/mqueue", Type: "bind", Source: "/dev/mqueue", Options: bind})
+		}
+		return mounts, nil
 	case mode == "none":
 		return []rspec.Mount{queues}, nil
 	case strings.HasPrefix(mode, "container:"):

@@ -22,6 +22,9 @@ type Facts struct {
 	OneID bool
 	// UnifiedCgroup says that this machine has cgroup v2 at /sys/fs/cgroup.
 	UnifiedCgroup bool
+	// HostQueues says that this machine shows its message queues (mq_overview(7)) on
+	// /dev/mqueue.
+	HostQueues bool
 	// Namespaces maps a container's id to the directory of its namespaces
 	// (/proc/PID/ns) for container:<id> modes.
 	Namespaces func(id string) (dir string, err error)

@@ -65,8 +65,8 @@ func runInit(parent message.Conn, cfg *message.Init, fds []int) error {
 		}
 	}
 	if p.OOMScore != nil {
-		if err := os.WriteFile("/proc/self/oom_score_adj", fmt.Appendf(nil, "%d", *p.OOMScore), 0); err != nil {
-			return fmt.Errorf("set oom_score_adj: %w (an ordinary user may only raise it)", err)
+		if err := SetOOMScore("self", *p.OOMScore); err != nil {
+			return err
 		}
 	}
 	root, err := makeRoot(parent, cfg, fds)
@@ -192,6 +192,14 @@ func join(list []message.Namespace) error {
 		if err != nil {
 			return fmt.Errorf("join namespace %s: %w", ns.Path, err)
 		}
+	}
+	return nil
+}
+
+// SetOOMScore sets the oom_score_adj (proc(5)) of a process, which /proc names so.
+func SetOOMScore(process string, score int) error {
+	if err := os.WriteFile("/proc/"+process+"/oom_score_adj", strconv.AppendInt(nil, int64(score), 10), 0); err != nil {
+		return fmt.Errorf("set oom_score_adj: %w (an ordinary user may only raise it)", err)
 	}
 	return nil
 }

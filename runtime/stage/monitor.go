@@ -355,6 +355,14 @@ func (m *monitor) remove() string {
 			return "" // the next command tries again, the name with the rest
 		}
 	}
+	// Its volumes go with it in that step; who finds it before removes it with them.
+	m.keepShared()
+	var apart []string
+	for i, dir := range m.cfg.Trash {
+		if os.Rename(dir, filepath.Join(m.cfg.Dir, "volume-"+strconv.Itoa(i))) != nil {
+			apart = append(apart, dir)
+		}
+	}
 	err := os.Rename(m.cfg.Dir, trash)
 	if errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.ENOSPC) {
 		// Some file systems take even that only where there is room, and what the
@@ -367,8 +375,7 @@ func (m *monitor) remove() string {
 	}
 	// Not before: it is what a sweeper finds the container by.
 	_ = os.Remove(m.cfg.RunningLink)
-	m.keepShared()
-	for _, dir := range m.cfg.Trash {
+	for _, dir := range apart {
 		_ = os.RemoveAll(dir)
 	}
 	return trash

@@ -62,7 +62,7 @@ func Main(r Role) int {
 // collection spare it the Go runtime's threads and their wake-ups. The monitor
 // turns collection on when it has time (monitor.settle).
 func Environ() []string {
-	return []string{"GOGC=off", "GOMAXPROCS=1", "GODEBUG=madvdontneed=1", "GOTRACEBACK=none"}
+	return append([]string{"GOGC=off", "GOMAXPROCS=1", "GODEBUG=madvdontneed=1", "GOTRACEBACK=none"}, raceEnviron...)
 }
 
 // selfPath executes this very program again, also when it has no name.

@@ -71,7 +71,7 @@ func quoteLiteral(words ...string) string {
 // line is the assignment for one flag.
 func line(f Flag) string {
 	if f.Switch {
-		for key, r := range rules["Container"] {
+		for key, r := range rules()["Container"] {
 			if r.flag != f.Name || r.how != boolean {
 				continue
 			}
@@ -83,7 +83,7 @@ func line(f Flag) string {
 		return "PodmanArgs=" + quoteLiteral("--"+f.Name)
 	}
 	if key, ok := keyOf(f); ok {
-		if rules["Container"][key].how == words {
+		if rules()["Container"][key].how == words {
 			return key + "=" + quoteLiteral(f.Value)
 		}
 		return key + "=" + unit.Literal(f.Value)
@@ -93,7 +93,7 @@ func line(f Flag) string {
 
 // keyOf is the key whose value is the flag's as it is.
 func keyOf(f Flag) (string, bool) {
-	for key, r := range rules["Container"] {
+	for key, r := range rules()["Container"] {
 		if r.flag == f.Name && r.how == words {
 			return key, true // in quotes, anything goes
 		}

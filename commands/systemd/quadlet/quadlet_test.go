@@ -183,7 +183,7 @@ func TestRules_NoKeyIsSilent(t *testing.T) {
 		}
 		code += string(text)
 	}
-	for section, keys := range rules {
+	for section, keys := range rules() {
 		for key, r := range keys {
 			switch r.how {
 			case each, words, once, boolean:

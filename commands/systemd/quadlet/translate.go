@@ -69,7 +69,7 @@ func (t *translation) checkKeys() error {
 		switch s.Name {
 		case sections[t.kind], "Quadlet":
 			for _, e := range s.Entries {
-				r, ok := rules[s.Name][e.Key]
+				r, ok := rules()[s.Name][e.Key]
 				switch {
 				case !ok:
 					return &unit.Error{Position: e.Position, Text: fmt.Sprintf("unsupported key %q in the section [%s]", e.Key, s.Name)}
@@ -134,7 +134,7 @@ func (t *translation) plainFlags() error {
 	return nil
 }
 
-func (t *translation) rule(key string) rule { return rules[sections[t.kind]][key] }
+func (t *translation) rule(key string) rule { return rules()[sections[t.kind]][key] }
 
 // flag adds --name value. Both are one word, so that no value can be taken for
 // a flag.

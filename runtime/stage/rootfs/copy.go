@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"skiff/runtime/stage/message"
+	"skiff/storage/beneath"
 )
 
 // Fill copies what the root has at c.Path into the directory c.To of this
@@ -44,12 +45,12 @@ func (r *Root) Fill(c *message.Copy, to int) error {
 // copyUp fills the new mount mfd with what target has; keepMode leaves the mode
 // that the mount was asked to have.
 func copyUp(target, mfd int, keepMode bool) error {
-	from, err := openIn(target, ".", unix.O_RDONLY|unix.O_DIRECTORY, unix.RESOLVE_BENEATH)
+	from, err := beneath.Open(target, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0, unix.RESOLVE_BENEATH)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(from)
-	to, err := openIn(mfd, ".", unix.O_RDONLY|unix.O_DIRECTORY, unix.RESOLVE_BENEATH)
+	to, err := beneath.Open(mfd, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0, unix.RESOLVE_BENEATH)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"skiff/runtime/stage/message"
+	"skiff/storage/beneath"
 )
 
 // procFiles may be bound over although they are in /proc: containers are told
@@ -92,7 +93,7 @@ func (r *Root) mount(m *message.Mount, mfd int) (err error) {
 
 // part shows only what is at subpath of the mount on dest there.
 func (r *Root) part(mount int, subpath, dest string) error {
-	sub, err := openIn(mount, subpath, unix.O_PATH|unix.O_DIRECTORY, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
+	sub, err := beneath.Open(mount, subpath, unix.O_PATH|unix.O_DIRECTORY, 0, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
 	if err != nil {
 		return fmt.Errorf("open directory %s of the image: %w", subpath, err)
 	}
@@ -228,7 +229,7 @@ func bind(m *message.Mount) (int, error) {
 			return -1, fmt.Errorf("open %s: %w", m.Source, err)
 		}
 		defer unix.Close(base)
-		sub, err := openIn(base, m.Subpath, unix.O_PATH, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
+		sub, err := beneath.Open(base, m.Subpath, unix.O_PATH, 0, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
 		if err != nil {
 			return -1, fmt.Errorf("open %s in %s: %w", m.Subpath, m.Source, err)
 		}

@@ -47,7 +47,8 @@ func Overlay(o *message.Overlay) (int, error) {
 		return -1, err
 	}
 	for _, dir := range [][2]string{{"upperdir", o.Upper}, {"workdir", o.Work}} {
-		err := unix.FsconfigSetString(fs, dir[0], dir[1])
+		// Here, unlike for a lower one, the kernel takes a backslash as an escape.
+		err := unix.FsconfigSetString(fs, dir[0], strings.ReplaceAll(dir[1], `\`, `\\`))
 		if errors.Is(err, unix.EINVAL) {
 			// Its file system cannot be an upper layer: another overlay, NFS, ...
 			err = fmt.Errorf("%w: %w%s", ErrNoOverlay, err, kernelLog(fs))
@@ -187,7 +188,8 @@ func Fuse(o *message.Overlay) (*os.Process, error) {
 			lower[i] = filepath.Join(o.Base, dir)
 		}
 	}
-	opts := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", strings.Join(lower, ":"), o.Upper, o.Work) +
+	escape := strings.NewReplacer(`\`, `\\`, `,`, `\,`) // of libfuse's options
+	opts := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", escape.Replace(strings.Join(lower, ":")), escape.Replace(o.Upper), escape.Replace(o.Work)) +
 		mapping("uidmapping", o.UIDMap) + mapping("gidmapping", o.GIDMap)
 	fd, err := unix.MemfdCreate("stderr", unix.MFD_CLOEXEC)
 	if err != nil {

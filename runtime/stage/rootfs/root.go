@@ -1,6 +1,6 @@
 // Package rootfs makes a container's root file system inside its own mount
 // namespace. Everything below the root is under the image's control, so that
-// every path is resolved beneath the root by openat2(2) and every mount is made
+// every path is resolved beneath the root (storage/beneath) and every mount is made
 // detached and attached to a descriptor, never to a path
 // (runc CVE-2021-30465, CVE-2025-31133 and their family).
 package rootfs
@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"skiff/storage/beneath"
 )
 
 // Root is an open root directory. The zero value is not usable.
@@ -118,29 +120,13 @@ func (r *Root) Pivot() error {
 // open resolves p beneath the root: links and .. cannot leave it, and the magic
 // links of procfs are not followed. It retries while somebody renames below us.
 func (r *Root) open(p string, flags int) (int, error) {
-	return openIn(r.fd, p, flags, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
+	return beneath.Open(r.fd, p, flags, 0, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS)
 }
 
 // openPlain is open that refuses symbolic links altogether, for places where
 // the kernel's own file systems go.
 func (r *Root) openPlain(p string, flags int) (int, error) {
-	return openIn(r.fd, p, flags, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_SYMLINKS)
-}
-
-func openIn(dirfd int, p string, flags int, resolve uint64) (int, error) {
-	how := unix.OpenHow{Flags: uint64(flags | unix.O_CLOEXEC), Resolve: resolve}
-	rel := strings.TrimLeft(p, "/")
-	if rel == "" {
-		rel = "."
-	}
-	for tries := 0; ; tries++ {
-		fd, err := unix.Openat2(dirfd, rel, &how)
-		// EAGAIN: a rename raced with a .. (openat2(2)).
-		if (errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR)) && tries < 1000 {
-			continue
-		}
-		return fd, err
-	}
+	return beneath.Open(r.fd, p, flags, 0, unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_SYMLINKS)
 }
 
 // ensure opens the directory or file p beneath the root with O_PATH and makes
