@@ -22,7 +22,7 @@ import (
 func main() {
 	skiff := flag.String("skiff", "bin/skiff", "the program to measure")
 	rounds := flag.Int("rounds", 40, "how often each command runs")
-	only := flag.String("only", "", "measure only this: build, logs, many, network, pull, store")
+	only := flag.String("only", "", "measure only this: build, logs, many, network, pull, store, units")
 	write := flag.String("write", "", "file whose table is replaced by the result")
 	flag.Parse()
 	if err := run(*skiff, *rounds, *only, *write); err != nil {
@@ -34,6 +34,7 @@ func main() {
 // parts can be measured alone.
 var parts = map[string]func(*place, []*contestant, *report){
 	"build": measureBuilds, "logs": measureLogs, "many": measureMany, "network": measureNetworks, "pull": measurePulls, "store": measureStore,
+	"units": measureUnits,
 }
 
 func run(skiff string, rounds int, only, write string) (err error) {
@@ -58,7 +59,7 @@ func run(skiff string, rounds int, only, write string) (err error) {
 	}()
 	r.begin(place, rounds)
 	contestants := place.contestants()
-	if only == "many" || only == "logs" {
+	if only == "many" || only == "logs" || only == "units" {
 		contestants = slices.DeleteFunc(contestants, func(c *contestant) bool { return c.name != "skiff" })
 	}
 	place.setUp(contestants, &r)
@@ -75,6 +76,7 @@ func run(skiff string, rounds int, only, write string) (err error) {
 	measurePulls(place, contestants, &r)
 	measureStore(place, contestants, &r)
 	measureMany(place, contestants, &r)
+	measureUnits(place, contestants, &r)
 	measureLogs(place, contestants, &r)
 	measureNetworks(place, contestants, &r)
 	r.end(place)

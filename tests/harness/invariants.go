@@ -232,26 +232,25 @@ type process struct {
 // family returns the processes below us, without the harness's own ones.
 func family() map[int]process {
 	all := map[int]process{}
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, path := range stats {
-		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-		data, err := os.ReadFile(path)
-		end := strings.LastIndexByte(string(data), ')')
-		if err != nil || end < 0 {
-			continue
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		pid, _ := strconv.Atoi(filepath.Base(dir))
+		if p, ok := readProcess(dir); ok {
+			all[pid] = p
 		}
-		fields := strings.Fields(string(data[end+1:]))
-		parent, _ := strconv.Atoi(fields[1])
-		line, _ := os.ReadFile(filepath.Join(filepath.Dir(path), "cmdline"))
-		state := fields[0]
-		if threads, _ := strconv.Atoi(fields[17]); state == "Z" && threads > 1 {
-			// Only its first thread has ended; another one, in a syncfs that
-			// SIGKILL does not interrupt, still holds its files and locks.
-			state = "D"
-		}
-		all[pid] = process{
-			parent, state,
-			strings.ReplaceAll(strings.TrimRight(string(line), "\x00"), "\x00", " "),
+	}
+	// A parent that ended while we read has left its children to another one.
+	for pid, p := range all {
+		for try := 0; p.parent != 0 && try < 10; try++ {
+			if _, ok := all[p.parent]; ok {
+				break
+			}
+			now, ok := readProcess(fmt.Sprintf("/proc/%d", pid))
+			if !ok {
+				break
+			}
+			p = now
+			all[pid] = p
 		}
 	}
 	below := map[int]process{}
@@ -264,6 +263,25 @@ func family() map[int]process {
 		}
 	}
 	return below
+}
+
+// readProcess reads what proc(5) says in a process's directory.
+func readProcess(dir string) (p process, ok bool) {
+	data, err := os.ReadFile(filepath.Join(dir, "stat"))
+	end := strings.LastIndexByte(string(data), ')')
+	if err != nil || end < 0 {
+		return p, false
+	}
+	fields := strings.Fields(string(data[end+1:]))
+	parent, _ := strconv.Atoi(fields[1])
+	line, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+	state := fields[0]
+	if threads, _ := strconv.Atoi(fields[17]); state == "Z" && threads > 1 {
+		// Only its first thread has ended; another one, in a syncfs that
+		// SIGKILL does not interrupt, still holds its files and locks.
+		state = "D"
+	}
+	return process{parent, state, strings.ReplaceAll(strings.TrimRight(string(line), "\x00"), "\x00", " ")}, true
 }
 
 // reportLogs shows what a failed test's containers said, which often says why.

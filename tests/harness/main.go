@@ -46,8 +46,23 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "harness:", err)
 		return 1
 	}
-	return m.Run()
+	code := m.Run()
+	if reports := raceReports(); os.Getenv("SKIFF_RACE") != "" && len(reports) > 0 {
+		fmt.Fprintln(os.Stderr, "harness: the race detector has found something:", reports)
+		code = 1
+	}
+	return code
 }
+
+// raceReports are the files in which programs built under the race detector (make
+// test-race) say what they found; who has an output says it there.
+func raceReports() []string {
+	reports, _ := filepath.Glob(raceDir + "/report.*") // the pattern is right
+	return reports
+}
+
+// raceDir is where such programs write (runtime/stage/race.go).
+const raceDir = "/var/tmp/skiff-race"
 
 func prepare() error {
 	// Whatever a test starts and orphans becomes our child, so that it can be

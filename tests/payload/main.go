@@ -31,6 +31,7 @@ var verbs = map[string]func(args []string) error{
 	"lookup":   lookup,
 	"lookups":  lookups,
 	"notify":   notify,
+	"restrict": restrict,
 	"say":      say,
 	"segments": segments,
 	"send":     send,

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -47,17 +48,69 @@ func TestSession_RuntimeDirectoryIsWiped(t *testing.T) {
 func TestSession_OneUserIDIsEnoughToRun(t *testing.T) {
 	harness.Requires(t, harness.Root)
 	s := harness.New(t)
-	none := filepath.Join(s.Dir, "none")
-	if err := os.WriteFile(none, nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	s.InMountNamespace("mount --bind " + none + " /etc/subuid; mount --bind " + none + " /etc/subgid")
+	oneID(s)
 	img := s.LoadBusybox()
 	r := s.Skiff("run", "--rm", "--network", "none", img, "sh", "-c", "echo hi; cat /proc/self/uid_map | wc -l").Exits(0).Prints("hi\n1")
 	if notices := strings.Count(r.Stderr, "\n"); notices != 1 {
 		t.Errorf("%d lines of notice, want 1:\n%s", notices, r.Stderr)
 	}
 	r.Complains("subordinate")
+}
+
+// Who comes second finds the first one's namespace, and has one id there, too.
+func TestSession_OneUserIDIsEnoughForSeveral(t *testing.T) {
+	harness.Requires(t, harness.Root)
+	s := harness.New(t)
+	oneID(s)
+	img := s.LoadBusybox()
+	sleeper(s, img, "--name", "first")
+	r := s.Skiff("run", "--rm", "--network", "none", img, "sh", "-c", "cat /proc/self/uid_map | wc -l; tty -s || test -c /dev/ptmx").Exits(0).Prints("1")
+	r.Complains("subordinate")
+	s.Skiff("run", "--rm", "-t", "--network", "none", img, "true").Exits(0)
+	s.Skiff("exec", "first", "id", "-u").Exits(0).Prints("0")
+	s.OK("rm", "-f", "first")
+}
+
+func oneID(s *harness.Session) {
+	s.T.Helper()
+	none := filepath.Join(s.Dir, "none")
+	if err := os.WriteFile(none, nil, 0o644); err != nil {
+		s.T.Fatal(err)
+	}
+	s.InMountNamespace("mount --bind " + none + " /etc/subuid; mount --bind " + none + " /etc/subgid")
+}
+
+// A unit with DynamicUser=yes has one id, may make no set-user-ID files and has no
+// openat2(2): images with such files work, without what these bits would not do there.
+func TestSession_OfADynamicUser(t *testing.T) {
+	harness.Requires(t, harness.Root)
+	s := harness.New(t)
+	oneID(s)
+	as := []string{harness.Payload(t), "restrict", s.Binary()}
+	do := func(args ...string) *harness.Result { t.Helper(); return s.Do(nil, slices.Concat(as, args)...) }
+	box := harness.BusyboxImage(t)
+	box.Name = "box:latest"
+	su := harness.Program("bin/su", "#!/bin/sh\n")
+	su.Mode = 0o4755
+	mail := harness.Dir("mail")
+	mail.Mode = 0o2775
+	link := harness.Symlink("data", "/var/../mail")
+	box.Layers = append(box.Layers, harness.Layer{su, mail, link})
+	do("load", "-i", box.OCIArchive(t, filepath.Join(s.Home(), "box.tar"))).Exits(0)
+	do("run", "--rm", "--network", "none", "-v", "vol:/data", "box", "sh", "-c", "id -u; stat -c %a /bin/su /mail; echo kept >/mail/f").Exits(0).Prints("0\n755\n775")
+	do("run", "-d", "--name", "it", "--network", "none", "-v", "vol:/data", "box", "sleep", "1000").Exits(0)
+	do("exec", "it", "cat", "/mail/f").Exits(0).Prints("kept")
+	s.WriteFile("file", "copied")
+	do("cp", "file", "it:/data/g").Exits(0)
+	do("exec", "it", "cat", "/mail/g").Exits(0).Prints("copied")
+	do("rm", "-f", "-v", "it").Exits(0)
+	s.WriteFile("Dockerfile", "FROM box\nCOPY file /data/\nRUN test $(cat /mail/file) = copied\n")
+	do("build", "-q", "--network", "none", "-t", "made", ".").Exits(0)
+	do("system", "check").Exits(0)
+	home := s.Getenv("HOME")
+	defer s.Setenv("HOME", home)
+	s.Setenv("HOME", "/")
+	do("ps").Exits(1).Complains("set XDG_DATA_HOME to a directory that may be written (in a unit with StateDirectory=NAME: Environment=XDG_DATA_HOME=%S/NAME)")
 }
 
 // An administrator may give ids in several portions: the kernel takes no mapping

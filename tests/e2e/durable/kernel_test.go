@@ -40,6 +40,8 @@ var once = []struct {
 }{
 	{"run --rm", "unlink,unlinkat,rmdir", "EIO", 2}, // the monitor left the container's name
 	{"load", "open,openat,openat2", "EMFILE", 5},    // a panic of the library in a goroutine
+	{"rmi", "unlink,unlinkat,rmdir", "EIO", 1},      // the short name of a layer stayed
+	{"run --rm", "unlink,unlinkat,rmdir", "EIO", 5}, // an anonymous volume stayed that was made in the end
 }
 
 // The nth call of a kind fails in every process of a command: no hang, no panic,
@@ -201,7 +203,7 @@ func TestKernel_KilledAtEachMoment(t *testing.T) {
 			switch {
 			case only != "" && only != v.name:
 			case long:
-				plans = append(plans, plan{v, m.name, m.calls, 1, 1, 1000})
+				plans = append(plans, plan{v, m.name, m.calls, 1, 1, 400})
 			case m.name == "rename" && slices.Contains([]string{"pull", "load", "build", "commit", "rmi"}, v.name):
 				plans = append(plans, plan{v, m.name, m.calls, 1, 5, 1000})
 			}
@@ -214,7 +216,7 @@ func TestKernel_KilledAtEachMoment(t *testing.T) {
 		}
 	}
 	for _, p := range plans {
-		killed, fine := 0, 0
+		killed, fine, last := 0, 0, ""
 		// One success may be that of a command whose helper was killed.
 		for nth := p.first; fine < 2 && killed < p.most; nth += p.step {
 			func() {
@@ -225,17 +227,87 @@ func TestKernel_KilledAtEachMoment(t *testing.T) {
 				story = fmt.Sprintf("exit code %d\n%s", code, stderr)
 				next(s, p.v, code == 0)
 				if fine++; code != 0 {
-					killed, fine = killed+1, 0
+					killed, fine, last = killed+1, 0, story
 				}
 			}()
 			if t.Failed() {
 				t.FailNow()
 			}
 		}
+		if killed > 1 && killed == p.most {
+			t.Fatalf("%s fails however late it is to be killed: %s", p.v.name, last)
+		}
 		t.Logf("%s: killed at %d calls of %s", p.v.name, killed, p.name)
 		if killed == 0 && p.most > 1 && p.name == "rename" && slices.Contains([]string{"pull", "load", "build", "commit", "rmi"}, p.v.name) {
 			t.Fatalf("%s was never killed", p.v.name)
 		}
+	}
+}
+
+// The first command of all makes the store, and the library tries out what the file
+// system can do: killed at any moment of that, it leaves a store that the next ones use,
+// and nothing else. SKIFF_FAULTS has all moments tried; without, the dice choose.
+func TestKernel_KilledInANewStore(t *testing.T) {
+	harness.Requires(t, harness.Root, harness.CommandNamed("strace"))
+	s := harness.New(t)
+	random := dice(t)
+	archive := harness.BusyboxImage(t).OCIArchive(t, filepath.Join(s.Dir, "busybox.tar"))
+	line := []string{"load", "-q", "-i", archive}
+	try := func(name, calls string, nth int) (code int) {
+		story := "while the store was removed"
+		defer s.Keep(func() string { return fmt.Sprintf("killed at %s %d: %s", name, nth, story) })
+		if err := os.RemoveAll(s.Store()); err != nil {
+			t.Fatal(err)
+		}
+		code, stderr := injected(s, line, fmt.Sprintf("inject=%s:signal=KILL:when=%d", calls, nth))
+		story = fmt.Sprintf("exit code %d\n%s", code, stderr)
+		s.Alone()
+		s.OK("ps", "-a")
+		s.OK("images", "-a")
+		left(s)
+		unowned(s)
+		s.OK(line...)
+		return code
+	}
+	for _, m := range moments {
+		killed := 0
+		switch {
+		case os.Getenv("SKIFF_FAULTS") != "":
+			for nth, fine := 1, 0; fine < 2 && !t.Failed(); nth++ {
+				if fine++; try(m.name, m.calls, nth) != 0 {
+					killed, fine = killed+1, 0
+				}
+			}
+		case try(m.name, m.calls, 1+random.IntN(12)) != 0:
+			killed++
+		}
+		t.Logf("killed at %d calls of %s", killed, m.name)
+	}
+}
+
+// Killed while it unpacks the programs that are part of it, which the first run does, a
+// command leaves no part of one: they are some MB each.
+func TestKernel_KilledUnpacking(t *testing.T) {
+	harness.Requires(t, harness.Root, harness.CommandNamed("strace"))
+	s := harness.New(t)
+	img := s.LoadBusybox()
+	killed := 0
+	for nth := 1; nth <= 6; nth++ {
+		if err := os.RemoveAll(filepath.Join(s.Store(), "cache")); err != nil {
+			t.Fatal(err)
+		}
+		code, _ := injected(s, []string{"run", "--rm", img, "true"}, fmt.Sprintf("inject=fsync,fdatasync:signal=KILL:when=%d", nth))
+		if code != 0 {
+			killed++
+		}
+		s.Alone()
+		s.OK("ps", "-a")
+		if found := strays(s); len(found) > 0 {
+			t.Errorf("killed at sync %d: left %v", nth, found)
+		}
+	}
+	if killed == 0 {
+		t.Error("it was never killed")
 	}
 }
 

@@ -231,6 +231,10 @@ func unowned(s *harness.Session) {
 				}
 			}
 		}
+		for name := range strings.FieldsSeq(s.OK("volume", "ls", "-q")) {
+			found = append(found, "volume "+name)
+		}
+		found = append(found, strays(s)...)
 		return len(found) == 0
 	})
 }
@@ -319,6 +323,9 @@ func everyVerb(t *testing.T, s *harness.Session) []verb {
 			s.OK("builder", "prune", "-af")
 			s.OK("image", "prune", "-f")
 		}, false},
+		{"tag", nothing, []string{"tag", "busybox", "made:1"}, func(s *harness.Session) {
+			s.OK("image", "inspect", "made:1")
+		}, try("rmi", "made:1"), false},
 		{"commit", nothing, []string{"commit", "source", "made:1"}, whole("made:1"), dropImage("made:1"), false},
 		{"save", load, []string{"save", "-o", saved, name}, func(s *harness.Session) {
 			s.OK("rmi", "-f", name)
@@ -361,7 +368,10 @@ func everyVerb(t *testing.T, s *harness.Session) []verb {
 		{"container prune", func(s *harness.Session) {
 			s.OK("run", "-d", "--name", "box", "--network", "none", "busybox", "sleep", "1000")
 			stopped(s)
-		}, []string{"container", "prune", "-f", "--filter", "label!=keep"}, lists(false, "made", containers...), nothing, true},
+		}, []string{"container", "prune", "-f", "--filter", "label!=keep"}, lists(false, "made", containers...), func(s *harness.Session) {
+			unmake(s)
+			s.OK("volume", "prune", "-f") // made's, which a prune leaves
+		}, true},
 		{"image prune", load, []string{"image", "prune", "-af"}, func(s *harness.Session) {
 			s.Skiff("image", "inspect", name).Exits(1)
 		}, dropImage(name), false},
@@ -379,6 +389,7 @@ func everyVerb(t *testing.T, s *harness.Session) []verb {
 			unmake(s)
 			s.Skiff("network", "rm", "made")
 			s.OK("volume", "rm", "-f", "made")
+			s.OK("volume", "prune", "-f")
 		}, false},
 	}
 }
