@@ -42,6 +42,8 @@ const (
 	UpperDir, WorkDir = "upper", "work"
 	// RootDir is where fuse-overlayfs mounts the root, where it does.
 	RootDir = "root"
+	// attemptName is a symbolic link that is not in its place yet.
+	attemptName = ".link"
 )
 
 // Container is one container's directory, read at one moment.

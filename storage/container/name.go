@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"skiff/storage"
 )
 
@@ -82,11 +84,12 @@ func NameOf(st *storage.Store, id string) string {
 }
 
 // claimName makes name stand for id, exclusively. A link to a container that
-// does not exist any more is taken over: its owner was killed half-way.
-func claimName(st *storage.Store, name, id string) error {
+// does not exist any more is taken over: its owner was killed half-way. dir is the
+// container's directory.
+func claimName(st *storage.Store, name, id, dir string) error {
 	link := filepath.Join(st.Names(), name)
 	for range 3 {
-		err := os.Symlink(id, link)
+		err := symlink(id, link, dir)
 		if errors.Is(err, os.ErrNotExist) {
 			if err := os.MkdirAll(st.Names(), 0o700); err != nil {
 				return fmt.Errorf("claim name %s: %w", name, err)
@@ -123,4 +126,28 @@ func dropName(st *storage.Store, name, id string) error {
 		return fmt.Errorf("drop name %s: %w", name, err)
 	}
 	return nil
+}
+
+// symlink is os.Symlink with an inode beside those of dir, the container's directory,
+// where new ones are cheap (temp.SpreadContainers): the link is made there and moved.
+// If we are killed in between it goes with the directory. dir is the caller's alone.
+func symlink(target, link, dir string) error {
+	attempt := filepath.Join(dir, attemptName)
+	err := os.Symlink(target, attempt)
+	if errors.Is(err, os.ErrExist) { // somebody was killed here
+		_ = os.Remove(attempt)
+		err = os.Symlink(target, attempt)
+	}
+	if err != nil {
+		return os.Symlink(target, link)
+	}
+	err = unix.Renameat2(unix.AT_FDCWD, attempt, unix.AT_FDCWD, link, unix.RENAME_NOREPLACE)
+	if err == nil {
+		return nil
+	}
+	_ = os.Remove(attempt)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
+		return os.Symlink(target, link) // a file system, or a kernel, without it
+	}
+	return &os.LinkError{Op: "symlink", Old: target, New: link, Err: err}
 }

@@ -60,7 +60,7 @@ func Publish(ctx context.Context, st *storage.Store, cfg *Config, starting bool)
 		return nil, fmt.Errorf("create container: %w", err)
 	}
 	if starting {
-		if err := made.MarkRunning(); err != nil {
+		if err := made.markRunning(dir.Path); err != nil {
 			return nil, err
 		}
 	}
@@ -73,7 +73,7 @@ func Publish(ctx context.Context, st *storage.Store, cfg *Config, starting bool)
 	if err != nil {
 		return nil, fmt.Errorf("create container: %w", err)
 	}
-	if err := claimName(st, cfg.Name, cfg.ID); err != nil {
+	if err := claimName(st, cfg.Name, cfg.ID, made.Dir()); err != nil {
 		return nil, errors.Join(err, os.Rename(made.Dir(), dir.Path))
 	}
 	if made.durability() == atomicfile.Durable {
@@ -92,11 +92,19 @@ func Publish(ctx context.Context, st *storage.Store, cfg *Config, starting bool)
 // MarkRunning makes the container's entry in Store.Running, before it is started;
 // its monitor takes it away.
 func (c *Container) MarkRunning() error {
+	if c.maker != nil {
+		return nil // published with it
+	}
+	return c.markRunning(c.Dir())
+}
+
+// markRunning is MarkRunning for a container whose directory is still called dir.
+func (c *Container) markRunning(dir string) error {
 	target := filepath.Join(c.Dir(), LockFile)
-	err := os.Symlink(target, c.RunningLink())
+	err := symlink(target, c.RunningLink(), dir)
 	if errors.Is(err, os.ErrNotExist) {
 		if err = os.MkdirAll(c.Store.Running(), 0o700); err == nil {
-			err = os.Symlink(target, c.RunningLink())
+			err = symlink(target, c.RunningLink(), dir)
 		}
 	}
 	if err != nil && !errors.Is(err, os.ErrExist) {

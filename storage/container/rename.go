@@ -48,7 +48,7 @@ func (c *Container) Rename(name string) (err error) {
 	if err := c.syncNames(c.Store.Temp()); err != nil {
 		return fmt.Errorf("rename container: %w", err)
 	}
-	if err := claimName(c.Store, name, c.Config.ID); err != nil {
+	if err := claimName(c.Store, name, c.Config.ID, c.Dir()); err != nil {
 		return err
 	}
 	claimed = true

@@ -34,7 +34,7 @@ func TestFinishRenames(t *testing.T) {
 			err = os.WriteFile(filepath.Join(note.Path, renameNote), []byte(text), 0o600)
 			for _, name := range []string{"before", "after"} {
 				if name != test.named {
-					err = errors.Join(err, claimName(st, name, c.Config.ID))
+					err = errors.Join(err, claimName(st, name, c.Config.ID, c.Dir()))
 				}
 			}
 			if err != nil {

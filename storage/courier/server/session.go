@@ -146,6 +146,7 @@ func (s *session) beginTransfer(ctx context.Context) error {
 		return err
 	}
 	s.spreadLayers()
+	temp.SpreadContainers(s.st)
 	// What the libraries put aside lands where the sweep finds it.
 	return os.Setenv("TMPDIR", s.temp.Path)
 }
