@@ -69,11 +69,12 @@ func (d *decoder) value(v reflect.Value, depth int) bool {
 		return false
 	}
 	t := v.Type()
-	if p := reflect.PointerTo(t); p.Implements(unmarshaler) {
-		d.next()
+	sh := shapeOf(t)
+	switch sh.reads {
+	case byItself:
 		from := d.at
 		return d.skip(depth) && v.Addr().Interface().(json.Unmarshaler).UnmarshalJSON(d.data[from:d.at]) == nil
-	} else if p.Implements(textUnmarshaler) {
+	case foreign:
 		return d.foreign(v, depth)
 	}
 	if c == 'n' {
@@ -109,7 +110,7 @@ func (d *decoder) value(v reflect.Value, depth int) bool {
 	case reflect.Map:
 		return d.fill(v, depth)
 	case reflect.Struct:
-		return d.fields(v, depth)
+		return d.fields(v, sh, depth)
 	}
 	return d.foreign(v, depth)
 }
@@ -139,8 +140,14 @@ func (d *decoder) digits() string {
 
 // text takes a string.
 func (d *decoder) text() (string, bool) {
+	raw, ok := d.raw()
+	return string(raw), ok
+}
+
+// raw is text in bytes that may be the document's.
+func (d *decoder) raw() ([]byte, bool) {
 	if !d.take('"') {
-		return "", false
+		return nil, false
 	}
 	from := d.at
 	easy := true
@@ -150,19 +157,19 @@ func (d *decoder) text() (string, bool) {
 			raw := d.data[from:d.at]
 			d.at++
 			if easy {
-				return string(raw), utf8.Valid(raw)
+				return raw, utf8.Valid(raw)
 			}
 			var s string
 			err := json.Unmarshal(d.data[from-1:d.at], &s)
-			return s, err == nil
+			return []byte(s), err == nil
 		case c == '\\':
 			easy = false
 			d.at++
 		case c < ' ':
-			return "", false
+			return nil, false
 		}
 	}
-	return "", false
+	return nil, false
 }
 
 func (d *decoder) slice(v reflect.Value, depth int) bool {
@@ -193,9 +200,9 @@ func (d *decoder) fill(v reflect.Value, depth int) bool {
 		return d.foreign(v, depth)
 	}
 	v.Set(reflect.MakeMap(t))
-	return d.object(func(name string) bool {
+	return d.object(func(name []byte) bool {
 		key, value := reflect.New(t.Key()).Elem(), reflect.New(t.Elem()).Elem()
-		key.SetString(name)
+		key.SetString(string(name))
 		if !d.value(value, depth+1) {
 			return false
 		}
@@ -204,27 +211,26 @@ func (d *decoder) fill(v reflect.Value, depth int) bool {
 	})
 }
 
-func (d *decoder) fields(v reflect.Value, depth int) bool {
-	t := v.Type()
-	list := make([]field, t.NumField())
-	for i := range list {
-		tf := t.Field(i)
-		f, ok := fieldOf(&tf)
-		if !ok {
-			return d.foreign(v, depth)
-		}
-		list[i] = f
+func (d *decoder) fields(v reflect.Value, sh *shape, depth int) bool {
+	if sh.fields == nil {
+		return d.foreign(v, depth)
 	}
-	return d.object(func(name string) bool {
-		for i := range list {
-			if f := &list[i]; f.name == name && name != "" {
-				f.name = "" // a second one of that name is merged with the first
+	var seen [maxFields]bool
+	likely := 0 // documents have the fields' order
+	return d.object(func(name []byte) bool {
+		for n := range sh.fields {
+			i := (likely + n) % len(sh.fields)
+			if f := &sh.fields[i]; f.name == string(name) && f.name != "" {
+				if seen[i] {
+					return false // a second one of that name is merged with the first
+				}
+				seen[i], likely = true, i+1
 				return d.value(v.Field(i), depth+1)
 			}
 		}
-		for i := range list {
-			// In another case, or twice.
-			if tf := t.Field(i); strings.EqualFold(list[i].name, name) || list[i].name == "" && named(&tf, name) {
+		for i := range sh.fields {
+			// In another case.
+			if f := &sh.fields[i]; f.name != "" && strings.EqualFold(f.name, string(name)) {
 				return false
 			}
 		}
@@ -232,14 +238,8 @@ func (d *decoder) fields(v reflect.Value, depth int) bool {
 	})
 }
 
-// named reports whether name may be the field's.
-func named(tf *reflect.StructField, name string) bool {
-	f, _ := fieldOf(tf)
-	return f.name != "" && strings.EqualFold(f.name, name)
-}
-
 // object takes one, whose values are read by value.
-func (d *decoder) object(value func(name string) bool) bool {
+func (d *decoder) object(value func(name []byte) bool) bool {
 	if !d.take('{') {
 		return false
 	}
@@ -247,7 +247,7 @@ func (d *decoder) object(value func(name string) bool) bool {
 		return true
 	}
 	for {
-		name, ok := d.text()
+		name, ok := d.raw()
 		if !ok || !d.take(':') || !value(name) {
 			return false
 		}
@@ -264,7 +264,7 @@ func (d *decoder) skip(depth int) bool {
 	}
 	switch c := d.next(); {
 	case c == '{':
-		return d.object(func(string) bool { return d.skip(depth + 1) })
+		return d.object(func([]byte) bool { return d.skip(depth + 1) })
 	case c == '[':
 		d.at++
 		if d.take(']') {
@@ -279,7 +279,7 @@ func (d *decoder) skip(depth int) bool {
 			}
 		}
 	case c == '"':
-		_, ok := d.text()
+		_, ok := d.raw()
 		return ok
 	case c == 't':
 		return d.word("true")
