@@ -22,7 +22,7 @@ import (
 func main() {
 	skiff := flag.String("skiff", "bin/skiff", "the program to measure")
 	rounds := flag.Int("rounds", 40, "how often each command runs")
-	only := flag.String("only", "", "measure only this: build, logs, many, network, pull, store, units")
+	only := flag.String("only", "", "measure only this: build, logs, many, network, pull, runs (beside crun alone), store, units")
 	write := flag.String("write", "", "file whose table is replaced by the result")
 	flag.Parse()
 	if err := run(*skiff, *rounds, *only, *write); err != nil {
@@ -62,6 +62,9 @@ func run(skiff string, rounds int, only, write string) (err error) {
 	if only == "many" || only == "logs" || only == "units" {
 		contestants = slices.DeleteFunc(contestants, func(c *contestant) bool { return c.name != "skiff" })
 	}
+	if only == "runs" {
+		contestants = slices.DeleteFunc(contestants, func(c *contestant) bool { return c.name == "podman" || c.name == "docker" })
+	}
 	place.setUp(contestants, &r)
 	if measure := parts[only]; measure != nil {
 		measure(place, contestants, &r)
@@ -69,6 +72,11 @@ func run(skiff string, rounds int, only, write string) (err error) {
 		return nil
 	}
 	measureRuns(place, contestants, rounds, &r)
+	if only == "runs" {
+		measureCrowd(place, contestants, &r)
+		fmt.Print(r.String())
+		return nil
+	}
 	measureQueries(place, contestants, rounds, &r)
 	measureCrowd(place, contestants, &r)
 	measureBuilds(place, contestants, &r)
