@@ -120,29 +120,34 @@ func TestGenerate_Golden(t *testing.T) {
 
 func TestGenerate_MistakesNameFileAndLine(t *testing.T) {
 	for text, want := range map[string]string{
-		"[Container]\nImage=a\nHealthCmd=[\"CMD\"]\n":           `x.container:3: HealthCmd: ["CMD"] names no command`,
-		"[Container]\nImage=a\nImag=b\n":                        `x.container:3: unsupported key "Imag" in the section [Container]`,
-		"[Container]\nExec=a\n":                                 "x.container:1: no Image= or Rootfs= in the section [Container]",
-		"[Unit]\n":                                              "x.container:1: the section [Container] is missing",
-		"[Container]\nImage=a\n[Servce]\n":                      "x.container:3: unknown section [Servce] in a .container file",
-		"[Container]\nImage=a\nExec=\"a\n":                      `x.container:3: Exec: the quote " is not closed`,
-		"[Container]\nImage=a\nVolume=no.volume:/a\n":           "x.container:3: Volume: there is no file no.volume",
-		"[Container]\nImage=x.build\n":                          "x.container:2: Image: there is no file x.build",
-		"[Container]\nImage=--privileged\n":                     `x.container:2: Image: "--privileged" is no image's name`,
-		"[Container]\nImage=a\nNetwork=x.container\n":           "x.container:3: Network: x.container needs this file itself, in the end",
-		"[Container]\nImage=a\nEnvironmentHost=true\n":          "x.container:3: EnvironmentHost= is not supported: the unit's own environment is not the container's; name what it needs with Environment=",
-		"[Container]\nImage=a\nRunInit=maybe\n":                 `x.container:3: RunInit: "maybe" is neither true nor false`,
-		"[Container]\nImage=a\nServiceName=../../etc/x\n":       `x.container:3: ServiceName: "../../etc/x" is no unit's name`,
-		"[Container]\nImage=a\n[Service]\nType=forking\n":       "x.container:4: Type=forking is not supported in [Service]: it must be one of notify, oneshot, exec, simple",
-		"[Container]\nImage=a\n[Unit]\nAfter=gone.container\n":  "x.container:4: After: there is no file gone.container",
-		"[Container]\nImage=a\nGroup=1\n":                       "x.container:3: Group: Group= needs User=",
-		"[Container]\nImage=a\nPod=a.pod\n":                     "x.container:3: Pod: there is no file a.pod",
-		"[Container]\nImage=a\nPod=a\n":                         `x.container:3: Pod: "a" is no .pod file`,
-		"[Container]\nImage=a\nStartWithPod=no\n":               "x.container:3: StartWithPod: there is no Pod= to start with",
-		"[Container]\nImage=a\nReloadCmd=a\nReloadSignal=HUP\n": "x.container:4: ReloadSignal: ReloadCmd= and ReloadSignal= exclude each other",
-		"[Container]\nImage=a\nAutoUpdate=always\n":             `x.container:3: AutoUpdate: "always" is neither registry nor local`,
-		"[Container]\nImage=a\nEntrypoint=[1]\n":                "x.container:3: Entrypoint: [1] is no list of words",
-		"nonsense":                                              `x.container:1: missing '=' in "nonsense"`,
+		"[Container]\nImage=a\nHealthCmd=[\"CMD\"]\n":               `x.container:3: HealthCmd: ["CMD"] names no command`,
+		"[Container]\nImage=a\nImag=b\n":                            `x.container:3: unsupported key "Imag" in the section [Container]`,
+		"[Container]\nExec=a\n":                                     "x.container:1: no Image= or Rootfs= in the section [Container]",
+		"[Unit]\n":                                                  "x.container:1: the section [Container] is missing",
+		"[Container]\nImage=a\n[Servce]\n":                          "x.container:3: unknown section [Servce] in a .container file",
+		"[Container]\nImage=a\nExec=\"a\n":                          `x.container:3: Exec: the quote " is not closed`,
+		"[Container]\nImage=a\nVolume=no.volume:/a\n":               "x.container:3: Volume: there is no file no.volume",
+		"[Container]\nImage=x.build\n":                              "x.container:2: Image: there is no file x.build",
+		"[Container]\nImage=--privileged\n":                         `x.container:2: Image: "--privileged" is no image's name`,
+		"[Container]\nImage=a\nNetwork=x.container\n":               "x.container:3: Network: x.container needs this file itself, in the end",
+		"[Container]\nImage=a\nEnvironmentHost=true\n":              "x.container:3: EnvironmentHost= is not supported: the unit's own environment is not the container's; name what it needs with Environment=",
+		"[Container]\nImage=a\nRunInit=maybe\n":                     `x.container:3: RunInit: "maybe" is neither true nor false`,
+		"[Container]\nImage=a\nServiceName=../../etc/x\n":           `x.container:3: ServiceName: "../../etc/x" is no unit's name`,
+		"[Container]\nImage=a\n[Service]\nType=forking\n":           "x.container:4: Type=forking is not supported in [Service]: it must be one of notify, oneshot, exec, simple",
+		"[Container]\nImage=a\n[Unit]\nAfter=gone.container\n":      "x.container:4: After: there is no file gone.container",
+		"[Container]\nImage=a\nGroup=1\n":                           "x.container:3: Group: Group= needs User=",
+		"[Container]\nImage=a\nPod=a.pod\n":                         "x.container:3: Pod: there is no file a.pod",
+		"[Container]\nImage=a\nPod=a\n":                             `x.container:3: Pod: "a" is no .pod file`,
+		"[Container]\nImage=a\nStartWithPod=no\n":                   "x.container:3: StartWithPod: there is no Pod= to start with",
+		"[Container]\nImage=a\nReloadCmd=a\nReloadSignal=HUP\n":     "x.container:4: ReloadSignal: ReloadCmd= and ReloadSignal= exclude each other",
+		"[Container]\nImage=a\nAutoUpdate=always\n":                 `x.container:3: AutoUpdate: "always" is neither registry nor local`,
+		"[Container]\nImage=a\nEntrypoint=[1]\n":                    "x.container:3: Entrypoint: [1] is no list of words",
+		"[Container]\nImage=a\nPublishPort=80\nPublishPort=99999\n": "x.container:4: PublishPort: invalid containerPort: 99999",
+		"[Container]\nImage=a\nHealthInterval=never\n":              `x.container:3: HealthInterval: "never" is no duration such as 30s or 1m30s`,
+		"[Container]\nImage=a\nPidsLimit=many\n":                    `x.container:3: PidsLimit: "many" is no whole number`,
+		"[Container]\nImage=a\nMemory=lots\n":                       "x.container:3: Memory: invalid size: 'lots'",
+		"[Container]\nImage=a\nIP=10.0.0\n":                         `x.container:3: IP: "10.0.0" is no IP address`,
+		"nonsense":                                                  `x.container:1: missing '=' in "nonsense"`,
 	} {
 		dir, units := generate(t, map[string]string{"x.container": text, "good.volume": "[Volume]\n"})
 		if units[0].Err != nil || units[0].Text == "" {
@@ -152,6 +157,13 @@ func TestGenerate_MistakesNameFileAndLine(t *testing.T) {
 		if err == nil || strings.TrimPrefix(err.Error(), dir+"/") != want || units[1].Text != "" {
 			t.Errorf("%q: %v, want %s", text, err, want)
 		}
+	}
+}
+
+func TestGenerate_LeavesWhatSystemdReplaces(t *testing.T) {
+	text := "[Container]\nImage=a\nPublishPort=%i:80\nHealthInterval=${EVERY}\nPidsLimit=-1\nStopSignal=SIGRTMIN+3\nSecret=a,type=env,target=A\n"
+	if _, units := generate(t, map[string]string{"x@.container": text}); units[0].Err != nil {
+		t.Error(units[0].Err)
 	}
 }
 

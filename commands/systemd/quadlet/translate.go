@@ -107,6 +107,9 @@ func (t *translation) plainFlags() error {
 		switch r.how {
 		case each:
 			for _, e := range all {
+				if err := r.check(e); err != nil {
+					return err
+				}
 				t.flag(r.flag, e.Value)
 			}
 		case words:
@@ -118,6 +121,9 @@ func (t *translation) plainFlags() error {
 				t.flag(r.flag, w)
 			}
 		case once:
+			if err := r.check(last); err != nil {
+				return err
+			}
 			t.flag(r.flag, last.Value)
 		case boolean:
 			yes, err := truth(last)
