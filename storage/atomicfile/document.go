@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"os"
 	"strconv"
+	"sync"
 
 	"skiff/storage/quickjson"
 )
@@ -87,13 +88,25 @@ func Decode(path string, data []byte, v any, version *int, known int) error {
 	return nil
 }
 
+// buffers are for documents on their way; nothing that is decoded keeps one.
+var buffers = sync.Pool{New: func() any { return new([smallFile]byte) }}
+
 // ReadDocument is Decode of the file at path. An absent one is os.ErrNotExist.
-func ReadDocument(path string, v any, version *int, known int) error {
-	data, err := Read(path)
+func ReadDocument(path string, v any, version *int, known int) (err error) {
+	var failed error
+	err = read(path, func(fd int) error {
+		buffer := buffers.Get().(*[smallFile]byte)
+		defer buffers.Put(buffer)
+		data, err := readAll(fd, buffer[:0])
+		if err == nil {
+			failed = Decode(path, data, v, version, known)
+		}
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	return Decode(path, data, v, version, known)
+	return failed
 }
 
 // checkSum refuses a document that is not as it was written, as far as it tells.

@@ -16,12 +16,11 @@ func Unmarshal(data []byte, v any) error {
 	to := reflect.ValueOf(v)
 	// What has values already is merged with, by rules that are not here.
 	if to.Kind() == reflect.Pointer && !to.IsNil() && to.Elem().IsZero() {
-		fresh := reflect.New(to.Type().Elem())
 		d := decoder{data: data}
-		if d.value(fresh.Elem(), 0) && d.next() == 0 && d.at == len(data) {
-			to.Elem().Set(fresh.Elem())
+		if d.value(to.Elem(), 0) && d.next() == 0 && d.at == len(data) {
 			return nil
 		}
+		to.Elem().SetZero()
 	}
 	return json.Unmarshal(data, v)
 }
