@@ -189,14 +189,14 @@ func exitCode(err error) int {
 	switch {
 	case isSetup && setup.Code != 0 && setup.Code != 125:
 		return setup.Code
+	case !isSetup && errors.As(err, &said) && said.Code != 0:
+		return said.Code
 	case errors.As(err, &start) && start.Code != 0 && (start.Code != 125 || !isSetup):
 		return start.Code
 	case isSetup && !setup.Local:
 		return setupCode(err.Error())
 	case isSetup:
 		return 125
-	case errors.As(err, &said) && said.Code != 0:
-		return said.Code
 	}
 	return 1
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"skiff/commands/env"
+	"skiff/commands/failure"
 	"skiff/commands/flags"
 	"skiff/runtime/lifecycle"
 	"skiff/storage/container"
@@ -66,8 +67,11 @@ func RestartCommand(e *env.Env) *cli.Command {
 		if err != nil {
 			return err
 		}
-		return each(c.Context, e, refs, func(_ string, ctr *container.Container) error {
-			return restart(c.Context, ctr, o)
+		return each(c.Context, e, refs, func(ref string, ctr *container.Container) error {
+			if err := restart(c.Context, ctr, o); err != nil {
+				return &failure.Error{Text: fmt.Sprintf("Cannot restart container %s: %v", ref, err), Code: 1, Cause: err}
+			}
+			return nil
 		})
 	})
 }

@@ -167,6 +167,9 @@ func TestRestart_StartsAgain(t *testing.T) {
 	s.OK("stop", "it")
 	s.Skiff("restart", "it").Exits(0).Prints("it") // a stopped one is started
 	harness.Equal(t, "the state", s.Inspect("it", "{{.State.Status}}"), "running")
+
+	s.OK("create", "--name", "bad", "--network", "none", img, "/nonexistent")
+	s.Skiff("restart", "-t", "0", "bad", "it").Exits(1).Prints("it").Complains("Cannot restart container bad: ")
 }
 
 func TestWait_PrintsCodesOfAll(t *testing.T) {

@@ -231,6 +231,11 @@ docker ps --format '{{.Names}} {{.Status}} {{.Command}} {{.Image}} {{.Ports}} {{
 docker rm up
 docker create --name up busybox
 docker restart -t 0 up
+@docker create --name unstartable --network none busybox /nonexistent
+docker restart unstartable 2>&1 | sed 's/unstartable: .*/unstartable/'
+docker restart unstartable >/dev/null 2>&1
+docker restart unstartable nosuch >/dev/null 2>&1
+@docker rm unstartable
 docker stop -t 0 up
 docker inspect -f '{{.State.ExitCode}}' up
 docker start up
