@@ -157,8 +157,12 @@ func runtimeWords(err error, text string) string {
 	if !errors.As(err, &start) || start.Code == 125 {
 		return text
 	}
-	return "failed to create task for container: failed to create shim task: OCI runtime create failed: " +
-		"runc create failed: unable to start container process: error during container init: " + text + ": unknown"
+	const before = "failed to create task for container: failed to create shim task: OCI runtime create failed: " +
+		"runc create failed: unable to start container process: error during container init: "
+	if said := format.EscapeText(start.Error()); strings.HasSuffix(text, said) {
+		return strings.TrimSuffix(text, said) + before + said + ": unknown"
+	}
+	return before + text + ": unknown"
 }
 
 // printChain shows what --debug asks for: each cause on a line of its own.

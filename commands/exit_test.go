@@ -40,6 +40,12 @@ func TestExit(t *testing.T) {
 				": unknown\n\nRun 'docker run --help' for more information\n",
 		},
 		{
+			"a start within words", &failure.Error{Text: "Cannot restart container x: " + notFound.Error(), Code: 1, Cause: notFound}, 1,
+			"Error: Cannot restart container x: " + notFound.Error() + "\n",
+			"Error response from daemon: Cannot restart container x: failed to create task for container: failed to create shim task: OCI runtime " +
+				"create failed: runc create failed: unable to start container process: error during container init: " + notFound.Error() + ": unknown\n",
+		},
+		{
 			"the options of run", &failure.Setup{Command: "run", Local: true, Err: errors.New("conflicting options")}, 125, "Error: conflicting options\n",
 			"docker: conflicting options\n\nRun 'docker run --help' for more information\n",
 		},
