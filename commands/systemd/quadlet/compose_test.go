@@ -93,6 +93,10 @@ func FuzzCompose(f *testing.F) {
 		if strings.ContainsRune(value, 0) || len(value) > 1000 {
 			t.Skip()
 		}
-		checkComposed(t, Flag{Name: names[int(name)%len(names)], Value: value})
+		flag := Flag{Name: names[int(name)%len(names)], Value: value}
+		if read := values[flag.Name]; read != nil && read(value) != nil {
+			t.Skip() // no container has it
+		}
+		checkComposed(t, flag)
 	})
 }
