@@ -369,7 +369,7 @@ __skiff_command() {
 		flags='--help'
 		;;
 	'generate kube')
-		flags='--filename --help --replicas --type'
+		flags='--filename --help --replicas --service --type'
 		values='--filename -f --replicas -r --type -t'
 		;;
 	'generate systemd')
@@ -384,7 +384,7 @@ __skiff_command() {
 		flags='--force --help'
 		;;
 	'kube generate')
-		flags='--filename --help --replicas --type'
+		flags='--filename --help --replicas --service --type'
 		values='--filename -f --replicas -r --type -t'
 		;;
 	'kube play')

@@ -1199,6 +1199,7 @@ _skiff() {
 			'--filename[Write to a file, instead of STDOUT]:value:_files' \
 			'--help[Print usage]' \
 			'--replicas[Replicas of a Deployment]:value:_files' \
+			'--service[Describe a Service of the published ports, too]' \
 			'--type[Kind to generate Pod, Deployment, DaemonSet or Job]:value:_files' \
 			'*:file:_files'
 		;;
@@ -1245,6 +1246,7 @@ _skiff() {
 			'--filename[Write to a file, instead of STDOUT]:value:_files' \
 			'--help[Print usage]' \
 			'--replicas[Replicas of a Deployment]:value:_files' \
+			'--service[Describe a Service of the published ports, too]' \
 			'--type[Kind to generate Pod, Deployment, DaemonSet or Job]:value:_files' \
 			'*:file:_files'
 		;;

@@ -33,6 +33,7 @@ func GenerateCommand(e *env.Env, name string) *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "filename", Aliases: []string{"f"}, Usage: "Write to a file, instead of STDOUT"},
 			&cli.IntFlag{Name: "replicas", Aliases: []string{"r"}, Value: 1, Usage: "Replicas of a Deployment"},
+			&cli.BoolFlag{Name: "service", Aliases: []string{"s"}, Usage: "Describe a Service of the published ports, too"},
 			&cli.StringFlag{Name: "type", Aliases: []string{"t"}, Value: "Pod", Usage: "Kind to generate: Pod, Deployment, DaemonSet or Job"},
 		},
 		Action: func(c *cli.Context) error {
@@ -43,7 +44,7 @@ func GenerateCommand(e *env.Env, name string) *cli.Command {
 			if err != nil {
 				return err
 			}
-			g := &plan.Generate{Kind: kind(c.String("type")), Replicas: int32(c.Int("replicas"))}
+			g := &plan.Generate{Kind: kind(c.String("type")), Replicas: int32(c.Int("replicas")), Serve: c.Bool("service")}
 			if err := describe(st, g, c.Args().Slice()); err != nil {
 				return err
 			}

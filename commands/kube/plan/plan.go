@@ -51,6 +51,8 @@ type Generate struct {
 	// Groups are supplementary, numbers.
 	Groups   []string          `json:"groups,omitempty"`
 	Services []service.Service `json:"services,omitempty"`
+	// Serve asks for a Service of the ports, where there is none.
+	Serve bool `json:"serve,omitempty"`
 	// Members are the containers.
 	Members []Member `json:"members"`
 }

@@ -22,6 +22,9 @@ import (
 	"skiff/commands/kube/plan"
 )
 
+// appLabel is what pods are selected by.
+const appLabel = "app"
+
 // generate describes containers as Kubernetes does.
 func generate(g *plan.Generate) (text string, warnings []string, err error) {
 	b := &describer{name: g.Name, claims: map[string]bool{}}
@@ -45,6 +48,9 @@ func generate(g *plan.Generate) (text string, warnings []string, err error) {
 		})
 	}
 	documents = append(documents, b.sources...)
+	if g.Serve && work != nil {
+		b.newService(g)
+	}
 	documents = append(documents, describeServices(g)...)
 	if work != nil {
 		documents = append(documents, work)
@@ -70,9 +76,9 @@ func (b *describer) workload(g *plan.Generate) (any, error) {
 		return nil, err
 	}
 	labels := maps.Clone(g.Labels)
-	if g.Bare || g.Kind == "Deployment" || g.Kind == "DaemonSet" {
+	if g.Bare || g.Kind == "Deployment" || g.Kind == "DaemonSet" || g.Serve {
 		// What a Service, and the Deployment, select by.
-		labels = map[string]string{"app": label(g.Name)}
+		labels = map[string]string{appLabel: label(g.Name)}
 		maps.Copy(labels, g.Labels)
 	}
 	always := func() {
@@ -86,7 +92,7 @@ func (b *describer) workload(g *plan.Generate) (any, error) {
 	}
 	kind := func(version string) metav1.TypeMeta { return metav1.TypeMeta{APIVersion: version, Kind: g.Kind} }
 	meta := metav1.ObjectMeta{Name: g.Name, Labels: labels}
-	selector := &metav1.LabelSelector{MatchLabels: map[string]string{"app": labels["app"]}}
+	selector := &metav1.LabelSelector{MatchLabels: map[string]string{appLabel: labels[appLabel]}}
 	switch g.Kind {
 	case "Pod":
 		meta.Annotations = g.Annotations

@@ -1,11 +1,13 @@
 package translate
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -137,6 +139,29 @@ func served(s *corev1.Service) service.Service {
 		out.Ports = append(out.Ports, service.Port{Name: port.Name, Protocol: protocol, Port: port.Port, Target: target})
 	}
 	return out
+}
+
+// newService is a Service of all ports that g publishes, by its own name.
+func (b *describer) newService(g *plan.Generate) {
+	s := service.Service{Name: g.Name, Selector: map[string]string{appLabel: cmp.Or(g.Labels[appLabel], label(g.Name))}}
+	for _, p := range g.Ports {
+		port := service.Port{Name: strings.ToLower(p.Protocol) + "-" + strconv.Itoa(int(p.Container)), Port: p.Container}
+		if p.Protocol != string(corev1.ProtocolTCP) {
+			port.Protocol = p.Protocol
+		}
+		if !slices.Contains(s.Ports, port) { // published twice
+			s.Ports = append(s.Ports, port)
+		}
+	}
+	switch {
+	case len(g.Services) > 0:
+	case len(s.Ports) == 0:
+		b.warn("no Service: no port is published")
+	case !dnsLabel.MatchString(s.Name):
+		b.warn("no Service: its name, %s, must be of a-z, 0-9 and -, at most 63", s.Name)
+	default:
+		g.Services = append(g.Services, s)
+	}
 }
 
 // describeServices is served's inverse.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"skiff/storage/container/service"
+
 	"skiff/commands/kube/plan"
 )
 
@@ -83,6 +85,55 @@ func TestPlay_Pods(t *testing.T) {
 		if err != nil || len(p.Pods) != 1 || p.Pods[0].Name != "w-pod" || p.Pods[0].Flags[0] != "--label=a=b" {
 			t.Errorf("%s: %+v, %v", kind, p, err)
 		}
+	}
+}
+
+func TestGenerate_Service(t *testing.T) {
+	tcp := []plan.Port{{Host: 8080, Container: 80, Protocol: "TCP"}, {Host: 8081, Container: 80, Protocol: "TCP"}, {Host: 53, Container: 53, Protocol: "UDP"}}
+	for name, c := range map[string]struct {
+		g       plan.Generate
+		want    service.Service // of the pod when the text is played
+		warning string
+	}{
+		"of a container": {
+			plan.Generate{Name: "web", Bare: true, Ports: tcp},
+			service.Service{Name: "web", Selector: map[string]string{"app": "web"}, Ports: []service.Port{{Name: "tcp-80", Port: 80}, {Name: "udp-53", Protocol: "UDP", Port: 53}}},
+			"",
+		},
+		"by the pod's own label": {
+			plan.Generate{Name: "web", Labels: map[string]string{"app": "shop", "tier": "front"}, Ports: tcp[:1]},
+			service.Service{Name: "web", Selector: map[string]string{"app": "shop"}, Ports: []service.Port{{Name: "tcp-80", Port: 80}}},
+			"",
+		},
+		"there is one": {
+			plan.Generate{
+				Name: "web", Labels: map[string]string{"a": "b"}, Ports: tcp,
+				Services: []service.Service{{Name: "old", Selector: map[string]string{"a": "b"}, Ports: []service.Port{{Port: 1}}}},
+			},
+			service.Service{Name: "old", Selector: map[string]string{"a": "b"}, Ports: []service.Port{{Port: 1}}},
+			"",
+		},
+		"no port": {plan.Generate{Name: "web"}, service.Service{}, "no Service: no port is published"},
+		"no name": {plan.Generate{Name: "my_web", Ports: tcp}, service.Service{}, "no Service: its name, my_web, must be of a-z, 0-9 and -, at most 63"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.g.Kind, c.g.Serve, c.g.Members = "Pod", true, []plan.Member{{Name: "c", Image: "i"}}
+			text, warnings, err := generate(&c.g)
+			if err != nil || strings.Join(warnings, ";") != c.warning {
+				t.Fatalf("%v, %q, want %q", err, warnings, c.warning)
+			}
+			p, _, err := Play([]byte(text), nil)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, text)
+			}
+			var want []service.Service
+			if c.want.Name != "" {
+				want = append(want, c.want)
+			}
+			if got := p.Pods[0].Services; !reflect.DeepEqual(got, want) {
+				t.Errorf("%+v, want %+v, of\n%s", got, want, text)
+			}
+		})
 	}
 }
 

@@ -280,6 +280,10 @@ func TestKube_DeploymentsAndStandardInput(t *testing.T) {
 	s.SkiffInput(strings.NewReader(text), "kube", "down", "-").Exits(0)
 	s.OK("run", "-d", "--name", "one", "--network", "none", "-e", "A=1", "-v", "data:/d", "-u", "3:4", "--restart", "no", image, "sleep", "1000")
 	out := s.OK("kube", "generate", "-t", "deployment", "-r", "3", "one")
+	s.OK("create", "--name", "two", "-p", "127.0.0.1:8088:80", image, "true")
+	if served := s.OK("kube", "generate", "-s", "two"); !strings.Contains(served, "kind: Service") || !strings.Contains(served, "port: 80\n") {
+		t.Errorf("no Service in\n%s", served)
+	}
 	for _, want := range []string{"kind: Deployment", "replicas: 3", "- sleep", "value: \"1\"", "runAsUser: 3", "runAsGroup: 4", "claimName: data", "kind: PersistentVolumeClaim"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
