@@ -42,8 +42,8 @@ const (
 	UpperDir, WorkDir = "upper", "work"
 	// RootDir is where fuse-overlayfs mounts the root, where it does.
 	RootDir = "root"
-	// attemptName is a symbolic link that is not in its place yet.
-	attemptName = ".link"
+	// Symbolic links that are not in their place yet: in Store.Names, in Store.Running.
+	nameAttempt, runningAttempt = ".name", ".running"
 )
 
 // Container is one container's directory, read at one moment.

@@ -89,7 +89,7 @@ func NameOf(st *storage.Store, id string) string {
 func claimName(st *storage.Store, name, id, dir string) error {
 	link := filepath.Join(st.Names(), name)
 	for range 3 {
-		err := symlink(id, link, dir)
+		err := symlink(id, link, filepath.Join(dir, nameAttempt))
 		if errors.Is(err, os.ErrNotExist) {
 			if err := os.MkdirAll(st.Names(), 0o700); err != nil {
 				return fmt.Errorf("claim name %s: %w", name, err)
@@ -128,11 +128,11 @@ func dropName(st *storage.Store, name, id string) error {
 	return nil
 }
 
-// symlink is os.Symlink with an inode beside those of dir, the container's directory,
-// where new ones are cheap (temp.SpreadContainers): the link is made there and moved.
-// If we are killed in between it goes with the directory. dir is the caller's alone.
-func symlink(target, link, dir string) error {
-	attempt := filepath.Join(dir, attemptName)
+// symlink is os.Symlink with an inode beside those of the container's directory, where new
+// ones are cheap (temp.SpreadContainers): the link is made there, as attempt, and moved. If
+// we are killed in between it goes with the directory. Attempts of one name are all at the
+// same link.
+func symlink(target, link, attempt string) error {
 	err := os.Symlink(target, attempt)
 	if errors.Is(err, os.ErrExist) { // somebody was killed here
 		_ = os.Remove(attempt)

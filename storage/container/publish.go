@@ -101,10 +101,10 @@ func (c *Container) MarkRunning() error {
 // markRunning is MarkRunning for a container whose directory is still called dir.
 func (c *Container) markRunning(dir string) error {
 	target := filepath.Join(c.Dir(), LockFile)
-	err := symlink(target, c.RunningLink(), dir)
+	err := symlink(target, c.RunningLink(), filepath.Join(dir, runningAttempt))
 	if errors.Is(err, os.ErrNotExist) {
 		if err = os.MkdirAll(c.Store.Running(), 0o700); err == nil {
-			err = symlink(target, c.RunningLink(), dir)
+			err = symlink(target, c.RunningLink(), filepath.Join(dir, runningAttempt))
 		}
 	}
 	if err != nil && !errors.Is(err, os.ErrExist) {

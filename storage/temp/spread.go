@@ -2,6 +2,7 @@ package temp
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -55,15 +56,7 @@ func journalless(root, number string) bool {
 		return false
 	}
 	name := filepath.Base(device)
-	if unix.Access(filepath.Join(root, "proc/fs/ext4", name), unix.F_OK) != nil {
-		return false
-	}
-	// jbd2 calls a journal by its device and inode, "sda1-8".
-	for _, journal := range storage.Glob(filepath.Join(root, "proc/fs/jbd2"), "*-*") {
-		base := filepath.Base(journal)
-		if base[:strings.LastIndexByte(base, '-')] == name {
-			return false
-		}
-	}
-	return true
+	options, err := os.ReadFile(filepath.Join(root, "proc/fs/ext4", name, "options"))
+	// How data is journaled is an option only with a journal.
+	return err == nil && !strings.Contains("\n"+string(options), "\ndata=")
 }

@@ -8,22 +8,22 @@ import (
 
 func TestJournalless(t *testing.T) {
 	for name, c := range map[string]struct {
-		files []string
-		want  bool
+		file, options string
+		want          bool
 	}{
-		"another file system": {want: false},
-		"a journal":           {files: []string{"proc/fs/ext4/dm-0/options", "proc/fs/jbd2/dm-0-8/info"}, want: false},
-		"another's journal":   {files: []string{"proc/fs/ext4/dm-0/options", "proc/fs/jbd2/dm-01-8/info"}, want: true},
-		"none at all":         {files: []string{"proc/fs/ext4/dm-0/options"}, want: true},
+		"another file system": {"proc/fs/xfs", "", false},
+		"a journal":           {"proc/fs/ext4/dm-0/options", "rw\ndelalloc\ndata=ordered\n", false},
+		"none":                {"proc/fs/ext4/dm-0/options", "rw\ndelalloc\nnodata=1\n", true},
+		"another disk":        {"proc/fs/ext4/dm-1/options", "rw\n", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
-			for _, f := range append(c.files, "sys/devices/virtual/block/dm-0/dev", "sys/dev/block/x") {
+			for f, text := range map[string]string{c.file: c.options, "sys/devices/virtual/block/dm-0/dev": "", "sys/dev/block/x": ""} {
 				path := filepath.Join(root, f)
 				if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 					t.Fatal(err)
 				}
-				if err := os.WriteFile(path, nil, 0o600); err != nil {
+				if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}

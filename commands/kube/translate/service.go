@@ -1,7 +1,6 @@
 package translate
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -143,7 +142,11 @@ func served(s *corev1.Service) service.Service {
 
 // newService is a Service of all ports that g publishes, by its own name.
 func (b *describer) newService(g *plan.Generate) {
-	s := service.Service{Name: g.Name, Selector: map[string]string{appLabel: cmp.Or(g.Labels[appLabel], label(g.Name))}}
+	app, ok := g.Labels[appLabel]
+	if !ok {
+		app = label(g.Name)
+	}
+	s := service.Service{Name: g.Name, Selector: map[string]string{appLabel: app}}
 	for _, p := range g.Ports {
 		port := service.Port{Name: strings.ToLower(p.Protocol) + "-" + strconv.Itoa(int(p.Container)), Port: p.Container}
 		if p.Protocol != string(corev1.ProtocolTCP) {
@@ -157,8 +160,8 @@ func (b *describer) newService(g *plan.Generate) {
 	case len(g.Services) > 0:
 	case len(s.Ports) == 0:
 		b.warn("no Service: no port is published")
-	case !dnsLabel.MatchString(s.Name):
-		b.warn("no Service: its name, %s, must be of a-z, 0-9 and -, at most 63", s.Name)
+	case !dnsLabel.MatchString(s.Name) || s.Name[0] <= '9': // RFC 1035's, which pods' need not be
+		b.warn("no Service: its name, %s, must be of a-z, 0-9 and -, at most 63, and begin with a letter", s.Name)
 	default:
 		g.Services = append(g.Services, s)
 	}

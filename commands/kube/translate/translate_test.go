@@ -113,8 +113,9 @@ func TestGenerate_Service(t *testing.T) {
 			service.Service{Name: "old", Selector: map[string]string{"a": "b"}, Ports: []service.Port{{Port: 1}}},
 			"",
 		},
-		"no port": {plan.Generate{Name: "web"}, service.Service{}, "no Service: no port is published"},
-		"no name": {plan.Generate{Name: "my_web", Ports: tcp}, service.Service{}, "no Service: its name, my_web, must be of a-z, 0-9 and -, at most 63"},
+		"no port":   {plan.Generate{Name: "web"}, service.Service{}, "no Service: no port is published"},
+		"no name":   {plan.Generate{Name: "my_web", Ports: tcp}, service.Service{}, "no Service: its name, my_web, must be of a-z, 0-9 and -, at most 63, and begin with a letter"},
+		"no letter": {plan.Generate{Name: "7up", Ports: tcp}, service.Service{}, "no Service: its name, 7up, must be of a-z, 0-9 and -, at most 63, and begin with a letter"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.g.Kind, c.g.Serve, c.g.Members = "Pod", true, []plan.Member{{Name: "c", Image: "i"}}

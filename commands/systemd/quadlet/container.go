@@ -337,22 +337,15 @@ func (t *translation) devices() error {
 	return err
 }
 
-// life is about reloads and the time to stop.
 // health translates what podman has beside a shell's line: none, which takes the other
 // options with it, and a list of words in JSON, CMD, CMD-SHELL or NONE in front.
 func (t *translation) health() error {
 	for _, check := range []struct{ key, flag string }{{"HealthCmd", "health"}, {"HealthStartupCmd", "health-startup"}} {
 		value := t.own.Last(check.key)
-		var list []string
+		list := checkWords(value)
 		switch {
-		case value == "":
+		case len(list) == 0:
 			continue
-		case value == "none":
-			list = []string{"NONE"}
-		case json.Unmarshal([]byte(value), &list) != nil || len(list) == 0: // also what test(1) is called
-			list = []string{"CMD-SHELL", value}
-		}
-		switch {
 		case list[0] == "NONE":
 			t.flags = slices.DeleteFunc(t.flags, func(f string) bool { return strings.HasPrefix(f, "--"+check.flag+"-") })
 			if check.flag == "health" {
@@ -378,6 +371,21 @@ func (t *translation) health() error {
 	return nil
 }
 
+// checkWords are a health check's words as docker keeps them, with CMD, CMD-SHELL or NONE
+// in front; none for an empty value.
+func checkWords(value string) (list []string) {
+	switch {
+	case value == "":
+		return nil
+	case value == "none":
+		return []string{"NONE"}
+	case json.Unmarshal([]byte(value), &list) != nil || len(list) == 0: // also what test(1) is called
+		return []string{"CMD-SHELL", value}
+	}
+	return list
+}
+
+// life is about reloads and the time to stop.
 func (t *translation) life() error {
 	command, err := t.words("ReloadCmd")
 	if err != nil {

@@ -160,10 +160,16 @@ func TestGenerate_MistakesNameFileAndLine(t *testing.T) {
 	}
 }
 
-func TestGenerate_LeavesWhatSystemdReplaces(t *testing.T) {
-	text := "[Container]\nImage=a\nPublishPort=%i:80\nHealthInterval=${EVERY}\nPidsLimit=-1\nStopSignal=SIGRTMIN+3\nSecret=a,type=env,target=A\n"
-	if _, units := generate(t, map[string]string{"x@.container": text}); units[0].Err != nil {
-		t.Error(units[0].Err)
+func TestGenerate_LeavesValuesThatItCannotTell(t *testing.T) {
+	for name, text := range map[string]string{
+		"x@.container": "[Container]\nImage=a\nPublishPort=%i:80\nHealthInterval=${EVERY}\nPidsLimit=-1\nStopSignal=SIGRTMIN+3\nSecret=a,type=env,target=A\n",
+		"a.container":  "[Container]\nImage=a\nHealthCmd=none\nHealthInterval=disable\nHealthStartupRetries=no\nStopTimeout=0x10\n",
+		"b.container":  "[Container]\nImage=a\nHealthCmd=true\nHealthStartupCmd=[\"NONE\"]\nHealthStartupInterval=never\n",
+		"c.build":      "[Build]\nImageTag=a\nSetWorkingDirectory=unit\nSecret=id=mysecret,src=/x\n",
+	} {
+		if _, units := generate(t, map[string]string{name: text}); units[0].Err != nil {
+			t.Error(units[0].Err)
+		}
 	}
 }
 

@@ -107,7 +107,7 @@ func (t *translation) plainFlags() error {
 		switch r.how {
 		case each:
 			for _, e := range all {
-				if err := r.check(e); err != nil {
+				if err := t.check(r.flag, e); err != nil {
 					return err
 				}
 				t.flag(r.flag, e.Value)
@@ -121,7 +121,7 @@ func (t *translation) plainFlags() error {
 				t.flag(r.flag, w)
 			}
 		case once:
-			if err := r.check(last); err != nil {
+			if err := t.check(r.flag, last); err != nil {
 				return err
 			}
 			t.flag(r.flag, last.Value)

@@ -12,8 +12,8 @@ import (
 	"skiff/commands/systemd/unit"
 )
 
-// values are how the flags that keys become read what they are given, as far as that
-// can be told before the unit starts.
+// values are how the flags of run, of pods, networks and manifests that keys become read
+// what they are given, as far as that can be told before the unit starts.
 var values = map[string]func(string) error{
 	"add-host": wrong(flags.ParseExtraHost), "publish": wrong(flags.ParsePublish), "ulimit": wrong(flags.ParseUlimit),
 	"secret": wrong(flags.ParseSecret), "uidmap": wrong(flags.ParseIDMapping), "gidmap": wrong(flags.ParseIDMapping),
@@ -25,17 +25,28 @@ var values = map[string]func(string) error{
 	"pids-limit": whole, "stop-timeout": whole,
 }
 
-// check refuses a value that the key's flag would refuse when the unit starts, with the
-// place in the file. What systemd is still to replace is not looked at.
-func (r rule) check(e unit.Entry) error {
-	read := values[r.flag]
-	if read == nil || strings.ContainsAny(e.Value, "%$") {
+// check refuses a value of a key that is the flag when the unit starts, with the place in
+// the file, if the flag would. What systemd is still to replace is not looked at.
+func (t *translation) check(flag string, e unit.Entry) error {
+	read := values[flag]
+	if read == nil || strings.ContainsAny(e.Value, "%$") || t.dropped(flag) {
 		return nil
 	}
 	if err := read(e.Value); err != nil {
 		return &unit.Error{Position: e.Position, Text: fmt.Sprintf("%s: %v", e.Key, err)}
 	}
 	return nil
+}
+
+// dropped reports whether a flag's value does not matter: a health check's that is none,
+// or one of build's, which means something else by it.
+func (t *translation) dropped(flag string) bool {
+	none := func(key string) bool {
+		list := checkWords(t.own.Last(key))
+		return len(list) > 0 && list[0] == "NONE"
+	}
+	return t.kind == ".build" || strings.HasPrefix(flag, "health-") && none("HealthCmd") ||
+		strings.HasPrefix(flag, "health-startup-") && none("HealthStartupCmd")
 }
 
 // wrong is what a parser has against a value.
@@ -54,7 +65,7 @@ func duration(s string) error {
 }
 
 func whole(s string) error {
-	if _, err := strconv.Atoi(s); err != nil {
+	if _, err := strconv.ParseInt(s, 0, 64); err != nil { // as the flags do
 		return fmt.Errorf("%q is no whole number", s)
 	}
 	return nil

@@ -405,7 +405,7 @@ func TestCheck_NoRegistryAnswers(t *testing.T) {
 					return
 				}
 				s.Skiff("system", "check").Exits(1).Says("cure: pull, load or build " + s.pulled + " again")
-				s.Skiff("start", "-a", "hurt").Exits(125).Complains("of " + s.pulled + " is missing").Complains("hint: pull, load or build " + s.pulled + " again")
+				s.Skiff("start", "-a", "hurt").Exits(1).Complains("of " + s.pulled + " is missing").Complains("hint: pull, load or build " + s.pulled + " again")
 			}
 			if test.left {
 				repaired.Exits(0)
