@@ -74,6 +74,7 @@ func run(skiff string, rounds int, only, write string) (err error) {
 	measureRuns(place, contestants, rounds, &r)
 	if only == "runs" {
 		measureCrowd(place, contestants, &r)
+		measureMemory(place, contestants, &r) // which ends the containers that were started
 		fmt.Print(r.String())
 		return nil
 	}
